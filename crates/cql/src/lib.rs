@@ -1,0 +1,1 @@
+//! All a client can see: protocol frames, lexer, parser, binding, plans, DESCRIBE text. No I/O.

@@ -1,0 +1,1 @@
+//! Joins cql, storage and cluster into one shard of a node, without I/O: events in, effects out.

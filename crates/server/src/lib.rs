@@ -1,0 +1,1 @@
+//! The shell: threads, sockets, timers, disks, admin API, metrics, configuration.

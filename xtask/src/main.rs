@@ -1,0 +1,3 @@
+//! Development tasks: `cargo xtask test | tidy | golden | sim | bench | server`.
+
+fn main() {}
