@@ -1,0 +1,39 @@
+//! Every bound of the product, in one place, with the relations between them asserted when it is compiled.
+
+/// Longest partition key, and longest clustering component, in bytes: Cassandra's limit, a 16-bit length.
+pub const MAX_KEY_BYTES: usize = 65_535;
+/// Longest name of a keyspace or table (`SchemaConstants.NAME_LENGTH` in Cassandra's documentation: 48).
+pub const MAX_NAME_CHARS: usize = 48;
+/// Largest TTL in seconds: 20 years, as Cassandra.
+pub const MAX_TTL_SECONDS: i64 = 20 * 365 * 24 * 3600;
+/// Latest second a cell may expire at. Cassandra 5.0 stores an unsigned 32-bit second (its formats `oa`, `da`).
+pub const MAX_EXPIRY_SECONDS: i64 = u32::MAX as i64 - 1;
+/// How deep terms, types and parentheses may nest.
+pub const MAX_NESTING: usize = 64;
+/// Most fields in a user type and most elements in a tuple type.
+pub const MAX_FIELDS: usize = 32_768;
+/// Largest number of dimensions of a vector (`vector_dimensions` guardrail and the protocol's own limit).
+pub const MAX_VECTOR_DIMENSIONS: u32 = 8_192;
+/// Largest encoded mutation; `commitlog_segment_size / 2` in Cassandra.
+pub const MAX_MUTATION_BYTES: usize = 16 * 1024 * 1024;
+/// Size of one commit-log segment.
+pub const COMMITLOG_SEGMENT_BYTES: usize = 32 * 1024 * 1024;
+/// Rows a page holds at most when the client asks for none or for more.
+pub const MAX_PAGE_ROWS: usize = 1_000_000;
+/// Bytes of rows after which a page ends early, so that no answer outgrows a frame.
+pub const MAX_PAGE_BYTES: usize = 32 * 1024 * 1024;
+/// Restrictions by `IN` may multiply to this many partitions in one statement.
+pub const MAX_IN_COMBINATIONS: usize = 65_536;
+/// Shards of one node.
+pub const MAX_SHARDS: u32 = 256;
+/// Bits of the token that the shard map leaves out: the value Scylla's drivers are told (`SCYLLA_SHARDING_IGNORE_MSB`).
+pub const SHARDING_IGNORE_MSB: u32 = 12;
+/// Prepared statements kept, per node.
+pub const MAX_PREPARED_STATEMENTS: usize = 10_000;
+/// Messages that may wait between two shards.
+pub const MAX_SHARD_QUEUE: usize = 16_384;
+
+const _: () = assert!(MAX_MUTATION_BYTES * 2 <= COMMITLOG_SEGMENT_BYTES);
+const _: () = assert!(MAX_KEY_BYTES <= u16::MAX as usize);
+const _: () = assert!(MAX_PAGE_BYTES < 256 * 1024 * 1024);
+const _: () = assert!(MAX_TTL_SECONDS < MAX_EXPIRY_SECONDS);
