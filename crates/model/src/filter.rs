@@ -232,7 +232,7 @@ pub fn column_value(
     let cells = row
         .cells()
         .filter(|cell| cell.column == column && cell.is_live(now_seconds));
-    let mut count = 0;
+    let mut count = 0i32;
     let mut out = vec![0; 4];
     match ctype {
         CqlType::Udt(definition, _) => {
@@ -268,7 +268,7 @@ pub fn column_value(
         _ => unreachable!("only collections and user types are multi-cell"),
     }
     if !matches!(ctype, CqlType::Udt(..)) {
-        out[..4].copy_from_slice(&(count as i32).to_be_bytes());
+        out[..4].copy_from_slice(&count.to_be_bytes());
     }
     (count > 0).then_some(out)
 }
