@@ -1,3 +1,47 @@
-//! Development tasks: `cargo xtask test | tidy | golden | sim | bench | server`.
+//! Development tasks: `cargo xtask test | tidy | golden | server`.
+//!
+//! Compiled before everything else, so it depends on nothing but the standard library and `blackbox`, which does the same.
 
-fn main() {}
+// Text tools: a few strings more or less cost nothing, and file names here are written by us.
+#![allow(
+    clippy::format_push_string,
+    clippy::case_sensitive_file_extension_comparisons
+)]
+
+mod cassandra;
+mod golden;
+mod paths;
+mod tidy;
+
+use std::process::ExitCode;
+
+/// What a task gives: an error is a sentence for the developer.
+pub type TaskResult<T = ()> = Result<T, String>;
+
+const USAGE: &str = "\
+cargo xtask tidy                      what the compiler does not check: edges, banned calls, lengths, documents
+cargo xtask golden [--file NAME] [--address IP:PORT] [--all] [--messages]
+                                      compare with the recorded answers of Apache Cassandra
+cargo xtask golden --record [--file NAME] [--address IP:PORT]
+                                      record them anew
+cargo xtask golden --count            statements, refusals and distinct shapes of the scripts
+cargo xtask server cassandra start|stop|wipe|nodetool [--ip 127.0.0.9] [--sync group] [ARGUMENTS]
+                                      Apache Cassandra 5.0.6 for recording and measuring";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.split_first() {
+        Some((&"tidy", _)) => tidy::run(),
+        Some((&"golden", rest)) => golden::run(rest),
+        Some((&"server", ["cassandra", rest @ ..])) => cassandra::run(rest),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Black-box checks: everything here sees a server only through its socket, its process and its files.
+//!
+//! - [`wire`] is a small blocking CQL client for protocol versions 3 to 5, written from the protocol specification and
+//!   sharing no code with `crates/cql`: two readings of the specification must agree.
+//! - [`golden`] runs the scripts in `tests/cql/` against a server, records what it answers or compares it with what
+//!   Apache Cassandra was recorded to answer.
+//!
+//! - [`process`] starts and stops the Helenus under test.
+//!
+//! `cargo xtask` is the command line in front of it.
+
+// Text tools: a few strings more or less cost nothing.
+#![allow(clippy::format_push_string)]
+
+pub mod golden;
+pub mod process;
+pub mod wire;

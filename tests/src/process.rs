@@ -1,0 +1,211 @@
+//! A Helenus process under test: started on a data directory, waited for, killed.
+//!
+//! Always stopped by its own process id, also when a test fails: [`Helenus`] kills on drop.
+
+use crate::wire::connection::Connection;
+use std::fmt;
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const READY_LIMIT: Duration = Duration::from_mins(1);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// What went wrong with a process.
+#[derive(Debug)]
+pub struct ProcessError(pub String);
+
+impl fmt::Display for ProcessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ProcessError {}
+
+/// How to start a Helenus.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The executable.
+    pub binary: PathBuf,
+    /// Where its data lives.
+    pub data: PathBuf,
+    /// `--set key=value` pairs beside address and ports.
+    pub settings: Vec<String>,
+    /// A command to run it under, such as `strace -f …`.
+    pub wrapper: Vec<String>,
+}
+
+/// A running Helenus.
+pub struct Helenus {
+    child: Child,
+    /// Where CQL answers.
+    pub address: SocketAddr,
+    /// How long it took until CQL answered.
+    pub started_in: Duration,
+    log: PathBuf,
+}
+
+impl Helenus {
+    /// Starts it on free ports and waits until it answers a CQL statement.
+    pub fn start(start: &Start) -> Result<Self, ProcessError> {
+        std::fs::create_dir_all(&start.data)
+            .map_err(|error| ProcessError(format!("{}: {error}", start.data.display())))?;
+        let port = free_port()?;
+        let log = start.data.with_extension("log");
+        let output = File::options().create(true).append(true).open(&log);
+        let output = output.map_err(|error| ProcessError(format!("{}: {error}", log.display())))?;
+        let mut command = match start.wrapper.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&start.binary);
+                command
+            }
+            None => Command::new(&start.binary),
+        };
+        command.arg("server").arg("--data-dir").arg(&start.data);
+        let settings = [
+            "rpc_address=127.0.0.1".to_owned(),
+            format!("native_transport_port={port}"),
+            format!("admin_port={}", free_port()?),
+            format!("storage_port={}", free_port()?),
+        ];
+        for setting in settings.iter().chain(&start.settings) {
+            command.arg("--set").arg(setting);
+        }
+        let errors = output
+            .try_clone()
+            .map_err(|error| ProcessError(error.to_string()))?;
+        let began = Instant::now();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn();
+        let child =
+            child.map_err(|error| ProcessError(format!("{}: {error}", start.binary.display())))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut helenus = Self {
+            child,
+            address,
+            started_in: Duration::ZERO,
+            log,
+        };
+        helenus.wait_until_ready(began)?;
+        helenus.started_in = began.elapsed();
+        Ok(helenus)
+    }
+
+    fn wait_until_ready(&mut self, began: Instant) -> Result<(), ProcessError> {
+        while began.elapsed() < READY_LIMIT {
+            let answers = Connection::open(self.address, 4, None).and_then(|mut connection| {
+                connection.query("SELECT release_version FROM system.local")
+            });
+            if answers.is_ok() {
+                return Ok(());
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(ProcessError(format!(
+                    "it ended at its start ({status}):\n{}",
+                    self.log_tail()
+                )));
+            }
+            sleep(POLL);
+        }
+        Err(ProcessError(format!(
+            "no CQL answer within {READY_LIMIT:?}:\n{}",
+            self.log_tail()
+        )))
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The end of what it wrote to its standard output and error.
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Ends it with no warning: SIGKILL.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // It may have ended by itself; both calls then have nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop (SIGTERM) and waits; an error if it takes too long or does not exit with 0.
+    pub fn stop(mut self) -> Result<(), ProcessError> {
+        let sent = Command::new("kill").arg(self.id().to_string()).status();
+        sent.map_err(|error| ProcessError(format!("kill: {error}")))?;
+        let began = Instant::now();
+        while began.elapsed() < STOP_LIMIT {
+            match self.child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => {
+                    return Err(ProcessError(format!("SIGTERM ended it with {status}")));
+                }
+                _ => sleep(POLL),
+            }
+        }
+        Err(ProcessError(format!(
+            "SIGTERM did not end it within {STOP_LIMIT:?}"
+        )))
+    }
+}
+
+impl Drop for Helenus {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A port nobody listens on now.
+pub fn free_port() -> Result<u16, ProcessError> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    listener
+        .map(|address| address.port())
+        .map_err(|error| ProcessError(format!("no free port: {error}")))
+}
+
+/// A directory below the system's for temporary files that is removed on drop.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes `helenus-NAME-PID`.
+    pub fn new(name: &str) -> Result<Self, ProcessError> {
+        let path = std::env::temp_dir().join(format!("helenus-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path)
+            .map_err(|error| ProcessError(format!("{}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

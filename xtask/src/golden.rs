@@ -1,0 +1,317 @@
+//! `cargo xtask golden`: records the answers of Apache Cassandra into `tests/cql/`, or compares a server with them.
+
+use crate::TaskResult;
+use crate::cassandra::{self, Node};
+use crate::paths::{self, Profile};
+use blackbox::golden::compare::{Counts, KnownDifferences, Verdict, judge, one_line, show};
+use blackbox::golden::script::Script;
+use blackbox::golden::session::Session;
+use blackbox::golden::shape::shape;
+use blackbox::process::{Helenus, Scratch, Start};
+use blackbox::wire::connection::Connection;
+use blackbox::wire::response::Answer;
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Differences printed a file unless `--all` is given.
+const SHOWN_A_FILE: usize = 3;
+/// Scripts of what Helenus does not do yet: recorded, but not compared unless named.
+const LATER: &str = "later-";
+
+#[derive(Default)]
+struct Options {
+    record: bool,
+    count: bool,
+    all: bool,
+    messages: bool,
+    profile: Profile,
+    files: Vec<String>,
+    address: Option<SocketAddr>,
+}
+
+/// Outcome of a comparison.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Statements answered as recorded, or known to differ.
+    pub passed: usize,
+    /// The rest.
+    pub failed: usize,
+    /// Of those passed, refusals in other words.
+    pub reworded: usize,
+}
+
+/// The command.
+pub fn run(arguments: &[&str]) -> TaskResult {
+    let options = parse(arguments)?;
+    let scripts = scripts(&options.files)?;
+    if options.count {
+        return count(&scripts);
+    }
+    if options.record {
+        return record(&options, &scripts);
+    }
+    let tally = compare(&options, &scripts)?;
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if tally.failed == 0 {
+        Ok(())
+    } else {
+        Err("the answers differ from the recorded ones".into())
+    }
+}
+
+fn parse(arguments: &[&str]) -> TaskResult<Options> {
+    let mut options = Options::default();
+    let mut rest = arguments.iter();
+    while let Some(option) = rest.next() {
+        let mut value = || rest.next().ok_or(format!("{option} needs a value"));
+        match *option {
+            "--record" => options.record = true,
+            "--count" => options.count = true,
+            "--all" => options.all = true,
+            "--messages" => options.messages = true,
+            "--release" => options.profile = Profile::Release,
+            "--file" => options.files.push((*value()?).to_owned()),
+            "--address" => {
+                options.address = Some(value()?.parse().map_err(|_| "--address IP:PORT")?);
+            }
+            other => return Err(format!("unknown option {other}")),
+        }
+    }
+    Ok(options)
+}
+
+fn directory() -> PathBuf {
+    paths::root().join("tests/cql")
+}
+
+/// The named scripts (with or without `.cql`), or all of them by name.
+fn scripts(named: &[String]) -> TaskResult<Vec<PathBuf>> {
+    if !named.is_empty() {
+        let path =
+            |name: &String| directory().join(format!("{}.cql", name.trim_end_matches(".cql")));
+        return Ok(named.iter().map(path).collect());
+    }
+    let entries = fs::read_dir(directory()).map_err(|error| format!("tests/cql: {error}"))?;
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "cql"));
+    found.sort();
+    Ok(found)
+}
+
+fn read(path: &Path) -> TaskResult<Script> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Script::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn count(scripts: &[PathBuf]) -> TaskResult {
+    let mut shapes = BTreeSet::new();
+    let (mut statements, mut refusals) = (0, 0);
+    for path in scripts {
+        let script = read(path)?;
+        let counts = Counts::of(&script);
+        let before = shapes.len();
+        shapes.extend(script.blocks().map(shape));
+        println!(
+            "{:36} {:5} statements, {:4} refused, {:4} new shapes",
+            file_name(path),
+            counts.statements,
+            counts.refusals,
+            shapes.len() - before
+        );
+        statements += counts.statements;
+        refusals += counts.refusals;
+    }
+    let refused_shapes = shapes
+        .iter()
+        .filter(|shape| shape.contains("=> error"))
+        .count();
+    println!(
+        "{statements} statements, {refusals} refused; {} distinct by shape, {refused_shapes} of them refused ({} %)",
+        shapes.len(),
+        refused_shapes * 100 / shapes.len().max(1)
+    );
+    Ok(())
+}
+
+fn record(options: &Options, scripts: &[PathBuf]) -> TaskResult {
+    let address = match options.address {
+        Some(address) => address,
+        None => reference()?,
+    };
+    require_reference(address)?;
+    for path in scripts {
+        let mut script = read(path)?;
+        let mut session = Session::open(address, &stem(path)).map_err(|error| error.to_string())?;
+        let (mut changed, mut unusable) = (0, Vec::new());
+        for block in script.blocks_mut() {
+            let fresh = session.run(block);
+            if fresh
+                .first()
+                .is_some_and(|line| line.starts_with("no answer"))
+            {
+                unusable.push(show(&file_name(path), block, &fresh));
+            }
+            changed += usize::from(block.answer != fresh);
+            block.answer = fresh;
+        }
+        session.close().map_err(|error| error.to_string())?;
+        fs::write(path, script.print()).map_err(|error| error.to_string())?;
+        let counts = Counts::of(&script);
+        println!(
+            "{}: {} statements, {} refused, {changed} changed",
+            file_name(path),
+            counts.statements,
+            counts.refusals
+        );
+        print!("{}", unusable.concat());
+    }
+    Ok(())
+}
+
+/// The Cassandra that answers on the usual address, started if none does.
+fn reference() -> TaskResult<SocketAddr> {
+    let node = Node::on(cassandra::DEFAULT_IP)?;
+    if !node.answers() {
+        node.start(cassandra::Sync::Periodic)?;
+    }
+    Ok(node.address())
+}
+
+fn require_reference(address: SocketAddr) -> TaskResult {
+    let query =
+        |mut connection: Connection| connection.query("SELECT release_version FROM system.local");
+    let response = Connection::open(address, 5, None)
+        .and_then(query)
+        .map_err(|error| error.to_string())?;
+    let Answer::Rows(rows) = response.answer else {
+        return Err("system.local cannot be read".into());
+    };
+    let version = rows
+        .rows
+        .first()
+        .and_then(|row| row.first().cloned().flatten());
+    if version.as_deref() == Some(cassandra::VERSION.as_bytes()) {
+        return Ok(());
+    }
+    Err(format!(
+        "{address} is not Cassandra {}: only that may be recorded",
+        cassandra::VERSION
+    ))
+}
+
+fn compare(options: &Options, scripts: &[PathBuf]) -> TaskResult<Tally> {
+    let known = directory().join("known-differences.txt");
+    let known = KnownDifferences::parse(&fs::read_to_string(known).unwrap_or_default())?;
+    let scratch = Scratch::new("golden").map_err(|error| error.to_string())?;
+    let mut own = None;
+    let address = if let Some(address) = options.address {
+        address
+    } else {
+        let binary = paths::helenus(options.profile)?;
+        let data = scratch.path().join("data");
+        let start = Start {
+            binary,
+            data,
+            settings: Vec::new(),
+            wrapper: Vec::new(),
+        };
+        let helenus = Helenus::start(&start).map_err(|error| error.to_string())?;
+        own.insert(helenus).address
+    };
+    let mut tally = Tally::default();
+    for path in scripts {
+        if options.files.is_empty() && file_name(path).starts_with(LATER) {
+            continue;
+        }
+        let of_file = compare_file(options, address, path, &known)?;
+        tally.passed += of_file.passed;
+        tally.failed += of_file.failed;
+        tally.reworded += of_file.reworded;
+    }
+    let names: Vec<String> = scripts.iter().map(|path| file_name(path)).collect();
+    for file in known
+        .files()
+        .iter()
+        .filter(|file| options.files.is_empty() && !names.iter().any(|name| name == *file))
+    {
+        println!("known-differences.txt names {file}, which does not exist");
+        tally.failed += 1;
+    }
+    println!(
+        "{} refusals in other words than Cassandra's",
+        tally.reworded
+    );
+    Ok(tally)
+}
+
+fn compare_file(
+    options: &Options,
+    address: SocketAddr,
+    path: &Path,
+    known: &KnownDifferences,
+) -> TaskResult<Tally> {
+    let (script, file) = (read(path)?, file_name(path));
+    let mut tally = Tally::default();
+    let mut session = match Session::open(address, &stem(path)) {
+        Ok(session) => session,
+        Err(error) => {
+            println!("{file:36} 0 passed, all failed: {error}");
+            return Ok(Tally {
+                failed: script.blocks().count(),
+                ..tally
+            });
+        }
+    };
+    let (mut shown, mut used) = (String::new(), Vec::new());
+    for block in script.blocks() {
+        let fresh = session.run(block);
+        let verdict = judge(block, &fresh);
+        let excused = verdict == Verdict::Different && known.covers(&file, block);
+        if excused {
+            used.push(one_line(block));
+        }
+        if verdict == Verdict::Different && !excused {
+            tally.failed += 1;
+            if options.all || tally.failed <= SHOWN_A_FILE {
+                shown += &show(&file, block, &fresh);
+            }
+        } else {
+            tally.passed += 1;
+            tally.reworded += usize::from(verdict == Verdict::Reworded);
+            if options.messages && verdict == Verdict::Reworded {
+                shown += &show(&file, block, &fresh);
+            }
+        }
+    }
+    for statement in known.unneeded(&file, &used) {
+        shown += &format!(
+            "{file}: known-differences.txt lists a statement that does not differ: {statement}\n"
+        );
+        tally.failed += 1;
+    }
+    if session.close().is_err() {
+        shown += &format!("{file}: the keyspace could not be dropped\n");
+    }
+    println!(
+        "{file:36} {:4} passed, {:4} failed",
+        tally.passed, tally.failed
+    );
+    print!("{shown}");
+    Ok(tally)
+}
