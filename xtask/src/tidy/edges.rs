@@ -44,7 +44,7 @@ pub fn check(path: &str, text: &str) -> Vec<String> {
         };
         let key = key.trim().split('.').next().unwrap_or_default();
         if section == "package" && key == "name" {
-            package = value.trim().trim_matches('"').to_owned();
+            value.trim().trim_matches('"').clone_into(&mut package);
         }
         if section.ends_with("dependencies") && section != "workspace.dependencies" {
             findings.extend(edge(path, &package, key));
