@@ -1,1 +1,3 @@
 //! All a client can see: protocol frames, lexer, parser, binding, plans, DESCRIBE text. No I/O.
+
+pub mod frame;

@@ -75,6 +75,9 @@ mod tests {
     #[test]
     fn a_header_as_cassandra_sends_it() {
         // Header of a segment of 113 self-contained bytes, taken from an answer of Cassandra 5.0.
-        assert_eq!(crc24(&[0x71, 0x00, 0x02]).to_le_bytes()[..3], [0x2b, 0x37, 0x14]);
+        assert_eq!(
+            crc24(&[0x71, 0x00, 0x02]).to_le_bytes()[..3],
+            [0x2b, 0x37, 0x14]
+        );
     }
 }

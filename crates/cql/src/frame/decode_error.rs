@@ -21,7 +21,9 @@ pub enum DecodeError {
     #[error("Unknown code {0} for a consistency level")]
     Consistency(u16),
     /// The one timestamp that is reserved.
-    #[error("Out of bound timestamp, must be in [-9223372036854775807, 9223372036854775807] (got {0})")]
+    #[error(
+        "Out of bound timestamp, must be in [-9223372036854775807, 9223372036854775807] (got {0})"
+    )]
     Timestamp(i64),
     /// A batch is neither logged, unlogged nor of counters.
     #[error("Invalid BATCH message type {0}")]
@@ -33,7 +35,9 @@ pub enum DecodeError {
     #[error("Must not send frame with CUSTOM_PAYLOAD flag for native protocol version < 4")]
     PayloadVersion,
     /// The authentication of version 1.
-    #[error("Legacy credentials authentication is not supported in protocol versions > 1. Please use SASL authentication via a SaslResponse message")]
+    #[error(
+        "Legacy credentials authentication is not supported in protocol versions > 1. Please use SASL authentication via a SaslResponse message"
+    )]
     Credentials,
     /// An opcode that is no request's; the decoder lets none through.
     #[error("Unexpected message {0}")]
@@ -48,7 +52,9 @@ pub enum DecodeError {
     #[error("Invalid version value: {0}")]
     CqlVersion(String),
     /// STARTUP asks for a CQL before 3.
-    #[error("CQL version {0} is not supported by the binary protocol (supported version are >= 3.0.0)")]
+    #[error(
+        "CQL version {0} is not supported by the binary protocol (supported version are >= 3.0.0)"
+    )]
     CqlVersionTooOld(String),
     /// STARTUP asks for a compression that does not exist.
     #[error("Unknown compression algorithm: {0}")]

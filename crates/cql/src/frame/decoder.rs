@@ -31,8 +31,14 @@ pub struct Decoder {
 
 #[derive(Debug)]
 enum Framing {
-    Envelopes { compression: Option<Compression> },
-    Segments { format: SegmentFormat, payload: Bytes, pieces: BytesMut },
+    Envelopes {
+        compression: Option<Compression>,
+    },
+    Segments {
+        format: SegmentFormat,
+        payload: Bytes,
+        pieces: BytesMut,
+    },
 }
 
 /// A header, and what is wrong with its frame if it can be skipped.
@@ -45,7 +51,12 @@ struct Parsed {
 impl Decoder {
     /// The decoder of a new connection; bodies may be `limit_bytes` long.
     pub fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, version: None, framing: Framing::Envelopes { compression: None }, paused: false }
+        Self {
+            limit_bytes,
+            version: None,
+            framing: Framing::Envelopes { compression: None },
+            paused: false,
+        }
     }
 
     /// Changes the longest body allowed: it is small until the client has authenticated.
@@ -68,8 +79,16 @@ impl Decoder {
         self.paused = false;
         self.version = Some(version);
         self.framing = if version.has_segments() {
-            let format = if compression.is_some() { SegmentFormat::Lz4 } else { SegmentFormat::Plain };
-            Framing::Segments { format, payload: Bytes::new(), pieces: BytesMut::new() }
+            let format = if compression.is_some() {
+                SegmentFormat::Lz4
+            } else {
+                SegmentFormat::Plain
+            };
+            Framing::Segments {
+                format,
+                payload: Bytes::new(),
+                pieces: BytesMut::new(),
+            }
         } else {
             Framing::Envelopes { compression }
         };
@@ -114,17 +133,26 @@ impl Decoder {
         }
         // As in Cassandra, the flag means nothing where no compression was agreed on.
         if let (true, Some(compression)) = (header.has(flags::COMPRESSED), compression) {
-            body = decompress_body(compression, &body, self.limit_bytes).map_err(|error| self.reject(error.into(), header))?;
+            body = decompress_body(compression, &body, self.limit_bytes)
+                .map_err(|error| self.reject(error.into(), header))?;
         }
         Ok(Some(RequestFrame { header, body }))
     }
 
-    fn next_in_segments(&mut self, input: &mut BytesMut) -> Result<Option<RequestFrame>, Rejection> {
+    fn next_in_segments(
+        &mut self,
+        input: &mut BytesMut,
+    ) -> Result<Option<RequestFrame>, Rejection> {
         loop {
             if let Some(frame) = self.next_in_payload()? {
                 return Ok(Some(frame));
             }
-            let Framing::Segments { format, payload, pieces } = &mut self.framing else {
+            let Framing::Segments {
+                format,
+                payload,
+                pieces,
+            } = &mut self.framing
+            else {
                 unreachable!("called for segments only")
             };
             let segment = match read_segment(*format, input) {
@@ -134,7 +162,9 @@ impl Decoder {
             };
             match segment.content {
                 Content::SelfContained if pieces.is_empty() => *payload = segment.payload,
-                Content::SelfContained => return Err(self.reject_unread(FrameError::EnvelopePieces)),
+                Content::SelfContained => {
+                    return Err(self.reject_unread(FrameError::EnvelopePieces));
+                }
                 Content::Piece => pieces.extend_from_slice(&segment.payload),
             }
         }
@@ -142,7 +172,12 @@ impl Decoder {
 
     /// Takes the next envelope out of the segments received, if one is complete.
     fn next_in_payload(&mut self) -> Result<Option<RequestFrame>, Rejection> {
-        let Framing::Segments { payload, pieces, .. } = &self.framing else { return Ok(None) };
+        let Framing::Segments {
+            payload, pieces, ..
+        } = &self.framing
+        else {
+            return Ok(None);
+        };
         let in_pieces = !pieces.is_empty();
         let bytes: &[u8] = if in_pieces { pieces } else { payload };
         if bytes.is_empty() {
@@ -168,19 +203,32 @@ impl Decoder {
         if available < length {
             return Err(self.reject(FrameError::EnvelopeCut, parsed.header));
         }
-        let Framing::Segments { payload, pieces, .. } = &mut self.framing else {
+        let Framing::Segments {
+            payload, pieces, ..
+        } = &mut self.framing
+        else {
             unreachable!("looked at above")
         };
-        let mut body = if in_pieces { std::mem::take(pieces).freeze() } else { payload.split_to(length) };
+        let mut body = if in_pieces {
+            std::mem::take(pieces).freeze()
+        } else {
+            payload.split_to(length)
+        };
         body.advance(HEADER_BYTES);
         match parsed.fault {
             Some(error) => Err(self.reject(error, parsed.header)),
-            None => Ok(Some(RequestFrame { header: parsed.header, body })),
+            None => Ok(Some(RequestFrame {
+                header: parsed.header,
+                body,
+            })),
         }
     }
 
     fn drop_payload(&mut self) {
-        if let Framing::Segments { payload, pieces, .. } = &mut self.framing {
+        if let Framing::Segments {
+            payload, pieces, ..
+        } = &mut self.framing
+        {
             payload.clear();
             pieces.clear();
         }
@@ -188,19 +236,31 @@ impl Decoder {
 
     /// The header at the front of `bytes`; `None` if it is not all there yet. The version is judged by the first byte.
     fn parse_header(&self, bytes: &[u8]) -> Result<Option<Parsed>, Rejection> {
-        let Some(first) = bytes.first() else { return Ok(None) };
+        let Some(first) = bytes.first() else {
+            return Ok(None);
+        };
         let number = first & !RESPONSE_BIT;
         let Some(version) = ProtocolVersion::from_number(number) else {
             return Err(self.reject_unread(FrameError::UnsupportedVersion(number)));
         };
-        let Some(bytes) = bytes.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+        let Some(bytes) = bytes.first_chunk::<HEADER_BYTES>() else {
+            return Ok(None);
+        };
         let [_, flag_bits, stream_high, stream_low, opcode, length @ ..] = *bytes;
         let stream = i16::from_be_bytes([stream_high, stream_low]);
         let length = u32::from_be_bytes(length) as usize;
-        let reject = |error| Rejection { error, version: self.version.unwrap_or(version), stream };
+        let reject = |error| Rejection {
+            error,
+            version: self.version.unwrap_or(version),
+            stream,
+        };
 
         if version.is_beta() && flag_bits & flags::USE_BETA == 0 && self.version.is_none() {
-            return Err(Rejection { error: FrameError::BetaVersion(version), version, stream: 0 });
+            return Err(Rejection {
+                error: FrameError::BetaVersion(version),
+                version,
+                stream: 0,
+            });
         }
         let Some(opcode) = Opcode::from_number(opcode) else {
             return Err(reject(FrameError::UnknownOpcode(opcode)));
@@ -212,20 +272,43 @@ impl Decoder {
             return Err(reject(FrameError::ResponseOpcode(opcode)));
         }
         if length > self.limit_bytes {
-            return Err(reject(FrameError::TooLarge { length, limit: self.limit_bytes }));
+            return Err(reject(FrameError::TooLarge {
+                length,
+                limit: self.limit_bytes,
+            }));
         }
         let fault = match self.version {
-            Some(before) if before != version => Some(FrameError::VersionChanged { got: version, before }),
+            Some(before) if before != version => Some(FrameError::VersionChanged {
+                got: version,
+                before,
+            }),
             _ => None,
         };
-        Ok(Some(Parsed { header: Header { version, flags: flag_bits, stream, opcode }, length, fault }))
+        Ok(Some(Parsed {
+            header: Header {
+                version,
+                flags: flag_bits,
+                stream,
+                opcode,
+            },
+            length,
+            fault,
+        }))
     }
 
     fn reject(&self, error: FrameError, header: Header) -> Rejection {
-        Rejection { error, version: self.version.unwrap_or(header.version), stream: header.stream }
+        Rejection {
+            error,
+            version: self.version.unwrap_or(header.version),
+            stream: header.stream,
+        }
     }
 
     fn reject_unread(&self, error: FrameError) -> Rejection {
-        Rejection { error, version: self.version.unwrap_or(ProtocolVersion::CURRENT), stream: 0 }
+        Rejection {
+            error,
+            version: self.version.unwrap_or(ProtocolVersion::CURRENT),
+            stream: 0,
+        }
     }
 }

@@ -7,7 +7,9 @@
 
 use super::compression::{Compression, compress_body};
 use super::header::{HEADER_BYTES, flags};
-use super::segment::{Content, MAX_PAYLOAD_BYTES, SegmentFormat, begin_segment, end_segment, write_segment};
+use super::segment::{
+    Content, MAX_PAYLOAD_BYTES, SegmentFormat, begin_segment, end_segment, write_segment,
+};
 use super::version::ProtocolVersion;
 
 /// Bodies shorter than this are sent as they are: compressing them costs more than it saves.
@@ -21,16 +23,24 @@ pub struct Encoder {
 
 #[derive(Debug)]
 enum Framing {
-    Envelopes { compression: Option<Compression> },
+    Envelopes {
+        compression: Option<Compression>,
+    },
     /// `open` is where the current segment's header starts in the out-buffer.
-    Plain { open: Option<usize> },
+    Plain {
+        open: Option<usize>,
+    },
     /// What the current segment will hold, not yet compressed.
-    Lz4 { payload: Vec<u8> },
+    Lz4 {
+        payload: Vec<u8>,
+    },
 }
 
 impl Default for Encoder {
     fn default() -> Self {
-        Self { framing: Framing::Envelopes { compression: None } }
+        Self {
+            framing: Framing::Envelopes { compression: None },
+        }
     }
 }
 
@@ -40,23 +50,26 @@ impl Encoder {
         self.framing = match (version.has_segments(), compression) {
             (false, compression) => Framing::Envelopes { compression },
             (true, None) => Framing::Plain { open: None },
-            (true, Some(_)) => Framing::Lz4 { payload: Vec::new() },
+            (true, Some(_)) => Framing::Lz4 {
+                payload: Vec::new(),
+            },
         };
     }
 
     /// Appends one whole envelope to `out`, or to what [`Encoder::seal`] will append.
     pub fn append(&mut self, envelope: &[u8], out: &mut Vec<u8>) {
         match &mut self.framing {
-            Framing::Envelopes { compression: Some(compression) }
-                if envelope.len() >= HEADER_BYTES + MIN_COMPRESSED_BYTES =>
-            {
+            Framing::Envelopes {
+                compression: Some(compression),
+            } if envelope.len() >= HEADER_BYTES + MIN_COMPRESSED_BYTES => {
                 append_compressed(*compression, envelope, out);
             }
             Framing::Envelopes { .. } => out.extend_from_slice(envelope),
             Framing::Plain { open } => {
                 let format = SegmentFormat::Plain;
                 if let Some(start) = *open
-                    && out.len() - start - format.header_bytes() + envelope.len() > MAX_PAYLOAD_BYTES
+                    && out.len() - start - format.header_bytes() + envelope.len()
+                        > MAX_PAYLOAD_BYTES
                 {
                     end_segment(format, start, 0, Content::SelfContained, out);
                     *open = None;
@@ -120,5 +133,6 @@ fn append_compressed(compression: Compression, envelope: &[u8], out: &mut Vec<u8
         return;
     }
     out[start + 1] |= flags::COMPRESSED;
-    out[start + HEADER_BYTES - 4..start + HEADER_BYTES].copy_from_slice(&(length as u32).to_be_bytes());
+    out[start + HEADER_BYTES - 4..start + HEADER_BYTES]
+        .copy_from_slice(&(length as u32).to_be_bytes());
 }

@@ -34,7 +34,10 @@ impl Phase {
             }
             (Self::Ready, _) => return Ok(()),
         };
-        Err(RequestError::Protocol(format!("Unexpected message {}, expecting {expected}", opcode.name())))
+        Err(RequestError::Protocol(format!(
+            "Unexpected message {}, expecting {expected}",
+            opcode.name()
+        )))
     }
 
     /// The phase after a request of `opcode` was answered with `answer`.
@@ -58,14 +61,29 @@ mod tests {
         assert!(start.admit(Opcode::Options).is_ok() && start.admit(Opcode::Startup).is_ok());
         assert_eq!(
             start.admit(Opcode::Query),
-            Err(RequestError::Protocol("Unexpected message QUERY, expecting STARTUP or OPTIONS".into()))
+            Err(RequestError::Protocol(
+                "Unexpected message QUERY, expecting STARTUP or OPTIONS".into()
+            ))
         );
         let authenticating = start.answered(Opcode::Startup, Opcode::Authenticate);
-        for opcode in [Opcode::Query, Opcode::Prepare, Opcode::Execute, Opcode::Batch, Opcode::Register, Opcode::Startup] {
+        for opcode in [
+            Opcode::Query,
+            Opcode::Prepare,
+            Opcode::Execute,
+            Opcode::Batch,
+            Opcode::Register,
+            Opcode::Startup,
+        ] {
             assert!(authenticating.admit(opcode).is_err());
         }
-        assert_eq!(authenticating.answered(Opcode::AuthResponse, Opcode::Error), authenticating);
-        assert_eq!(authenticating.answered(Opcode::AuthResponse, Opcode::AuthChallenge), authenticating);
+        assert_eq!(
+            authenticating.answered(Opcode::AuthResponse, Opcode::Error),
+            authenticating
+        );
+        assert_eq!(
+            authenticating.answered(Opcode::AuthResponse, Opcode::AuthChallenge),
+            authenticating
+        );
         let ready = authenticating.answered(Opcode::AuthResponse, Opcode::AuthSuccess);
         assert_eq!(ready, Phase::Ready);
         assert!(ready.admit(Opcode::Query).is_ok() && ready.admit(Opcode::Startup).is_err());

@@ -85,7 +85,18 @@ impl Opcode {
     /// Whether only clients send it.
     pub fn is_request(self) -> bool {
         use Opcode::*;
-        matches!(self, Startup | Credentials | Options | Query | Prepare | Execute | Register | Batch | AuthResponse)
+        matches!(
+            self,
+            Startup
+                | Credentials
+                | Options
+                | Query
+                | Prepare
+                | Execute
+                | Register
+                | Batch
+                | AuthResponse
+        )
     }
 
     /// As error messages write it.

@@ -53,8 +53,8 @@ impl Put for Vec<u8> {
     }
 
     fn put_short_bytes(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= usize::from(u16::MAX));
-        self.put_short(bytes.len() as u16);
+        let length = u16::try_from(bytes.len()).expect("ids are short");
+        self.put_short(length);
         self.extend_from_slice(bytes);
     }
 

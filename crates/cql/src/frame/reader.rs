@@ -36,13 +36,19 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, length: usize, what: &'static str) -> Decoded<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(DecodeError::Truncated(what))?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(DecodeError::Truncated(what))?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self, what: &'static str) -> Decoded<[u8; N]> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated(what))?;
+        let (taken, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(DecodeError::Truncated(what))?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -90,13 +96,18 @@ impl<'a> Reader<'a> {
     /// `[short bytes]`.
     pub fn short_bytes(&mut self) -> Decoded<&'a [u8]> {
         let length = self.short()?;
-        self.take(usize::from(length), "a byte array preceded by its 2 bytes length")
+        self.take(
+            usize::from(length),
+            "a byte array preceded by its 2 bytes length",
+        )
     }
 
     /// `[bytes]`: any negative length is null.
     pub fn bytes(&mut self) -> Decoded<Option<&'a [u8]>> {
         match usize::try_from(self.int()?) {
-            Ok(length) => self.take(length, "a byte array preceded by its 4 bytes length").map(Some),
+            Ok(length) => self
+                .take(length, "a byte array preceded by its 4 bytes length")
+                .map(Some),
             Err(_) => Ok(None),
         }
     }
@@ -104,7 +115,9 @@ impl<'a> Reader<'a> {
     /// `[value]`. Before version 4 there is no unset: `unset_known` is false and every negative length is null.
     pub fn value(&mut self, unset_known: bool) -> Decoded<Value<'a>> {
         match self.int()? {
-            length @ 0.. => Ok(Value::Set(self.take(length as usize, "a value preceded by its 4 bytes length")?)),
+            length @ 0.. => Ok(Value::Set(
+                self.take(length as usize, "a value preceded by its 4 bytes length")?,
+            )),
             _ if !unset_known => Ok(Value::Null),
             -1 => Ok(Value::Null),
             -2 => Ok(Value::Unset),

@@ -23,7 +23,9 @@ pub enum FrameError {
     #[error("Beta version of the protocol used ({0}), but USE_BETA flag is unset")]
     BetaVersion(ProtocolVersion),
     /// Another version than STARTUP's.
-    #[error("Invalid message version. Got {got} but previous messages on this connection had version {before}")]
+    #[error(
+        "Invalid message version. Got {got} but previous messages on this connection had version {before}"
+    )]
     VersionChanged {
         /// Of this frame.
         got: ProtocolVersion,
@@ -74,9 +76,10 @@ impl FrameError {
     /// What becomes of the connection.
     pub fn consequence(&self) -> Consequence {
         match self {
-            Self::UnsupportedVersion(_) | Self::BetaVersion(_) | Self::VersionChanged { .. } | Self::Compression(_) => {
-                Consequence::Continue
-            }
+            Self::UnsupportedVersion(_)
+            | Self::BetaVersion(_)
+            | Self::VersionChanged { .. }
+            | Self::Compression(_) => Consequence::Continue,
             _ => Consequence::Close,
         }
     }
@@ -103,7 +106,11 @@ impl Rejection {
                 out.extend_from_slice(&[RESPONSE_BIT | number, 0, 0, Opcode::Error as u8]);
             }
             _ => {
-                let beta = if self.version.is_beta() { flags::USE_BETA } else { 0 };
+                let beta = if self.version.is_beta() {
+                    flags::USE_BETA
+                } else {
+                    0
+                };
                 out.extend_from_slice(&[RESPONSE_BIT | self.version as u8, beta]);
                 out.put_short(self.stream as u16);
                 out.put_byte(Opcode::Error as u8);

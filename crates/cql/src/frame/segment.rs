@@ -75,7 +75,9 @@ pub struct Segment {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentError {
     /// The header's CRC24 does not match.
-    #[error("invalid, unrecoverable CRC mismatch detected in frame header. Read {read}, Computed {computed}")]
+    #[error(
+        "invalid, unrecoverable CRC mismatch detected in frame header. Read {read}, Computed {computed}"
+    )]
     Header {
         /// As sent.
         read: u32,
@@ -83,7 +85,9 @@ pub enum SegmentError {
         computed: u32,
     },
     /// The payload's CRC32 does not match.
-    #[error("invalid, unrecoverable CRC mismatch detected in frame body. Read {read}, Computed {computed}")]
+    #[error(
+        "invalid, unrecoverable CRC mismatch detected in frame body. Read {read}, Computed {computed}"
+    )]
     Payload {
         /// As sent.
         read: u32,
@@ -96,7 +100,10 @@ pub enum SegmentError {
 }
 
 /// Takes one segment off the front of `input`; `None` if it is not all there yet.
-pub fn read_segment(format: SegmentFormat, input: &mut BytesMut) -> Result<Option<Segment>, SegmentError> {
+pub fn read_segment(
+    format: SegmentFormat,
+    input: &mut BytesMut,
+) -> Result<Option<Segment>, SegmentError> {
     let header_bytes = format.header_bytes();
     if input.len() < header_bytes {
         return Ok(None);
@@ -122,12 +129,19 @@ pub fn read_segment(format: SegmentFormat, input: &mut BytesMut) -> Result<Optio
         (SegmentFormat::Plain, _) | (SegmentFormat::Lz4, 0) => sent,
         (SegmentFormat::Lz4, uncompressed) => decompress_lz4(&sent, uncompressed)?,
     };
-    let content = if bits >> format.self_contained_bit() & 1 == 1 { Content::SelfContained } else { Content::Piece };
+    let content = if bits >> format.self_contained_bit() & 1 == 1 {
+        Content::SelfContained
+    } else {
+        Content::Piece
+    };
     Ok(Some(Segment { payload, content }))
 }
 
 fn little_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Appends a segment with this payload to `out`.
@@ -169,7 +183,10 @@ pub(super) fn end_segment(
 ) {
     let payload_start = start + format.header_bytes();
     let length = out.len() - payload_start;
-    assert!(length <= MAX_PAYLOAD_BYTES && uncompressed <= MAX_PAYLOAD_BYTES, "a segment's payload is bounded");
+    assert!(
+        length <= MAX_PAYLOAD_BYTES && uncompressed <= MAX_PAYLOAD_BYTES,
+        "a segment's payload is bounded"
+    );
     let mut bits = length as u64;
     if format == SegmentFormat::Lz4 {
         bits |= (uncompressed as u64) << 17;
@@ -181,7 +198,8 @@ pub(super) fn end_segment(
     let header = &mut out[start..payload_start];
     header[..format.length_bytes()].copy_from_slice(&bits.to_le_bytes()[..format.length_bytes()]);
     let header_checksum = crc24(&header[..format.length_bytes()]);
-    header[format.length_bytes()..].copy_from_slice(&header_checksum.to_le_bytes()[..CHECKSUM_BYTES]);
+    header[format.length_bytes()..]
+        .copy_from_slice(&header_checksum.to_le_bytes()[..CHECKSUM_BYTES]);
     out.extend_from_slice(&checksum.to_le_bytes());
 }
 
@@ -202,10 +220,18 @@ mod tests {
 
     #[test]
     fn segments_survive_in_both_formats() {
-        let noise: Vec<u8> = (0..MAX_PAYLOAD_BYTES as u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u8).collect();
+        let noise: Vec<u8> = (0..MAX_PAYLOAD_BYTES as u64)
+            .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u8)
+            .collect();
         for format in [SegmentFormat::Plain, SegmentFormat::Lz4] {
             for content in [Content::SelfContained, Content::Piece] {
-                for payload in [&b""[..], b"x", &[5; 1000], &vec![9; MAX_PAYLOAD_BYTES], &noise] {
+                for payload in [
+                    &b""[..],
+                    b"x",
+                    &[5; 1000],
+                    &vec![9; MAX_PAYLOAD_BYTES],
+                    &noise,
+                ] {
                     roundtrip(format, payload, content);
                 }
             }
@@ -223,14 +249,25 @@ mod tests {
     fn every_flipped_bit_is_found_and_every_prefix_waits() {
         for format in [SegmentFormat::Plain, SegmentFormat::Lz4] {
             let mut whole = Vec::new();
-            write_segment(format, b"some payload that is worth its checksum checksum checksum", Content::SelfContained, &mut whole);
+            write_segment(
+                format,
+                b"some payload that is worth its checksum checksum checksum",
+                Content::SelfContained,
+                &mut whole,
+            );
             for cut in 0..whole.len() {
-                assert_eq!(read_segment(format, &mut BytesMut::from(&whole[..cut])), Ok(None));
+                assert_eq!(
+                    read_segment(format, &mut BytesMut::from(&whole[..cut])),
+                    Ok(None)
+                );
             }
             for bit in 0..whole.len() * 8 {
                 let mut broken = whole.clone();
                 broken[bit / 8] ^= 1 << (bit % 8);
-                assert!(read_segment(format, &mut BytesMut::from(&broken[..])).is_err(), "bit {bit}");
+                assert!(
+                    read_segment(format, &mut BytesMut::from(&broken[..])).is_err(),
+                    "bit {bit}"
+                );
             }
         }
     }

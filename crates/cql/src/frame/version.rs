@@ -26,7 +26,9 @@ impl ProtocolVersion {
 
     /// The version with this number (the header's first byte without the direction bit).
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|version| *version as u8 == number)
+        Self::ALL
+            .into_iter()
+            .find(|version| *version as u8 == number)
     }
 
     /// Whether a client must opt in with the `USE_BETA` flag.

@@ -16,7 +16,9 @@ pub struct AuthResponse<'a> {
 
 impl<'a> AuthResponse<'a> {
     pub(super) fn decode(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Ok(Self { token: body.bytes()? })
+        Ok(Self {
+            token: body.bytes()?,
+        })
     }
 }
 

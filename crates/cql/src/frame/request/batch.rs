@@ -19,7 +19,7 @@ pub enum BatchKind {
 }
 
 /// The statements and how to execute them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Batch<'a> {
     /// Logged, unlogged or of counters.
     pub kind: BatchKind,
@@ -47,7 +47,7 @@ pub enum BatchQuery<'a> {
 }
 
 /// A batch's statements as the frame holds them; checked once, walked in place.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct BatchStatements<'a> {
     region: Reader<'a>,
     left: u16,
@@ -55,7 +55,10 @@ pub struct BatchStatements<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn decode(body: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
+    pub(super) fn decode(
+        body: &mut Reader<'a>,
+        version: ProtocolVersion,
+    ) -> Result<Self, DecodeError> {
         let kind = match body.byte()? {
             0 => BatchKind::Logged,
             1 => BatchKind::Unlogged,
@@ -63,12 +66,23 @@ impl<'a> Batch<'a> {
             other => return Err(DecodeError::BatchKind(other)),
         };
         let left = body.short()?;
-        let statements = BatchStatements { region: *body, left, version };
+        let statements = BatchStatements {
+            region: *body,
+            left,
+            version,
+        };
         for _ in 0..left {
             BatchStatement::decode(body, version)?;
         }
-        let parameters = QueryParameters { values: Values::none(), ..QueryParameters::decode(body, version)? };
-        Ok(Self { kind, statements, parameters })
+        let parameters = QueryParameters {
+            values: Values::none(),
+            ..QueryParameters::decode(body, version)?
+        };
+        Ok(Self {
+            kind,
+            statements,
+            parameters,
+        })
     }
 }
 
@@ -79,7 +93,10 @@ impl<'a> BatchStatement<'a> {
             1 => BatchQuery::Prepared(body.short_bytes()?),
             other => return Err(DecodeError::BatchStatementKind(other)),
         };
-        Ok(Self { query, values: Values::decode(body, version, false)? })
+        Ok(Self {
+            query,
+            values: Values::decode(body, version, false)?,
+        })
     }
 }
 

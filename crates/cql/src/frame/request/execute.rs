@@ -19,9 +19,20 @@ pub struct Execute<'a> {
 }
 
 impl<'a> Execute<'a> {
-    pub(super) fn decode(body: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
+    pub(super) fn decode(
+        body: &mut Reader<'a>,
+        version: ProtocolVersion,
+    ) -> Result<Self, DecodeError> {
         let id = body.short_bytes()?;
-        let result_metadata_id = if version >= ProtocolVersion::V5 { Some(body.short_bytes()?) } else { None };
-        Ok(Self { id, result_metadata_id, parameters: QueryParameters::decode(body, version)? })
+        let result_metadata_id = if version >= ProtocolVersion::V5 {
+            Some(body.short_bytes()?)
+        } else {
+            None
+        };
+        Ok(Self {
+            id,
+            result_metadata_id,
+            parameters: QueryParameters::decode(body, version)?,
+        })
     }
 }

@@ -66,7 +66,9 @@ pub enum Request<'a> {
 impl RequestFrame {
     /// Reads the body. Bytes after the message are ignored, as the specification asks.
     pub fn message(&self) -> Result<Message<'_>, DecodeError> {
-        let Header { version, opcode, .. } = self.header;
+        let Header {
+            version, opcode, ..
+        } = self.header;
         let mut body = Reader::new(&self.body);
         let payload = if self.header.has(flags::CUSTOM_PAYLOAD) {
             if version < ProtocolVersion::V4 {
@@ -88,6 +90,10 @@ impl RequestFrame {
             Opcode::Credentials => return Err(DecodeError::Credentials),
             other => return Err(DecodeError::NotARequest(other.name())),
         };
-        Ok(Message { tracing: self.header.has(flags::TRACING), payload, request })
+        Ok(Message {
+            tracing: self.header.has(flags::TRACING),
+            payload,
+            request,
+        })
     }
 }

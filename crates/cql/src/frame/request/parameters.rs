@@ -46,9 +46,16 @@ pub struct QueryParameters<'a> {
 }
 
 impl<'a> QueryParameters<'a> {
-    pub(super) fn decode(body: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
+    pub(super) fn decode(
+        body: &mut Reader<'a>,
+        version: ProtocolVersion,
+    ) -> Result<Self, DecodeError> {
         let consistency = body.consistency()?;
-        let flags = if version >= ProtocolVersion::V5 { body.int()? as u32 } else { u32::from(body.byte()?) };
+        let flags = if version >= ProtocolVersion::V5 {
+            body.int()? as u32
+        } else {
+            u32::from(body.byte()?)
+        };
         let has = |bit| flags & bit != 0;
 
         let values = if has(bits::VALUES) {
@@ -56,21 +63,47 @@ impl<'a> QueryParameters<'a> {
         } else {
             Values::none()
         };
-        let page_size = if has(bits::PAGE_SIZE) { Some(body.int()?) } else { None };
-        let paging_state = if has(bits::PAGING_STATE) { body.bytes()? } else { None };
-        let serial_consistency = if has(bits::SERIAL_CONSISTENCY) { Some(body.consistency()?) } else { None };
-        let timestamp = if has(bits::TIMESTAMP) { Some(body.long()?) } else { None };
+        let page_size = if has(bits::PAGE_SIZE) {
+            Some(body.int()?)
+        } else {
+            None
+        };
+        let paging_state = if has(bits::PAGING_STATE) {
+            body.bytes()?
+        } else {
+            None
+        };
+        let serial_consistency = if has(bits::SERIAL_CONSISTENCY) {
+            Some(body.consistency()?)
+        } else {
+            None
+        };
+        let timestamp = if has(bits::TIMESTAMP) {
+            Some(body.long()?)
+        } else {
+            None
+        };
         if let Some(timestamp @ i64::MIN) = timestamp {
             return Err(DecodeError::Timestamp(timestamp));
         }
-        let keyspace = if has(bits::KEYSPACE) { Some(body.string()?) } else { None };
-        let now_in_seconds = if has(bits::NOW_IN_SECONDS) { Some(body.int()?) } else { None };
+        let keyspace = if has(bits::KEYSPACE) {
+            Some(body.string()?)
+        } else {
+            None
+        };
+        let now_in_seconds = if has(bits::NOW_IN_SECONDS) {
+            Some(body.int()?)
+        } else {
+            None
+        };
         Ok(Self {
             consistency,
             values,
             skip_metadata: has(bits::SKIP_METADATA),
             // Zero and below ask for no paging.
-            page_size: page_size.and_then(|rows| u32::try_from(rows).ok()).filter(|rows| *rows > 0),
+            page_size: page_size
+                .and_then(|rows| u32::try_from(rows).ok())
+                .filter(|rows| *rows > 0),
             paging_state,
             serial_consistency,
             timestamp,

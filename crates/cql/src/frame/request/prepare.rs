@@ -18,9 +18,19 @@ pub struct Prepare<'a> {
 }
 
 impl<'a> Prepare<'a> {
-    pub(super) fn decode(body: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
+    pub(super) fn decode(
+        body: &mut Reader<'a>,
+        version: ProtocolVersion,
+    ) -> Result<Self, DecodeError> {
         let text = body.long_string()?;
         let with_keyspace = version >= ProtocolVersion::V5 && body.int()? & KEYSPACE != 0;
-        Ok(Self { text, keyspace: if with_keyspace { Some(body.string()?) } else { None } })
+        Ok(Self {
+            text,
+            keyspace: if with_keyspace {
+                Some(body.string()?)
+            } else {
+                None
+            },
+        })
     }
 }

@@ -17,7 +17,13 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    pub(super) fn decode(body: &mut Reader<'a>, version: ProtocolVersion) -> Result<Self, DecodeError> {
-        Ok(Self { text: body.long_string()?, parameters: QueryParameters::decode(body, version)? })
+    pub(super) fn decode(
+        body: &mut Reader<'a>,
+        version: ProtocolVersion,
+    ) -> Result<Self, DecodeError> {
+        Ok(Self {
+            text: body.long_string()?,
+            parameters: QueryParameters::decode(body, version)?,
+        })
     }
 }

@@ -17,7 +17,12 @@ pub enum EventType {
 }
 
 impl EventType {
-    const ALL: [Self; 4] = [Self::TopologyChange, Self::StatusChange, Self::SchemaChange, Self::TraceComplete];
+    const ALL: [Self; 4] = [
+        Self::TopologyChange,
+        Self::StatusChange,
+        Self::SchemaChange,
+        Self::TraceComplete,
+    ];
 
     /// The protocol's word for it.
     pub fn name(self) -> &'static str {
@@ -30,7 +35,9 @@ impl EventType {
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|event| event.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|event| event.name().eq_ignore_ascii_case(name))
     }
 }
 
@@ -45,7 +52,8 @@ impl Register {
     pub(super) fn decode(body: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut events = Vec::new();
         for name in body.string_list()? {
-            let event = EventType::from_name(name).ok_or_else(|| DecodeError::EventType(name.to_owned()))?;
+            let event = EventType::from_name(name)
+                .ok_or_else(|| DecodeError::EventType(name.to_owned()))?;
             if !events.contains(&event) {
                 events.push(event);
             }

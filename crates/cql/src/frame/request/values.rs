@@ -19,13 +19,27 @@ pub struct Values<'a> {
 impl<'a> Values<'a> {
     /// No values.
     pub fn none() -> Self {
-        Self { region: Reader::new(&[]), count: 0, named: false, unset_known: true }
+        Self {
+            region: Reader::new(&[]),
+            count: 0,
+            named: false,
+            unset_known: true,
+        }
     }
 
     /// Reads a count and that many values, leaving `body` after the last.
-    pub(super) fn decode(body: &mut Reader<'a>, version: ProtocolVersion, named: bool) -> Result<Self, DecodeError> {
+    pub(super) fn decode(
+        body: &mut Reader<'a>,
+        version: ProtocolVersion,
+        named: bool,
+    ) -> Result<Self, DecodeError> {
         let count = body.short()?;
-        let values = Self { region: *body, count, named, unset_known: version >= ProtocolVersion::V4 };
+        let values = Self {
+            region: *body,
+            count,
+            named,
+            unset_known: version >= ProtocolVersion::V4,
+        };
         let mut iter = values.iter();
         while let Some(value) = iter.step() {
             value?;
@@ -51,7 +65,12 @@ impl<'a> Values<'a> {
 
     /// Walks them.
     pub fn iter(&self) -> ValueIter<'a> {
-        ValueIter { rest: self.region, left: self.count, named: self.named, unset_known: self.unset_known }
+        ValueIter {
+            rest: self.region,
+            left: self.count,
+            named: self.named,
+            unset_known: self.unset_known,
+        }
     }
 }
 
@@ -80,7 +99,11 @@ impl<'a> ValueIter<'a> {
     }
 
     fn read(&mut self) -> Result<(Option<&'a str>, Value<'a>), DecodeError> {
-        let name = if self.named { Some(self.rest.string()?) } else { None };
+        let name = if self.named {
+            Some(self.rest.string()?)
+        } else {
+            None
+        };
         Ok((name, self.rest.value(self.unset_known)?))
     }
 }
