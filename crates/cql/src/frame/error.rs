@@ -64,69 +64,41 @@ fn code(error: &RequestError, version: ProtocolVersion) -> i32 {
 pub fn put_error(out: &mut Vec<u8>, version: ProtocolVersion, error: &RequestError) {
     out.put_int(code(error, version));
     out.put_string(&error.to_string());
+    if let Some((consistency, first, second)) = counts(error) {
+        out.put_short(consistency as u16);
+        out.put_int(first as i32);
+        out.put_int(second as i32);
+    }
     match error {
-        RequestError::Unavailable {
-            consistency,
-            required,
-            alive,
-        } => {
-            put_counts(out, *consistency, *required, *alive);
-        }
         RequestError::WriteTimeout {
-            consistency,
-            received,
-            block_for,
             write_type,
             contentions,
+            ..
         } => {
-            put_counts(out, *consistency, *received, *block_for);
             out.put_string(write_type.name());
             if let (true, Some(contentions)) = (version >= ProtocolVersion::V5, contentions) {
                 out.put_short(*contentions);
             }
         }
-        RequestError::ReadTimeout {
-            consistency,
-            received,
-            block_for,
-            data_present,
-        } => {
-            put_counts(out, *consistency, *received, *block_for);
-            out.put_byte(u8::from(*data_present));
-        }
+        RequestError::ReadTimeout { data_present, .. } => out.put_byte(u8::from(*data_present)),
         RequestError::ReadFailure {
-            consistency,
-            received,
-            block_for,
             failures,
             data_present,
             ..
         } => {
-            put_counts(out, *consistency, *received, *block_for);
             put_failures(out, version, failures);
             out.put_byte(u8::from(*data_present));
         }
         RequestError::WriteFailure {
-            consistency,
-            received,
-            block_for,
             failures,
             write_type,
             ..
         } => {
-            put_counts(out, *consistency, *received, *block_for);
             put_failures(out, version, failures);
             out.put_string(write_type.name());
         }
-        RequestError::CasWriteUnknown {
-            consistency,
-            received,
-            block_for,
-        } => {
-            put_counts(out, *consistency, *received, *block_for);
-            if version < ProtocolVersion::V5 {
-                out.put_string(WriteType::Cas.name());
-            }
+        RequestError::CasWriteUnknown { .. } if version < ProtocolVersion::V5 => {
+            out.put_string(WriteType::Cas.name());
         }
         RequestError::FunctionFailure {
             keyspace,
@@ -143,16 +115,51 @@ pub fn put_error(out: &mut Vec<u8>, version: ProtocolVersion, error: &RequestErr
             out.put_string(table);
         }
         RequestError::Unprepared { id } => {
-            out.put_short_bytes(&id[..id.len().min(usize::from(u16::MAX))])
+            out.put_short_bytes(&id[..id.len().min(usize::from(u16::MAX))]);
         }
         _ => {}
     }
 }
 
-fn put_counts(out: &mut Vec<u8>, consistency: Consistency, first: u32, second: u32) {
-    out.put_short(consistency as u16);
-    out.put_int(first as i32);
-    out.put_int(second as i32);
+/// The level, and the two numbers of replicas, that many errors start their body with.
+fn counts(error: &RequestError) -> Option<(Consistency, u32, u32)> {
+    match error {
+        RequestError::Unavailable {
+            consistency,
+            required,
+            alive,
+        } => Some((*consistency, *required, *alive)),
+        RequestError::WriteTimeout {
+            consistency,
+            received,
+            block_for,
+            ..
+        }
+        | RequestError::ReadTimeout {
+            consistency,
+            received,
+            block_for,
+            ..
+        }
+        | RequestError::ReadFailure {
+            consistency,
+            received,
+            block_for,
+            ..
+        }
+        | RequestError::WriteFailure {
+            consistency,
+            received,
+            block_for,
+            ..
+        }
+        | RequestError::CasWriteUnknown {
+            consistency,
+            received,
+            block_for,
+        } => Some((*consistency, *received, *block_for)),
+        _ => None,
+    }
 }
 
 /// How many replicas failed and, from version 5 on, which and why; nothing for version 3, which has no failures.
