@@ -1,3 +1,6 @@
 //! All a client can see: protocol frames, lexer, parser, binding, plans, DESCRIBE text. No I/O.
 
+pub mod ast;
 pub mod frame;
+pub mod lexer;
+pub mod parse;
