@@ -2,8 +2,10 @@
 
 /// Longest partition key, and longest clustering component, in bytes: Cassandra's limit, a 16-bit length.
 pub const MAX_KEY_BYTES: usize = 65_535;
-/// Longest name of a keyspace or table (`SchemaConstants.NAME_LENGTH` in Cassandra's documentation: 48).
+/// Longest name of a keyspace (`SchemaConstants.NAME_LENGTH` in Cassandra's documentation: 48).
 pub const MAX_NAME_CHARS: usize = 48;
+/// Longest name of a table: a file name of 255 bytes less `-` and the 32 digits of the table's id.
+pub const MAX_TABLE_NAME_CHARS: usize = 222;
 /// Largest TTL in seconds: 20 years, as Cassandra.
 pub const MAX_TTL_SECONDS: i64 = 20 * 365 * 24 * 3600;
 /// Latest second a cell may expire at. Cassandra 5.0 stores an unsigned 32-bit second (its formats `oa`, `da`).

@@ -3,9 +3,11 @@
 //! A snapshot is shared by every shard as an `Arc` and replaced as a whole by the metadata log; nothing in it is ever
 //! changed in place. Column ids are never used again within a table.
 
+mod edit;
 mod options;
 mod roles;
 
+pub use edit::SchemaEdit;
 pub use options::{Caching, RowsPerPartition, SpeculativeRetry, TableOptions};
 pub use roles::Role;
 
@@ -106,6 +108,8 @@ pub struct Table {
     static_columns: usize,
     /// Columns dropped since the table was made.
     pub dropped: Vec<DroppedColumn>,
+    /// Whether it was made WITH COMPACT STORAGE: columns can be neither added nor made static.
+    pub compact: bool,
     next_column_id: u32,
     /// Options of WITH.
     pub options: TableOptions,
@@ -135,6 +139,7 @@ impl Table {
             clustering_columns: 0,
             static_columns: 0,
             dropped: Vec::new(),
+            compact: false,
             next_column_id,
             options,
         };
@@ -205,12 +210,21 @@ impl Table {
         self.columns.iter().find(|column| column.id == id)
     }
 
-    /// Whether its columns are counters.
+    /// Whether its columns are counters, or were before they were all dropped.
     pub fn is_counter(&self) -> bool {
+        let dropped = self.dropped.iter().map(|dropped| &dropped.column);
         self.statics()
             .iter()
             .chain(self.regulars())
+            .chain(dropped)
             .any(|column| column.ctype == CqlType::Counter)
+    }
+
+    /// Whether the user type of this name, in the table's keyspace, occurs in any column.
+    pub fn references_type(&self, name: &str) -> bool {
+        self.columns
+            .iter()
+            .any(|column| column.ctype.references(&self.keyspace, name))
     }
 
     /// Adds a column under a new id.
@@ -232,10 +246,12 @@ impl Table {
         self.arrange();
     }
 
-    /// Drops a column at a time in microseconds.
+    /// Drops a column at a time in microseconds. Its type is kept with user types as the tuples they are, so that it
+    /// does not depend on their later fate.
     pub fn drop_column(&mut self, name: &str, dropped_at: i64) {
         if let Some(index) = self.columns.iter().position(|column| column.name == name) {
-            let column = self.columns.remove(index);
+            let mut column = self.columns.remove(index);
+            column.ctype = column.ctype.expand_user_types();
             self.dropped.retain(|dropped| dropped.column.name != name);
             self.dropped.push(DroppedColumn { column, dropped_at });
             self.arrange();

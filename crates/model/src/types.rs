@@ -110,7 +110,8 @@ impl CqlType {
         )
     }
 
-    /// The same type with its outer level, and every level inside, frozen.
+    /// The same type with its outer level, and every level inside, frozen; but for the elements of vectors, which
+    /// Cassandra leaves as they were written.
     pub fn freeze(&self) -> Self {
         let inner = |element: &Arc<Self>| Arc::new(element.freeze());
         match self {
@@ -129,6 +130,27 @@ impl CqlType {
                         .collect(),
                 }),
                 Frozen::Yes,
+            ),
+            other => other.clone(),
+        }
+    }
+
+    /// The same type with every user type in it replaced by the tuple of its fields, as `dropped_columns` shows it.
+    pub fn expand_user_types(&self) -> Self {
+        let inner = |element: &Arc<Self>| Arc::new(element.expand_user_types());
+        match self {
+            Self::List(element, frozen) => Self::List(inner(element), *frozen),
+            Self::Set(element, frozen) => Self::Set(inner(element), *frozen),
+            Self::Map(key, value, frozen) => Self::Map(inner(key), inner(value), *frozen),
+            Self::Tuple(elements) => {
+                Self::Tuple(elements.iter().map(Self::expand_user_types).collect())
+            }
+            Self::Udt(definition, _) => Self::Tuple(
+                definition
+                    .fields
+                    .iter()
+                    .map(|(_, field)| field.expand_user_types())
+                    .collect(),
             ),
             Self::Vector(element, dimension) => Self::Vector(inner(element), *dimension),
             native => native.clone(),

@@ -1,7 +1,7 @@
 //! Roles, as the metadata log keeps them.
 
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Who may log in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,6 +16,6 @@ pub struct Role {
     pub salted_hash: Option<String>,
     /// Roles granted to it.
     pub member_of: BTreeSet<String>,
-    /// Custom options.
-    pub options: BTreeMap<String, String>,
+    /// The data centres it may log in to; `None` for all.
+    pub datacenters: Option<BTreeSet<String>>,
 }
