@@ -4,3 +4,4 @@ pub mod ast;
 pub mod frame;
 pub mod lexer;
 pub mod parse;
+pub mod plan;

@@ -1,0 +1,4 @@
+//! Plans: what a statement means against a schema, before anything is read or written.
+
+pub mod ddl;
+pub mod types;
