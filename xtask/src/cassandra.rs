@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 pub const VERSION: &str = "5.0.6";
 /// The address used unless another is named.
 pub const DEFAULT_IP: &str = "127.0.0.9";
+/// The address of the node that asks for a login, so that it can stand beside the other.
+pub const PASSWORD_IP: &str = "127.0.0.8";
 const CQL_PORT: u16 = 9042;
 const START_LIMIT: Duration = Duration::from_mins(3);
 const STOP_LIMIT: Duration = Duration::from_mins(1);
@@ -62,6 +64,15 @@ pub struct Node {
     home: PathBuf,
 }
 
+/// Whether a client must log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// Anybody may do anything, as shipped.
+    Open,
+    /// Roles with passwords (`cassandra`/`cassandra` at first), all permitted everything.
+    Password,
+}
+
 /// How acknowledged writes reach the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
@@ -73,21 +84,23 @@ pub enum Sync {
 
 /// `cargo xtask server cassandra …`.
 pub fn run(arguments: &[&str]) -> TaskResult {
-    let usage = "start|stop|wipe|nodetool [--ip 127.0.0.9] [--sync group] [arguments of nodetool]";
+    let usage = "start|stop|wipe|nodetool [--ip 127.0.0.9] [--sync group] [--login password] [arguments of nodetool]";
     let (verb, mut rest) = arguments.split_first().ok_or(usage)?;
-    let (mut ip, mut sync) = (DEFAULT_IP, Sync::Periodic);
+    let (mut ip, mut sync, mut login) = (DEFAULT_IP, Sync::Periodic, Login::Open);
     while let [option, value, tail @ ..] = rest {
         match *option {
             "--ip" => ip = value,
             "--sync" if *value == "group" => sync = Sync::Group,
             "--sync" if *value == "periodic" => sync = Sync::Periodic,
+            "--login" if *value == "password" => login = Login::Password,
+            "--login" if *value == "open" => login = Login::Open,
             _ => break,
         }
         rest = tail;
     }
     let node = Node::on(ip)?;
     match *verb {
-        "start" => node.start(sync),
+        "start" => node.start(sync, login),
         "stop" => node.stop(),
         "wipe" => node.wipe(),
         "nodetool" => node.nodetool(rest),
@@ -142,7 +155,7 @@ impl Node {
     }
 
     /// Starts it and waits until CQL answers.
-    pub fn start(&self, sync: Sync) -> TaskResult {
+    pub fn start(&self, sync: Sync, login: Login) -> TaskResult {
         if self.process().is_some() {
             println!("already running on {}", self.ip);
             return Ok(());
@@ -159,7 +172,7 @@ impl Node {
             fs::create_dir_all(directory.join(name))
                 .map_err(|error| format!("{}: {error}", directory.display()))?;
         }
-        self.write_configuration(sync)?;
+        self.write_configuration(sync, login)?;
         let output = fs::File::create(directory.join("logs/stdout.log"))
             .map_err(|error| error.to_string())?;
         let errors = output.try_clone().map_err(|error| error.to_string())?;
@@ -260,12 +273,16 @@ impl Node {
         command
     }
 
-    fn write_configuration(&self, sync: Sync) -> TaskResult {
+    fn write_configuration(&self, sync: Sync, login: Login) -> TaskResult {
         let (directory, ip) = (self.directory(), self.ip);
         let shown = directory.display();
         let sync = match sync {
             Sync::Periodic => "commitlog_sync: periodic\ncommitlog_sync_period: 10000ms",
             Sync::Group => "commitlog_sync: group\ncommitlog_sync_group_window: 1ms",
+        };
+        let (authenticator, authorizer) = match login {
+            Login::Open => ("AllowAllAuthenticator", "AllowAllAuthorizer"),
+            Login::Password => ("PasswordAuthenticator", "AllowAllAuthorizer"),
         };
         let settings = format!(
             "cluster_name: reference
@@ -284,8 +301,9 @@ seed_provider:
     parameters: [ {{ seeds: \"{ip}\" }} ]
 listen_address: {ip}
 rpc_address: {ip}
-authenticator: AllowAllAuthenticator
-authorizer: AllowAllAuthorizer
+authenticator: {authenticator}
+authorizer: {authorizer}
+permissions_validity: 100ms
 user_defined_functions_enabled: true
 materialized_views_enabled: true
 sasi_indexes_enabled: true

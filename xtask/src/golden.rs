@@ -1,7 +1,7 @@
 //! `cargo xtask golden`: records the answers of Apache Cassandra into `tests/cql/`, or compares a server with them.
 
 use crate::TaskResult;
-use crate::cassandra::{self, Node};
+use crate::cassandra::{self, Login, Node};
 use crate::paths::{self, Profile};
 use blackbox::golden::compare::{Counts, KnownDifferences, Verdict, judge, one_line, show};
 use blackbox::golden::script::Script;
@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 const SHOWN_A_FILE: usize = 3;
 /// Scripts of what Helenus does not do yet: recorded, but not compared unless named.
 const LATER: &str = "later-";
+/// Scripts for a server that asks for a login.
+const LOGIN: &str = "auth-";
 
 #[derive(Default)]
 struct Options {
@@ -150,12 +152,12 @@ fn count(scripts: &[PathBuf]) -> TaskResult {
 }
 
 fn record(options: &Options, scripts: &[PathBuf]) -> TaskResult {
-    let address = match options.address {
-        Some(address) => address,
-        None => reference()?,
-    };
-    require_reference(address)?;
     for path in scripts {
+        let address = match options.address {
+            Some(address) => address,
+            None => reference(login_of(path))?,
+        };
+        require_reference(address)?;
         let mut script = read(path)?;
         let mut session = Session::open(address, &stem(path)).map_err(|error| error.to_string())?;
         let (mut changed, mut unusable) = (0, Vec::new());
@@ -184,11 +186,23 @@ fn record(options: &Options, scripts: &[PathBuf]) -> TaskResult {
     Ok(())
 }
 
-/// The Cassandra that answers on the usual address, started if none does.
-fn reference() -> TaskResult<SocketAddr> {
-    let node = Node::on(cassandra::DEFAULT_IP)?;
+fn login_of(path: &Path) -> Login {
+    if file_name(path).starts_with(LOGIN) {
+        Login::Password
+    } else {
+        Login::Open
+    }
+}
+
+/// The Cassandra that answers on the usual address for scripts of this kind, started if none does.
+fn reference(login: Login) -> TaskResult<SocketAddr> {
+    let ip = match login {
+        Login::Open => cassandra::DEFAULT_IP,
+        Login::Password => cassandra::PASSWORD_IP,
+    };
+    let node = Node::on(ip)?;
     if !node.answers() {
-        node.start(cassandra::Sync::Periodic)?;
+        node.start(cassandra::Sync::Periodic, login)?;
     }
     Ok(node.address())
 }
@@ -218,27 +232,13 @@ fn require_reference(address: SocketAddr) -> TaskResult {
 fn compare(options: &Options, scripts: &[PathBuf]) -> TaskResult<Tally> {
     let known = directory().join("known-differences.txt");
     let known = KnownDifferences::parse(&fs::read_to_string(known).unwrap_or_default())?;
-    let scratch = Scratch::new("golden").map_err(|error| error.to_string())?;
-    let mut own = None;
-    let address = if let Some(address) = options.address {
-        address
-    } else {
-        let binary = paths::helenus(options.profile)?;
-        let data = scratch.path().join("data");
-        let start = Start {
-            binary,
-            data,
-            settings: Vec::new(),
-            wrapper: Vec::new(),
-        };
-        let helenus = Helenus::start(&start).map_err(|error| error.to_string())?;
-        own.insert(helenus).address
-    };
+    let mut servers = Servers::new(options)?;
     let mut tally = Tally::default();
     for path in scripts {
         if options.files.is_empty() && file_name(path).starts_with(LATER) {
             continue;
         }
+        let address = servers.address(login_of(path))?;
         let of_file = compare_file(options, address, path, &known)?;
         tally.passed += of_file.passed;
         tally.failed += of_file.failed;
@@ -314,4 +314,55 @@ fn compare_file(
     );
     print!("{shown}");
     Ok(tally)
+}
+
+/// The servers compared with: the one named, or Helenus processes of our own, started when first needed.
+struct Servers {
+    named: Option<SocketAddr>,
+    binary: PathBuf,
+    scratch: Scratch,
+    started: Vec<(Login, Helenus)>,
+}
+
+impl Servers {
+    fn new(options: &Options) -> TaskResult<Self> {
+        let binary = match options.address {
+            Some(_) => PathBuf::new(),
+            None => paths::helenus(options.profile)?,
+        };
+        let scratch = Scratch::new("golden").map_err(|error| error.to_string())?;
+        Ok(Self {
+            named: options.address,
+            binary,
+            scratch,
+            started: Vec::new(),
+        })
+    }
+
+    fn address(&mut self, login: Login) -> TaskResult<SocketAddr> {
+        if let Some(address) = self.named {
+            return Ok(address);
+        }
+        if let Some((_, helenus)) = self.started.iter().find(|(known, _)| *known == login) {
+            return Ok(helenus.address);
+        }
+        let settings = match login {
+            Login::Open => Vec::new(),
+            Login::Password => vec!["authenticator=PasswordAuthenticator".to_owned()],
+        };
+        let data = self
+            .scratch
+            .path()
+            .join(format!("{login:?}").to_lowercase());
+        let start = Start {
+            binary: self.binary.clone(),
+            data,
+            settings,
+            wrapper: Vec::new(),
+        };
+        let helenus = Helenus::start(&start).map_err(|error| error.to_string())?;
+        let address = helenus.address;
+        self.started.push((login, helenus));
+        Ok(address)
+    }
 }

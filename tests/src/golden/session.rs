@@ -86,10 +86,14 @@ impl Session {
     /// Sends a statement as its directives say and gives the answer's lines. A connection that fails is opened anew for
     /// the next statement.
     pub fn run(&mut self, block: &Block) -> Vec<String> {
-        let lines = self.attempt(block).unwrap_or_else(|error| {
-            self.connections.clear();
-            vec![format!("no answer: {error}")]
-        });
+        let lines = match self.attempt(block) {
+            Ok(lines) => lines,
+            Err(WireError::Refused(error)) => error_lines(&error, " at login"),
+            Err(error) => {
+                self.connections.clear();
+                vec![format!("no answer: {error}")]
+            }
+        };
         lines
             .into_iter()
             .map(|line| line.replace(&self.keyspace, "$KS"))

@@ -33,12 +33,14 @@ impl Connection {
         let options = vec![("CQL_VERSION".into(), "3.0.0".into())];
         match connection.request(&Request::Startup(options))?.answer {
             Answer::Ready => {}
+            Answer::Error(error) => return Err(WireError::Refused(error)),
             Answer::Authenticate(_) => {
                 let (user, password) = login.unwrap_or(("cassandra", "cassandra"));
                 connection.segmented = version >= 5;
                 let token = format!("\0{user}\0{password}").into_bytes();
                 match connection.request(&Request::AuthResponse(token))?.answer {
                     Answer::AuthSuccess => {}
+                    Answer::Error(error) => return Err(WireError::Refused(error)),
                     other => return Err(WireError::Malformed(format!("login answered {other:?}"))),
                 }
             }

@@ -16,12 +16,14 @@ pub mod types;
 
 use std::fmt;
 
-/// Why a request got no usable answer. An error the server *answered* is not here but in
+/// Why a request got no usable answer. An error that answers a request on an open connection is not here but in
 /// [`response::Answer::Error`].
 #[derive(Debug)]
 pub enum WireError {
     /// The connection failed, or nothing came within the time limit.
     Io(std::io::Error),
+    /// The server answered the opening of the connection with an error.
+    Refused(response::ServerError),
     /// The bytes do not follow the protocol.
     Malformed(String),
     /// The test asks for something that cannot be written down for this protocol version or type.
@@ -32,6 +34,7 @@ impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WireError::Io(error) => write!(f, "connection: {error}"),
+            WireError::Refused(error) => write!(f, "refused: {} {}", error.class(), error.message),
             WireError::Malformed(what) => write!(f, "malformed answer: {what}"),
             WireError::Request(what) => write!(f, "cannot send: {what}"),
         }
