@@ -1,1 +1,3 @@
 //! The shell: threads, sockets, timers, disks, admin API, metrics, configuration.
+
+pub mod config;

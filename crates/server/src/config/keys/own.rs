@@ -1,0 +1,18 @@
+//! Keys that only Helenus has.
+
+use super::Kind::*;
+use super::State::*;
+use super::{Key, key};
+
+/// Helenus' own.
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    key("helenus_shards", Integer, "", &[], Effective("Threads that serve data, each with its share of the tokens. Unset: one for each core. May be changed at any restart.")),
+    key("helenus_memory", Text, "", &[], Effective("What the process may use, as `2GiB` or `2G`; `--memory` sets it. Unset: half of the machine's, or of the container's limit.")),
+    key("helenus_io_threads", Integer, "", &[], Effective("Threads that read and write files for the shards. Unset: twice the shards, at least 2.")),
+    key("helenus_shard_aware_port", Integer, "19042", &[], Effective("Port where a client chooses its shard by its own source port, as Scylla's drivers do. 0: none.")),
+    key("helenus_admin_address", Text, "127.0.0.1:7199", &[], Effective("Where `/metrics`, `/health` and the admin API listen. Empty: nowhere. Must be a loopback address.")),
+    key("helenus_dc", Text, "", &[], Effective("Data centre of this node. Unset: `dc` of `cassandra-rackdc.properties` beside the configuration file, else `datacenter1`.")),
+    key("helenus_rack", Text, "", &[], Effective("Rack of this node. Unset: `rack` of `cassandra-rackdc.properties` beside the configuration file, else `rack1`.")),
+    key("helenus_max_requests_in_flight_per_connection", Integer, "2048", &[], Effective("Requests of one connection that may wait for their answers. Above it nothing more is read from that connection until some are answered.")),
+];

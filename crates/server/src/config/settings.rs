@@ -1,0 +1,498 @@
+//! The settings that are acted on, typed, with every default filled in.
+
+use super::rackdc::RackDc;
+use super::value::{Class, Value};
+use super::{Configured, Profile, ignored, keys, machine, units};
+use model::limits::MAX_SHARDS;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const DEFAULT_TOKENS: i64 = 16;
+/// What `native_transport_max_request_data_in_flight` is where it is unset: a tenth of the memory, as in Cassandra,
+/// and a fortieth for one client address.
+const IN_FLIGHT_SHARE: u64 = 10;
+const IN_FLIGHT_SHARE_PER_IP: u64 = 40;
+/// Less than this cannot hold a memtable, a cache and a few large requests a shard.
+const MIN_MEMORY_BYTES: u64 = 64 << 20;
+
+/// Everything the process is started with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Name that keeps clusters apart.
+    pub cluster_name: String,
+    /// Data centre of this node.
+    pub dc: String,
+    /// Rack of this node.
+    pub rack: String,
+    /// Where everything durable lives.
+    pub data_directory: PathBuf,
+    /// Where clients connect and what they may take.
+    pub native: NativeTransport,
+    /// Where the admin API listens; `None` for nowhere.
+    pub admin: Option<SocketAddr>,
+    /// Address other nodes reach this one by.
+    pub broadcast_address: IpAddr,
+    /// Address this node listens on for other nodes.
+    pub listen_address: IpAddr,
+    /// Port for other nodes.
+    pub storage_port: u16,
+    /// Nodes to ask first, as written.
+    pub seeds: Vec<String>,
+    /// Tokens of this node.
+    pub num_tokens: u32,
+    /// Threads that serve data.
+    pub shards: u16,
+    /// Threads that read and write files.
+    pub io_threads: usize,
+    /// What the process may use.
+    pub memory_bytes: u64,
+    /// Who may connect.
+    pub authentication: Authentication,
+    /// When a write counts as on disk.
+    pub commitlog_sync: CommitlogSync,
+    /// How long requests may take.
+    pub timeouts: Timeouts,
+    /// Every key with its value, for `system_views.settings`.
+    pub view: Vec<(&'static str, String)>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// The native transport's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeTransport {
+    /// Where to listen.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// Port where the source port chooses the shard.
+    pub shard_aware_port: Option<u16>,
+    /// Address that clients are told.
+    pub broadcast_address: IpAddr,
+    /// Longest body of a request.
+    pub max_frame_bytes: usize,
+    /// Connections at once, in all.
+    pub max_connections: Option<u64>,
+    /// Connections at once from one address.
+    pub max_connections_per_ip: Option<u64>,
+    /// A connection silent for this long is closed.
+    pub idle_timeout: Option<Duration>,
+    /// Whether the operating system probes silent connections.
+    pub keepalive: bool,
+    /// Whether versions below 5 are spoken.
+    pub older_protocols: bool,
+    /// Bytes of requests without answers, in all.
+    pub max_in_flight_bytes: u64,
+    /// Bytes of requests without answers, of one address.
+    pub max_in_flight_bytes_per_ip: u64,
+    /// Requests without answers, of one connection.
+    pub max_in_flight_requests: usize,
+}
+
+/// Who may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authentication {
+    /// Anyone.
+    AllowAll,
+    /// Roles with a password.
+    Password,
+}
+
+/// When a write counts as on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitlogSync {
+    /// Once a sync that covers it is done; what arrives during one sync shares the next.
+    Group,
+    /// As `Group`, under Cassandra's other name for it.
+    Batch,
+    /// At once; syncs run this often.
+    Periodic(Duration),
+}
+
+/// How long a request may take, by what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Timeouts {
+    pub read: Duration,
+    pub range: Duration,
+    pub write: Duration,
+    pub counter_write: Duration,
+    pub cas_contention: Duration,
+    pub truncate: Duration,
+    pub request: Duration,
+}
+
+impl Settings {
+    /// Types what was configured. Whatever is wrong is added to its errors, and a default stands in its place.
+    pub(super) fn build(configured: &mut Configured, profile: Profile, rackdc: &RackDc) -> Self {
+        let address = address(configured, "rpc_address").unwrap_or(Ipv4Addr::LOCALHOST.into());
+        let listen_address =
+            self::address(configured, "listen_address").unwrap_or(if address.is_unspecified() {
+                machine::outgoing_address().unwrap_or(Ipv4Addr::LOCALHOST.into())
+            } else {
+                address
+            });
+        let broadcast_address =
+            self::address(configured, "broadcast_address").unwrap_or(listen_address);
+        let memory_bytes = memory(configured);
+        let shards = shards(configured);
+        let io_threads = match positive(configured, "helenus_io_threads") {
+            Some(threads) => threads as usize,
+            None => (usize::from(shards) * 2).max(2),
+        };
+        let named = |written: Option<String>, properties: &Option<String>, default: &str| {
+            written
+                .or_else(|| properties.clone())
+                .unwrap_or_else(|| default.to_owned())
+        };
+        let mut settings = Self {
+            cluster_name: cluster_name(configured, profile),
+            dc: named(text(configured, "helenus_dc"), &rackdc.dc, "datacenter1"),
+            rack: named(text(configured, "helenus_rack"), &rackdc.rack, "rack1"),
+            data_directory: data_directory(configured),
+            native: native(configured, address, broadcast_address, memory_bytes),
+            admin: admin(configured),
+            broadcast_address,
+            listen_address,
+            storage_port: port(configured, "storage_port").unwrap_or(7000),
+            seeds: seeds(configured),
+            num_tokens: positive(configured, "num_tokens").unwrap_or(DEFAULT_TOKENS) as u32,
+            shards,
+            io_threads,
+            memory_bytes,
+            authentication: authentication(configured),
+            commitlog_sync: commitlog_sync(configured),
+            timeouts: timeouts(configured),
+            view: Vec::new(),
+            warnings: Vec::new(),
+        };
+        check_partitioner(configured);
+        settings.view = view(configured);
+        settings.warnings = warnings(configured);
+        settings
+    }
+}
+
+fn text(configured: &Configured, name: &str) -> Option<String> {
+    match configured.get(name)? {
+        Value::Text(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+fn integer(configured: &Configured, name: &str) -> Option<i64> {
+    match configured.get(name)? {
+        Value::Integer(number) => Some(number),
+        _ => None,
+    }
+}
+
+fn positive(configured: &mut Configured, name: &str) -> Option<i64> {
+    let number = integer(configured, name)?;
+    if number > 0 {
+        return Some(number);
+    }
+    configured.refuse(name, "must be above 0");
+    None
+}
+
+fn port(configured: &mut Configured, name: &str) -> Option<u16> {
+    let number = integer(configured, name)?;
+    if let Ok(port) = u16::try_from(number) {
+        return Some(port);
+    }
+    configured.refuse(name, format!("{number} is not a port"));
+    None
+}
+
+fn flag(configured: &Configured, name: &str) -> bool {
+    configured.get(name) == Some(Value::Flag(true))
+}
+
+fn duration(configured: &Configured, name: &str) -> Option<Duration> {
+    match configured.get(name)? {
+        Value::Duration(duration) => Some(duration),
+        _ => None,
+    }
+}
+
+fn size(configured: &Configured, name: &str) -> Option<u64> {
+    match configured.get(name)? {
+        Value::Size(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn class(configured: &Configured, name: &str) -> Option<Class> {
+    match configured.get(name)? {
+        Value::Class(class) => Some(class),
+        _ => None,
+    }
+}
+
+/// An address, or the first one a name resolves to.
+fn address(configured: &mut Configured, name: &str) -> Option<IpAddr> {
+    let text = text(configured, name)?;
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let resolved = (text.as_str(), 0)
+        .to_socket_addrs()
+        .ok()
+        .and_then(|addresses| {
+            let addresses: Vec<IpAddr> = addresses.map(|address| address.ip()).collect();
+            addresses
+                .iter()
+                .find(|address| address.is_ipv4())
+                .or(addresses.first())
+                .copied()
+        });
+    if resolved.is_none() {
+        configured.refuse(name, format!("`{text}` is no address and no name of one"));
+    }
+    resolved
+}
+
+fn memory(configured: &mut Configured) -> u64 {
+    let Some(text) = text(configured, "helenus_memory") else {
+        return (machine::memory_bytes() / 2).max(MIN_MEMORY_BYTES);
+    };
+    match units::loose_size(&text) {
+        Some(bytes) if bytes >= MIN_MEMORY_BYTES => bytes,
+        Some(_) => {
+            configured.refuse(
+                "helenus_memory",
+                format!("`{text}` is too little; at least 64MiB are needed"),
+            );
+            MIN_MEMORY_BYTES
+        }
+        None => {
+            configured.refuse(
+                "helenus_memory",
+                format!("`{text}` is not a size such as `2GiB`"),
+            );
+            MIN_MEMORY_BYTES
+        }
+    }
+}
+
+fn shards(configured: &mut Configured) -> u16 {
+    let default = machine::cores().min(MAX_SHARDS as usize) as u16;
+    match positive(configured, "helenus_shards") {
+        None => default,
+        Some(shards) if shards <= i64::from(MAX_SHARDS) => shards as u16,
+        Some(shards) => {
+            configured.refuse(
+                "helenus_shards",
+                format!("{shards} is more than {MAX_SHARDS}"),
+            );
+            default
+        }
+    }
+}
+
+fn cluster_name(configured: &Configured, profile: Profile) -> String {
+    match (profile, configured.values.contains_key("cluster_name")) {
+        (Profile::Dev, false) => "Helenus Dev".to_owned(),
+        _ => text(configured, "cluster_name").unwrap_or_default(),
+    }
+}
+
+fn data_directory(configured: &mut Configured) -> PathBuf {
+    match configured.get("data_file_directories") {
+        Some(Value::List(directories)) if directories.len() > 1 => {
+            configured.refuse(
+                "data_file_directories",
+                "several directories are not supported; give one, on a volume that spans the disks",
+            );
+            PathBuf::from(&directories[0])
+        }
+        Some(Value::List(directories)) if directories.len() == 1 => PathBuf::from(&directories[0]),
+        _ => PathBuf::from("helenus-data"),
+    }
+}
+
+fn native(
+    configured: &mut Configured,
+    address: IpAddr,
+    broadcast: IpAddr,
+    memory_bytes: u64,
+) -> NativeTransport {
+    let limit = |configured: &Configured, name: &str| {
+        integer(configured, name).and_then(|number| u64::try_from(number).ok())
+    };
+    let port = port(configured, "native_transport_port").unwrap_or(9042);
+    let broadcast_rpc = self::address(configured, "broadcast_rpc_address");
+    let told = broadcast_rpc.unwrap_or(if address.is_unspecified() {
+        broadcast
+    } else {
+        address
+    });
+    NativeTransport {
+        address,
+        port,
+        shard_aware_port: self::port(configured, "helenus_shard_aware_port")
+            .filter(|port| *port != 0),
+        broadcast_address: told,
+        max_frame_bytes: size(configured, "native_transport_max_frame_size").unwrap_or(16 << 20)
+            as usize,
+        max_connections: limit(configured, "native_transport_max_concurrent_connections"),
+        max_connections_per_ip: limit(
+            configured,
+            "native_transport_max_concurrent_connections_per_ip",
+        ),
+        idle_timeout: duration(configured, "native_transport_idle_timeout")
+            .filter(|idle| !idle.is_zero()),
+        keepalive: flag(configured, "rpc_keepalive"),
+        older_protocols: flag(configured, "native_transport_allow_older_protocols"),
+        max_in_flight_bytes: size(configured, "native_transport_max_request_data_in_flight")
+            .unwrap_or(memory_bytes / IN_FLIGHT_SHARE),
+        max_in_flight_bytes_per_ip: size(
+            configured,
+            "native_transport_max_request_data_in_flight_per_ip",
+        )
+        .unwrap_or(memory_bytes / IN_FLIGHT_SHARE_PER_IP),
+        max_in_flight_requests: positive(
+            configured,
+            "helenus_max_requests_in_flight_per_connection",
+        )
+        .unwrap_or(2048) as usize,
+    }
+}
+
+fn admin(configured: &mut Configured) -> Option<SocketAddr> {
+    let text = text(configured, "helenus_admin_address")?;
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Some(address),
+        Ok(_) => {
+            configured.refuse(
+                "helenus_admin_address",
+                "the admin API has no authentication yet and listens on loopback addresses only",
+            );
+            None
+        }
+        Err(_) => {
+            configured.refuse(
+                "helenus_admin_address",
+                format!("`{text}` is not an address with a port"),
+            );
+            None
+        }
+    }
+}
+
+fn seeds(configured: &mut Configured) -> Vec<String> {
+    let Some(class) = class(configured, "seed_provider") else {
+        return Vec::new();
+    };
+    if class.short_name() != "SimpleSeedProvider" {
+        configured.refuse(
+            "seed_provider",
+            format!("only SimpleSeedProvider is known, not `{}`", class.name),
+        );
+    }
+    let seeds = class.parameter("seeds").unwrap_or_default();
+    seeds
+        .split(',')
+        .map(str::trim)
+        .filter(|seed| !seed.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn authentication(configured: &mut Configured) -> Authentication {
+    if let Some(class) = class(configured, "role_manager")
+        && class.short_name() != "CassandraRoleManager"
+    {
+        configured.refuse(
+            "role_manager",
+            format!("only CassandraRoleManager is known, not `{}`", class.name),
+        );
+    }
+    let Some(class) = class(configured, "authenticator") else {
+        return Authentication::AllowAll;
+    };
+    match class.short_name() {
+        "AllowAllAuthenticator" => Authentication::AllowAll,
+        "PasswordAuthenticator" => Authentication::Password,
+        _ => {
+            let reason = format!(
+                "only AllowAllAuthenticator and PasswordAuthenticator are known, not `{}`",
+                class.name
+            );
+            configured.refuse("authenticator", reason);
+            Authentication::Password
+        }
+    }
+}
+
+fn commitlog_sync(configured: &Configured) -> CommitlogSync {
+    match text(configured, "commitlog_sync").as_deref() {
+        Some("periodic") => CommitlogSync::Periodic(
+            duration(configured, "commitlog_sync_period").unwrap_or(Duration::from_secs(10)),
+        ),
+        Some("batch") => CommitlogSync::Batch,
+        _ => CommitlogSync::Group,
+    }
+}
+
+fn timeouts(configured: &Configured) -> Timeouts {
+    let timeout = |name: &str| duration(configured, name).unwrap_or(Duration::from_secs(10));
+    Timeouts {
+        read: timeout("read_request_timeout"),
+        range: timeout("range_request_timeout"),
+        write: timeout("write_request_timeout"),
+        counter_write: timeout("counter_write_request_timeout"),
+        cas_contention: timeout("cas_contention_timeout"),
+        truncate: timeout("truncate_request_timeout"),
+        request: timeout("request_timeout"),
+    }
+}
+
+fn check_partitioner(configured: &mut Configured) {
+    if let Some(name) = text(configured, "partitioner")
+        && name.rsplit('.').next() != Some("Murmur3Partitioner")
+    {
+        configured.refuse(
+            "partitioner",
+            format!("only Murmur3Partitioner is known, not `{name}`"),
+        );
+    }
+}
+
+fn view(configured: &Configured) -> Vec<(&'static str, String)> {
+    let value = |name: &str| match configured.get(name) {
+        // A password is nobody's to read.
+        Some(Value::Tree(_)) if name.contains("encryption") => "******".to_owned(),
+        Some(value) => value.to_string(),
+        None => "null".to_owned(),
+    };
+    let mut view: Vec<_> = keys::SECTIONS
+        .iter()
+        .filter(|(title, _)| *title != "Gone from Cassandra")
+        .flat_map(|(_, keys)| keys.iter())
+        .map(|key| (key.name, value(key.name)))
+        .collect();
+    view.sort_unstable_by_key(|(name, _)| *name);
+    view
+}
+
+fn warnings(configured: &Configured) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let ignored = ignored(configured);
+    if !ignored.is_empty() {
+        warnings.push(format!(
+            "nothing acts on these settings yet: {}",
+            ignored.join(", ")
+        ));
+    }
+    let snitch = text(configured, "endpoint_snitch").unwrap_or_default();
+    let short = snitch.rsplit('.').next().unwrap_or_default();
+    if !matches!(short, "" | "SimpleSnitch" | "GossipingPropertyFileSnitch") {
+        warnings.push(format!(
+            "endpoint_snitch `{snitch}` is not known; data centre and rack come from helenus_dc, helenus_rack and cassandra-rackdc.properties"
+        ));
+    }
+    warnings
+}

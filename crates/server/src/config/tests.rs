@@ -1,0 +1,238 @@
+//! Whole configurations: Cassandra's own files, every source and its rank, and what is told about what is wrong.
+
+use super::*;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+fn temporary(name: &str, text: &str) -> PathBuf {
+    let directory =
+        std::env::temp_dir().join(format!("helenus-config-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("cassandra.yaml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn from_text(name: &str, text: &str) -> Result<Settings, String> {
+    let path = temporary(name, text);
+    let loaded = load(&Sources {
+        file: Some(path.clone()),
+        ..Sources::default()
+    });
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    loaded.map_err(|error| error.to_string())
+}
+
+#[test]
+fn without_anything_there_are_defaults() {
+    let settings = load(&Sources {
+        profile: Profile::Dev,
+        ..Sources::default()
+    })
+    .unwrap();
+    assert_eq!(settings.cluster_name, "Helenus Dev");
+    assert_eq!(
+        (settings.dc.as_str(), settings.rack.as_str()),
+        ("datacenter1", "rack1")
+    );
+    assert_eq!(settings.data_directory, PathBuf::from("helenus-data"));
+    assert_eq!(settings.native.address, Ipv4Addr::LOCALHOST);
+    assert_eq!(
+        (settings.native.port, settings.native.shard_aware_port),
+        (9042, Some(19042))
+    );
+    assert_eq!(settings.admin, Some("127.0.0.1:7199".parse().unwrap()));
+    assert_eq!(settings.commitlog_sync, CommitlogSync::Group);
+    assert_eq!(settings.authentication, Authentication::AllowAll);
+    assert_eq!(settings.timeouts.read, Duration::from_secs(5));
+    assert!(settings.shards >= 1 && settings.warnings.is_empty());
+    assert!(settings.view.len() > 380);
+    let server = load(&Sources::default()).unwrap();
+    assert_eq!(server.cluster_name, "Test Cluster");
+}
+
+/// The settings that Cassandra 5.0 and 4.1 ship uncommented, in their values.
+const SHIPPED_5_0: &str = include_str!("testdata/cassandra-5.0.yaml");
+const SHIPPED_4_1: &str = include_str!("testdata/cassandra-4.1.yaml");
+const OLD_3_11: &str = include_str!("testdata/cassandra-3.11.yaml");
+
+#[test]
+fn the_files_cassandra_ships_are_read() {
+    for (name, text) in [
+        ("5.0", SHIPPED_5_0),
+        ("4.1", SHIPPED_4_1),
+        ("3.11", OLD_3_11),
+    ] {
+        let settings = from_text(name, text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(settings.cluster_name, "Test Cluster", "{name}");
+        assert_eq!(settings.seeds.len(), 1, "{name}");
+        assert_eq!(
+            settings.commitlog_sync,
+            CommitlogSync::Periodic(Duration::from_secs(10)),
+            "{name}"
+        );
+        assert_eq!(settings.native.address, Ipv4Addr::LOCALHOST, "{name}");
+        assert_eq!(settings.timeouts.write, Duration::from_secs(2), "{name}");
+    }
+}
+
+#[test]
+fn later_sources_win() {
+    let path = temporary(
+        "rank",
+        "cluster_name: file\nnum_tokens: 4\nrpc_address: 127.0.0.2\n",
+    );
+    let settings = load(&Sources {
+        file: Some(path.clone()),
+        environment: vec![
+            ("CASSANDRA_CLUSTER_NAME".into(), "variable".into()),
+            ("CASSANDRA_NUM_TOKENS".into(), "5".into()),
+            ("CASSANDRA_SEEDS".into(), "10.0.0.1".into()),
+        ],
+        overrides: vec![
+            "num_tokens=6".into(),
+            "native_transport_max_frame_size_in_mb=32".into(),
+        ],
+        data_directory: Some("elsewhere".into()),
+        seeds: Some("10.0.0.2, 10.0.0.3".into()),
+        memory: Some("256M".into()),
+        ..Sources::default()
+    })
+    .unwrap();
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    assert_eq!(settings.cluster_name, "variable");
+    assert_eq!(settings.num_tokens, 6);
+    assert_eq!(settings.native.address, Ipv4Addr::new(127, 0, 0, 2));
+    assert_eq!(settings.native.max_frame_bytes, 32 << 20);
+    assert_eq!(settings.data_directory, PathBuf::from("elsewhere"));
+    assert_eq!(settings.seeds, ["10.0.0.2", "10.0.0.3"]);
+    assert_eq!(settings.memory_bytes, 256 << 20);
+}
+
+#[test]
+fn rack_and_data_centre_come_from_the_properties() {
+    let path = temporary("rackdc", "endpoint_snitch: GossipingPropertyFileSnitch\n");
+    std::fs::write(
+        path.with_file_name("cassandra-rackdc.properties"),
+        "dc=dc7\nrack=r2\n",
+    )
+    .unwrap();
+    let settings = load(&Sources {
+        file: Some(path.clone()),
+        overrides: vec!["helenus_rack=r3".into()],
+        ..Sources::default()
+    })
+    .unwrap();
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    assert_eq!(
+        (settings.dc.as_str(), settings.rack.as_str()),
+        ("dc7", "r3")
+    );
+    assert_eq!(settings.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let error = from_text(
+        "wrong",
+        "cluster_nam: x\nnum_tokens: many\nread_request_timeout: 5000\npartitioner: RandomPartitioner\n\
+         client_encryption_options:\n  enabled: true\nallow_insecure_udfs: true\nrpc_interface: eth0\n\
+         authorizer: CassandraAuthorizer\nhelenus_admin_address: 0.0.0.0:7199\ndata_file_directories: [a, b]\n",
+    )
+    .unwrap_err();
+    let expected = [
+        "line 1: unknown key `cluster_nam`; did you mean `cluster_name`?",
+        "line 2: num_tokens: `many` is not a whole number",
+        "line 3: read_request_timeout: `5000` is not a duration",
+        "line 4: partitioner: only Murmur3Partitioner is known, not `RandomPartitioner`",
+        "line 5: client_encryption_options: not supported yet",
+        "line 7: allow_insecure_udfs: ",
+        "line 8: rpc_interface: give the address itself",
+        "line 9: authorizer: not supported yet",
+        "line 10: helenus_admin_address: ",
+        "line 11: data_file_directories: ",
+    ];
+    for line in expected {
+        assert!(error.contains(line), "{line}\nin {error}");
+    }
+    assert_eq!(error.lines().count(), expected.len() + 1, "{error}");
+}
+
+#[test]
+fn what_is_switched_off_is_no_reason_to_refuse() {
+    let settings = from_text(
+        "off",
+        "client_encryption_options:\n  enabled: false\n  keystore: conf/.keystore\n\
+         server_encryption_options:\n  internode_encryption: none\n\
+         audit_logging_options:\n  enabled: false\nauthorizer: AllowAllAuthorizer\ncdc_enabled: false\n\
+         default_keyspace_rf: 3\nendpoint_snitch: Ec2Snitch\n",
+    )
+    .unwrap();
+    assert_eq!(settings.warnings.len(), 2);
+    assert_eq!(
+        settings.warnings[0],
+        "nothing acts on these settings yet: default_keyspace_rf"
+    );
+    assert!(settings.warnings[1].contains("Ec2Snitch"));
+}
+
+#[test]
+fn nested_settings_can_be_overridden() {
+    let load = |overrides: &[&str]| {
+        load(&Sources {
+            overrides: overrides.iter().map(|text| (*text).to_owned()).collect(),
+            ..Sources::default()
+        })
+        .map_err(|error| error.to_string())
+    };
+    let error = load(&["client_encryption_options.enabled=true"]).unwrap_err();
+    assert!(
+        error.contains("command line: client_encryption_options: not supported yet"),
+        "{error}"
+    );
+    let settings = load(&[
+        "seed_provider.class_name=SimpleSeedProvider",
+        "seed_provider.parameters.seeds=1.2.3.4",
+    ]);
+    assert_eq!(settings.unwrap().seeds, ["1.2.3.4"]);
+    assert!(
+        load(&["nonsense"])
+            .unwrap_err()
+            .contains("--set nonsense: expected key=value")
+    );
+    assert!(
+        load(&["helenus_memory=1M"])
+            .unwrap_err()
+            .contains("at least 64MiB")
+    );
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let settings = from_text(
+        "secret",
+        "client_encryption_options:\n  enabled: false\n  keystore_password: hunter2\n",
+    )
+    .unwrap();
+    assert!(
+        settings
+            .view
+            .iter()
+            .all(|(_, value)| !value.contains("hunter2"))
+    );
+}
+
+/// Rewrites the page when `UPDATE_EXPECT` is set, as the other generated files.
+#[test]
+fn the_documentation_is_the_table() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let page = markdown();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == page,
+        "docs/configuration.md is out of date: run this test with UPDATE_EXPECT=1"
+    );
+}
