@@ -1,3 +1,16 @@
-//! The shell: threads, sockets, timers, disks, admin API, metrics, configuration.
+//! The shell: threads, sockets, timers, disks, admin API, metrics, configuration. The only crate that knows tokio or the
+//! operating system.
+//!
+//! [`config`] reads what to start, [`shard`] is the loop of one shard's thread, [`client`] the native transport,
+//! [`disk`] the threads that read and write files.
 
+pub mod admin;
+pub mod client;
+pub mod clock;
 pub mod config;
+pub mod disk;
+pub mod listen;
+pub mod lock;
+pub mod metrics;
+pub mod process;
+pub mod shard;

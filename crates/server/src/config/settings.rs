@@ -168,7 +168,7 @@ impl Settings {
             warnings: Vec::new(),
         };
         check_partitioner(configured);
-        settings.view = view(configured);
+        settings.view = view(configured, &settings);
         settings.warnings = warnings(configured);
         settings
     }
@@ -461,12 +461,37 @@ fn check_partitioner(configured: &mut Configured) {
     }
 }
 
-fn view(configured: &Configured) -> Vec<(&'static str, String)> {
-    let value = |name: &str| match configured.get(name) {
-        // A password is nobody's to read.
-        Some(Value::Tree(_)) if name.contains("encryption") => "******".to_owned(),
-        Some(value) => value.to_string(),
-        None => "null".to_owned(),
+/// Every key of today's with its value; where a default depends on the machine, the value that was found.
+fn view(configured: &Configured, settings: &Settings) -> Vec<(&'static str, String)> {
+    let found = [
+        ("broadcast_address", settings.broadcast_address.to_string()),
+        (
+            "broadcast_rpc_address",
+            settings.native.broadcast_address.to_string(),
+        ),
+        ("cluster_name", settings.cluster_name.clone()),
+        (
+            "data_file_directories",
+            format!("[{}]", settings.data_directory.display()),
+        ),
+        ("helenus_dc", settings.dc.clone()),
+        ("helenus_io_threads", settings.io_threads.to_string()),
+        ("helenus_memory", format!("{}B", settings.memory_bytes)),
+        ("helenus_rack", settings.rack.clone()),
+        ("helenus_shards", settings.shards.to_string()),
+        ("listen_address", settings.listen_address.to_string()),
+        ("rpc_address", settings.native.address.to_string()),
+    ];
+    let value = |name: &str| {
+        if let Some((_, value)) = found.iter().find(|(key, _)| *key == name) {
+            return value.clone();
+        }
+        match configured.get(name) {
+            // A password is nobody's to read.
+            Some(Value::Tree(_)) if name.contains("encryption") => "******".to_owned(),
+            Some(value) => value.to_string(),
+            None => "null".to_owned(),
+        }
     };
     let mut view: Vec<_> = keys::SECTIONS
         .iter()

@@ -16,7 +16,7 @@ pub(super) const KEYS: &[Key] = &[
     key("hints_directory", Text, "", &[], Replaced("mutation tracking, which needs no hints")),
     key("seed_provider", Class, "", &[], Effective("`SimpleSeedProvider`; its `seeds` are read, `--seeds` sets them.")),
     key("initial_token", Text, "", &[], NotYet),
-    key("num_tokens", Integer, "", &[], Effective("Unset: 16.")),
+    key("num_tokens", Integer, "16", &[], Effective("Cassandra's own default is 1.")),
     key("allocate_tokens_for_keyspace", Text, "", &[], NotYet),
     key("allocate_tokens_for_local_replication_factor", Integer, "", &[], NotYet),
     key("phi_convict_threshold", Number, "8.0", &[], Replaced("the partition detector")),

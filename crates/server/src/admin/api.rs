@@ -1,0 +1,130 @@
+//! The API's paths.
+
+use super::Request;
+use crate::config::Settings;
+use crate::metrics::Metrics;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+
+/// What the API answers from.
+#[derive(Debug)]
+pub struct Admin {
+    metrics: Metrics,
+    info: Value,
+    settings: BTreeMap<&'static str, String>,
+    started: Instant,
+    drained: AtomicBool,
+    process: mpsc::Sender<Request>,
+}
+
+impl Admin {
+    /// An API that asks the process through `process`.
+    pub fn new(settings: &Settings, metrics: Metrics, process: mpsc::Sender<Request>) -> Self {
+        let info = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "cluster_name": settings.cluster_name,
+            "dc": settings.dc,
+            "rack": settings.rack,
+            "shards": settings.shards,
+            "memory_bytes": settings.memory_bytes,
+            "data_directory": settings.data_directory.display().to_string(),
+            "native_address": settings.native.address.to_string(),
+            "native_port": settings.native.port,
+            "shard_aware_port": settings.native.shard_aware_port,
+            "broadcast_address": settings.broadcast_address.to_string(),
+            "num_tokens": settings.num_tokens,
+            "process": std::process::id(),
+        });
+        Self {
+            metrics,
+            info,
+            settings: settings.view.iter().cloned().collect(),
+            started: Instant::now(),
+            drained: AtomicBool::new(false),
+            process,
+        }
+    }
+
+    pub(super) fn router(self) -> Router {
+        Router::new()
+            .route("/metrics", get(metrics))
+            .route("/health", get(health))
+            .route("/api/v1/info", get(info))
+            .route("/api/v1/settings", get(settings))
+            .route("/api/v1/shards", get(shards))
+            .route("/api/v1/drain", post(drain))
+            .with_state(Arc::new(self))
+    }
+
+    /// Asks the process and waits for its answer.
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, StatusCode> {
+        let (answer, wait) = oneshot::channel();
+        self.process
+            .send(request(answer))
+            .await
+            .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+        wait.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+type Shared = State<Arc<Admin>>;
+
+async fn metrics(State(admin): Shared) -> Response {
+    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match admin.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn health(State(admin): Shared) -> Response {
+    if admin.drained.load(Ordering::Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "drained\n").into_response()
+    } else {
+        "serving\n".into_response()
+    }
+}
+
+async fn info(State(admin): Shared) -> Json<Value> {
+    let mut info = admin.info.clone();
+    info["uptime_seconds"] = admin.started.elapsed().as_secs().into();
+    info["state"] = if admin.drained.load(Ordering::Relaxed) {
+        "drained"
+    } else {
+        "serving"
+    }
+    .into();
+    Json(info)
+}
+
+async fn settings(State(admin): Shared) -> Json<Value> {
+    Json(json!(admin.settings))
+}
+
+async fn shards(State(admin): Shared) -> Result<Json<Value>, StatusCode> {
+    let texts = admin.ask(Request::Describe).await?;
+    let shards: Vec<Value> = texts
+        .iter()
+        .enumerate()
+        .map(|(shard, text)| json!({ "shard": shard, "state": text.lines().collect::<Vec<_>>() }))
+        .collect();
+    Ok(Json(shards.into()))
+}
+
+async fn drain(State(admin): Shared) -> Result<Json<Value>, StatusCode> {
+    admin.drained.store(true, Ordering::Relaxed);
+    admin.ask(Request::Drain).await?;
+    Ok(Json(json!({ "state": "drained" })))
+}

@@ -1,0 +1,46 @@
+//! The admin API: metrics, health and what `nodetool` is built on, over HTTP on a loopback address, on its own thread.
+//!
+//! | path | |
+//! |---|---|
+//! | `GET /metrics` | Prometheus' text |
+//! | `GET /health` | 200 while clients are served, 503 once drained |
+//! | `GET /api/v1/info` | who and what this node is |
+//! | `GET /api/v1/settings` | every key of the configuration with its value |
+//! | `GET /api/v1/shards` | the state of every shard in words |
+//! | `POST /api/v1/drain` | serve no more, make everything durable |
+
+mod api;
+
+pub use api::Admin;
+
+use tokio::sync::oneshot;
+
+/// What the API asks of the process.
+#[derive(Debug)]
+pub enum Request {
+    /// Every shard's description of itself.
+    Describe(oneshot::Sender<Vec<String>>),
+    /// Serve no more and make everything durable.
+    Drain(oneshot::Sender<()>),
+}
+
+/// Serves the API on its own thread, until the process ends.
+pub fn start(listener: std::net::TcpListener, admin: Admin) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                let served = match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => axum::serve(listener, admin.router()).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = served {
+                    tracing::error!(%error, "the admin API ended");
+                }
+            });
+        })?;
+    Ok(())
+}

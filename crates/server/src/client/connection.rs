@@ -1,0 +1,373 @@
+//! One connection: bytes in, frames to the shard, answers out.
+//!
+//! It knows the framing of both directions, how far the handshake is, and what waits to be sent. Answers are appended
+//! when they come, in any order, and sent with one write at the end of the turn. A client that does not take its
+//! answers, or has too many requests without one, is not read from until that changes: its socket fills, and it waits.
+
+use super::admission::Admitted;
+use cql::frame::compression::Compression;
+use cql::frame::{Decoder, Encoder, Opcode, Phase, ProtocolVersion, RequestFrame};
+use model::error::RequestError;
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::shard::{ClientId, ClientInfo};
+
+/// Answers waiting to be sent above which nothing more is read from the client.
+const MAX_WAITING_BYTES: usize = 1 << 20;
+/// What the out-buffer may keep when it is empty.
+const KEPT_BYTES: usize = 64 << 10;
+/// Until a client is let in, its requests are small.
+pub const MAX_HANDSHAKE_FRAME_BYTES: usize = 128 << 10;
+
+/// A client's connection, used by its reading task and the shard's turn, on one thread.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name.
+    pub id: ClientId,
+    /// Who it is.
+    pub info: ClientInfo,
+    stream: TcpStream,
+    /// Rung when a reason not to read is gone.
+    readable_again: Notify,
+    closed: Cell<bool>,
+    last_heard: Cell<Instant>,
+    state: RefCell<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    decoder: Decoder,
+    encoder: Encoder,
+    phase: Phase,
+    /// STARTUP that waits for its answer: stream, version and what was agreed on.
+    startup: Option<(i16, ProtocolVersion, Option<Compression>)>,
+    /// The last version it spoke, for what is pushed to it.
+    version: ProtocolVersion,
+    out: Vec<u8>,
+    /// How much of `out` is sent.
+    sent: usize,
+    /// A task waits for the socket to take the rest.
+    writing: bool,
+    /// Whether the turn has it on its list.
+    listed: bool,
+    /// Whether something was appended since the last flush.
+    unsent: bool,
+    close_when_sent: bool,
+    in_flight: usize,
+    in_flight_bytes: u64,
+    admitted: Admitted,
+    limits: Limits,
+}
+
+/// What one connection may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest body once the client is let in.
+    pub max_frame_bytes: usize,
+    /// Requests without answers.
+    pub max_in_flight: usize,
+}
+
+/// Why decoding stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// More bytes are needed.
+    Hungry,
+    /// Answers must go out first.
+    Stalled,
+    /// The connection is at its end.
+    Closed,
+}
+
+impl State {
+    fn append(&mut self, envelope: &[u8]) {
+        self.unsent = true;
+        self.encoder.append(envelope, &mut self.out);
+    }
+}
+
+impl Connection {
+    /// A connection that has sent nothing yet.
+    pub fn new(
+        id: ClientId,
+        info: ClientInfo,
+        stream: TcpStream,
+        admitted: Admitted,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            id,
+            info,
+            stream,
+            readable_again: Notify::new(),
+            closed: Cell::new(false),
+            last_heard: Cell::new(Instant::now()),
+            state: RefCell::new(State {
+                decoder: Decoder::new(MAX_HANDSHAKE_FRAME_BYTES.min(limits.max_frame_bytes)),
+                encoder: Encoder::default(),
+                phase: Phase::default(),
+                startup: None,
+                version: ProtocolVersion::CURRENT,
+                out: Vec::new(),
+                sent: 0,
+                writing: false,
+                listed: false,
+                unsent: false,
+                close_when_sent: false,
+                in_flight: 0,
+                in_flight_bytes: 0,
+                admitted,
+                limits,
+            }),
+        }
+    }
+
+    /// The socket.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Whether it is at its end.
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// Whether it was let in only to be told that it is one too many.
+    pub fn is_refused(&self) -> bool {
+        self.state.borrow().admitted.verdict == super::Verdict::Refuse
+    }
+
+    /// The client sent something.
+    pub fn touch(&self) {
+        self.last_heard.set(Instant::now());
+    }
+
+    /// Whether the client has sent nothing for this long and waits for nothing.
+    pub fn is_idle(&self, idle: Duration) -> bool {
+        self.in_flight() == 0 && self.last_heard.get().elapsed() >= idle
+    }
+
+    /// Requests without answers.
+    pub fn in_flight(&self) -> usize {
+        self.state.borrow().in_flight
+    }
+
+    /// Waits until there may be a reason to read again.
+    pub async fn readable_again(&self) {
+        self.readable_again.notified().await;
+    }
+
+    /// Takes the next request off `input`. What is no frame is answered here.
+    pub fn next_frame(&self, input: &mut bytes::BytesMut) -> Result<RequestFrame, Progress> {
+        let state = &mut *self.state.borrow_mut();
+        loop {
+            if self.closed.get() || state.close_when_sent {
+                return Err(Progress::Closed);
+            }
+            if state.startup.is_some()
+                || state.in_flight >= state.limits.max_in_flight
+                || state.out.len() - state.sent > MAX_WAITING_BYTES
+            {
+                return Err(Progress::Stalled);
+            }
+            match state.decoder.next(input) {
+                Ok(Some(frame)) => {
+                    state.version = frame.header.version;
+                    return Ok(frame);
+                }
+                Ok(None) => return Err(Progress::Hungry),
+                Err(rejection) => {
+                    let mut envelope = Vec::new();
+                    rejection.encode(&mut envelope);
+                    state.append(&envelope);
+                    if rejection.error.consequence() == cql::frame::Consequence::Close {
+                        tracing::debug!(client = %self.info.address, error = %rejection.error, "closing a connection");
+                        state.close_when_sent = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the handshake lets this request through.
+    pub fn admit(&self, opcode: Opcode) -> Result<(), RequestError> {
+        self.state.borrow().phase.admit(opcode)
+    }
+
+    /// Counts a request that the shard is about to be given; refused if too many bytes are in flight.
+    pub fn count(&self, frame: &RequestFrame) -> Result<(), RequestError> {
+        let state = &mut *self.state.borrow_mut();
+        let bytes = (cql::frame::header::HEADER_BYTES + frame.body.len()) as u64;
+        let uncounted = state
+            .in_flight_bytes
+            .saturating_sub(state.admitted.settled());
+        if !state.admitted.has_room(uncounted, bytes) {
+            return Err(RequestError::Overloaded(
+                "Too many bytes of requests are in flight (native_transport_max_request_data_in_flight)".to_owned(),
+            ));
+        }
+        state.in_flight += 1;
+        state.in_flight_bytes += bytes;
+        Ok(())
+    }
+
+    /// STARTUP is given to the shard; its answer decides the framing.
+    pub fn await_startup(&self, frame: &RequestFrame, compression: Option<Compression>) {
+        let state = &mut *self.state.borrow_mut();
+        state.decoder.pause();
+        state.startup = Some((frame.header.stream, frame.header.version, compression));
+    }
+
+    /// Appends the shard's answer, or an event.
+    pub fn deliver(&self, envelope: &[u8]) {
+        let state = &mut *self.state.borrow_mut();
+        let stream = i16::from_be_bytes([envelope[2], envelope[3]]);
+        let opcode = Opcode::from_number(envelope[4]);
+        if opcode != Some(Opcode::Event) && state.in_flight > 0 {
+            // Which request weighed what is not kept; the sum is right whenever none is left.
+            state.in_flight_bytes -= state.in_flight_bytes / state.in_flight as u64;
+            state.in_flight -= 1;
+        }
+        state.append(envelope);
+        let Some(opcode) = opcode else { return };
+        match state.startup {
+            Some((waiting, version, compression))
+                if waiting == stream && opcode != Opcode::Event =>
+            {
+                state.startup = None;
+                let before = state.phase;
+                state.phase = before.answered(Opcode::Startup, opcode);
+                if state.phase == before {
+                    state.decoder.resume();
+                } else {
+                    state.decoder.start(version, compression);
+                    state.encoder.start(version, compression);
+                }
+                self.readable_again.notify_one();
+            }
+            _ => state.phase = state.phase.answered(Opcode::AuthResponse, opcode),
+        }
+        if state.phase == Phase::Ready {
+            state.decoder.set_limit(state.limits.max_frame_bytes);
+        }
+    }
+
+    /// Appends an answer that the shell gives itself, to a request that was not counted.
+    pub fn answer(&self, envelope: &[u8]) {
+        let state = &mut *self.state.borrow_mut();
+        state.append(envelope);
+    }
+
+    /// Whether a turn has something to send on it.
+    pub fn has_unsent(&self) -> bool {
+        self.state.borrow().unsent
+    }
+
+    /// Puts it on the turn's list; `false` if it is on it already.
+    pub fn list(&self) -> bool {
+        !std::mem::replace(&mut self.state.borrow_mut().listed, true)
+    }
+
+    /// Closes it once everything appended is sent.
+    pub fn close_when_sent(&self) {
+        self.state.borrow_mut().close_when_sent = true;
+    }
+
+    /// Sends what was appended, as far as the socket takes it. `true` if a task must wait to send the rest.
+    #[must_use]
+    pub fn flush(&self) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        state.listed = false;
+        state.unsent = false;
+        state.encoder.seal(&mut state.out);
+        let bytes = state.in_flight_bytes;
+        state.admitted.settle(bytes);
+        if state.writing || self.closed.get() {
+            return false;
+        }
+        state.writing = self
+            .send(state)
+            .is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        state.writing
+    }
+
+    /// Sends the rest when the socket takes it again.
+    pub async fn send_rest(&self) {
+        loop {
+            if self.stream.writable().await.is_err() {
+                break self.close();
+            }
+            let state = &mut *self.state.borrow_mut();
+            if self.closed.get() {
+                break;
+            }
+            // What was appended since may end in an open segment.
+            state.encoder.seal(&mut state.out);
+            match self.send(state) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                _ => {
+                    state.writing = false;
+                    break;
+                }
+            }
+        }
+    }
+
+    fn send(&self, state: &mut State) -> io::Result<()> {
+        while state.sent < state.out.len() {
+            match self.stream.try_write(&state.out[state.sent..]) {
+                Ok(written) => state.sent += written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if state.out.len() - state.sent <= MAX_WAITING_BYTES / 2 {
+                        self.readable_again.notify_one();
+                    }
+                    return Err(error);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.close();
+                    return Err(error);
+                }
+            }
+        }
+        state.out.clear();
+        state.sent = 0;
+        state.out.shrink_to(KEPT_BYTES);
+        if state.close_when_sent {
+            self.close();
+        }
+        self.readable_again.notify_one();
+        Ok(())
+    }
+
+    /// Ends it: the reading task sees the end of the stream.
+    pub fn close(&self) {
+        if !self.closed.replace(true) {
+            // The peer may be gone already; then there is nothing to shut.
+            let _ = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
+            self.readable_again.notify_one();
+        }
+    }
+
+    /// One line for the operator.
+    pub fn describe(&self) -> String {
+        let state = self.state.borrow();
+        format!(
+            "client {} {} {:?} in flight {} waiting {} bytes{}",
+            self.info.address,
+            state.version,
+            state.phase,
+            state.in_flight,
+            state.out.len() - state.sent,
+            if state.writing {
+                ", not reading its answers"
+            } else {
+                ""
+            }
+        )
+    }
+}

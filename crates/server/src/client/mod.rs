@@ -1,0 +1,11 @@
+//! The native transport: connections, what they may take, and how they are spread over the shards.
+
+mod acceptor;
+mod admission;
+mod connection;
+mod supported;
+
+pub use acceptor::{Acceptor, Choice, Target};
+pub use admission::{Admission, Admitted, Verdict};
+pub use connection::{Connection, Limits, Progress};
+pub use supported::ShardAwareness;

@@ -1,0 +1,199 @@
+//! Carries out one request with the calls of the operating system.
+
+use super::files::Files;
+use model::env::{Entry, FileId, IoDone, IoError, IoOutcome, IoRequest, OpenMode};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Component, Path, PathBuf};
+
+/// A directory and the files open below it.
+#[derive(Debug)]
+pub struct Disk {
+    directory: PathBuf,
+    files: Files,
+}
+
+impl Disk {
+    /// The disk below `directory`.
+    pub fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            files: Files::default(),
+        }
+    }
+
+    /// Does what a shard asks for. Blocks.
+    pub fn execute(&self, shard: u16, request: IoRequest) -> IoOutcome {
+        match request {
+            IoRequest::Chain(requests) => {
+                let mut last = IoDone::Done;
+                for request in requests {
+                    last = self.execute(shard, request)?;
+                }
+                Ok(last)
+            }
+            IoRequest::Open { file, path, mode } => self.open(shard, file, &path, mode),
+            IoRequest::Close { file } => {
+                self.files.remove(shard, file);
+                Ok(IoDone::Done)
+            }
+            IoRequest::Read {
+                file,
+                offset,
+                length,
+            } => {
+                let file = self.files.get(shard, file)?;
+                read(&file, offset, length)
+                    .map(IoDone::Read)
+                    .map_err(|error| classify("read", &error))
+            }
+            IoRequest::Write { file, offset, data } => {
+                let file = self.files.get(shard, file)?;
+                done("write", file.write_all_at(&data, offset))
+            }
+            IoRequest::Sync { file } => done("fdatasync", self.files.get(shard, file)?.sync_data()),
+            IoRequest::SetLength { file, length } => {
+                done("truncate", self.files.get(shard, file)?.set_len(length))
+            }
+            IoRequest::Rename { from, to } => {
+                let (from, to) = (self.path(&from)?, self.path(&to)?);
+                named(&from, fs::rename(&from, to))
+            }
+            IoRequest::Remove { path } => {
+                let path = self.path(&path)?;
+                named(&path, absent_is_fine(fs::remove_file(&path)))
+            }
+            IoRequest::RemoveTree { path } => {
+                let path = self.path(&path)?;
+                named(&path, absent_is_fine(fs::remove_dir_all(&path)))
+            }
+            IoRequest::CreateDirectory { path } => {
+                let path = self.path(&path)?;
+                named(&path, fs::create_dir_all(&path))
+            }
+            IoRequest::SyncDirectory { path } => {
+                let path = self.path(&path)?;
+                named(
+                    &path,
+                    File::open(&path).and_then(|directory| directory.sync_all()),
+                )
+            }
+            IoRequest::Link { from, to } => {
+                let (from, to) = (self.path(&from)?, self.path(&to)?);
+                named(&from, fs::hard_link(&from, to))
+            }
+            IoRequest::List { path } => {
+                let path = self.path(&path)?;
+                list(&path)
+                    .map(IoDone::Listed)
+                    .map_err(|error| classify(&path.display().to_string(), &error))
+            }
+        }
+    }
+
+    fn open(&self, shard: u16, id: FileId, path: &str, mode: OpenMode) -> IoOutcome {
+        let path = self.path(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::Write => {
+                options.write(true);
+            }
+            OpenMode::Create => {
+                options.write(true).create_new(true);
+            }
+        }
+        let opened = options
+            .open(&path)
+            .and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (length, file) =
+            opened.map_err(|error| classify(&path.display().to_string(), &error))?;
+        self.files.insert(shard, id, file)?;
+        Ok(IoDone::Opened { length })
+    }
+
+    /// A path below the directory; nothing may lead out of it.
+    fn path(&self, relative: &str) -> Result<PathBuf, IoError> {
+        let path = Path::new(relative);
+        let inside = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if inside {
+            Ok(self.directory.join(path))
+        } else {
+            Err(IoError::Other(format!(
+                "`{relative}` is not a path below the data directory"
+            )))
+        }
+    }
+}
+
+/// Reads until the length or the end of the file.
+fn read(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut filled = 0;
+    while filled < length {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+fn list(path: &Path) -> io::Result<Vec<Entry>> {
+    let directory = match fs::read_dir(path) {
+        Ok(directory) => directory,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut entries = Vec::new();
+    for entry in directory {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        let directory = metadata.is_dir();
+        entries.push(Entry {
+            name: entry.file_name().to_string_lossy().into_owned(),
+            length: if directory { 0 } else { metadata.len() },
+            directory,
+        });
+    }
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn named(path: &Path, result: io::Result<()>) -> IoOutcome {
+    match result {
+        Ok(()) => Ok(IoDone::Done),
+        Err(error) => Err(classify(&path.display().to_string(), &error)),
+    }
+}
+
+fn done(what: &str, result: io::Result<()>) -> IoOutcome {
+    result
+        .map(|()| IoDone::Done)
+        .map_err(|error| classify(what, &error))
+}
+
+/// The class by which an error is acted on.
+fn classify(what: &str, error: &io::Error) -> IoError {
+    let message = format!("{what}: {error}");
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => IoError::Full(message),
+        ErrorKind::NotFound => IoError::NotFound(message),
+        ErrorKind::AlreadyExists => IoError::Exists(message),
+        _ => IoError::Other(message),
+    }
+}

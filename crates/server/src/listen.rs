@@ -1,0 +1,150 @@
+//! Listening on a port, and finding out who has it if it is taken.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Why a port cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another socket has it.
+    #[error("{address} is taken by {holder}; `{key}` names another")]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+        /// Who has it, in words.
+        holder: String,
+        /// The setting to change.
+        key: &'static str,
+    },
+    /// It cannot be listened on.
+    #[error("cannot listen on {address} (`{key}`): {error}")]
+    Unusable {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+        /// The setting to change.
+        key: &'static str,
+    },
+}
+
+/// Listens; `key` is the setting an error should name.
+pub fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, ListenError> {
+    let open = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => ListenError::Taken {
+            address,
+            holder: holder(address.port()),
+            key,
+        },
+        _ => ListenError::Unusable {
+            address,
+            error,
+            key,
+        },
+    })
+}
+
+/// The process that listens on a port, as far as `/proc` tells.
+fn holder(port: u16) -> String {
+    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .flat_map(|table| listening_inodes(&table, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    match owner_of(&sockets) {
+        Some((process, command)) => format!("process {process} ({command})"),
+        None => "another process".to_owned(),
+    }
+}
+
+/// Inodes of the sockets that listen on `port`, from a table of `/proc/net`.
+fn listening_inodes(table: &str, port: u16) -> Vec<String> {
+    const LISTENING: &str = "0A";
+    let suffix = format!(":{port:04X}");
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let listens = fields.get(1)?.ends_with(&suffix) && *fields.get(3)? == LISTENING;
+            listens.then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
+        })
+        .collect()
+}
+
+/// The process that has one of these sockets open. Other users' processes cannot be looked into.
+fn owner_of(sockets: &[String]) -> Option<(u32, String)> {
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(process) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let Ok(descriptors) = fs::read_dir(entry.path().join("fd")) else {
+            continue;
+        };
+        for descriptor in descriptors.flatten() {
+            let Ok(target) = fs::read_link(descriptor.path()) else {
+                continue;
+            };
+            if sockets
+                .iter()
+                .any(|socket| target.as_os_str() == socket.as_str())
+            {
+                let command = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+                return Some((process, command.trim().to_owned()));
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listening_socket_is_found_in_the_table() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+             0: 0100007F:2352 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0\n\
+             1: 0100007F:2352 0100007F:D431 01 00000000:00000000 00:00000000 00000000  1000        0 4343 1 0\n";
+        assert_eq!(listening_inodes(table, 9042), ["4242"]);
+        assert!(listening_inodes(table, 9043).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_names_its_holder() {
+        let first = listen("127.0.0.1:0".parse().unwrap(), "native_transport_port").unwrap();
+        let address = first.local_addr().unwrap();
+        let error = listen(address, "native_transport_port")
+            .unwrap_err()
+            .to_string();
+        if cfg!(target_os = "linux") {
+            assert!(
+                error.contains(&format!("taken by process {}", std::process::id())),
+                "{error}"
+            );
+        }
+        assert!(error.contains("`native_transport_port` names another"));
+        drop(first);
+        listen(address, "native_transport_port").unwrap();
+    }
+}

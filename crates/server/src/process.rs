@@ -1,0 +1,348 @@
+//! The whole process: what is started, in which order, and how it ends.
+//!
+//! Start: the data directory's lock, the ports (so that a mistake is told before anything is read), the disk's threads,
+//! a thread for each shard. Connections are accepted once every shard has recovered. End: no new connections, what is in
+//! flight is answered, the shards make everything durable, the threads are joined.
+
+use crate::admin::{self, Admin, Request};
+use crate::client::{Acceptor, Admission, Choice, Target};
+use crate::config::Settings;
+use crate::disk::{Completions, DiskPool};
+use crate::listen::{ListenError, listen};
+use crate::lock::{DirectoryLock, LockError};
+use crate::metrics::{Metrics, ShardMetrics};
+use crate::shard::{Command, Environment, Mailbox, NewConnection, Shard};
+use model::env::{IoOutcome, IoTag};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{LocalSet, spawn_local};
+
+/// Why the process cannot start.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum StartError {
+    #[error(transparent)]
+    Directory(#[from] LockError),
+    #[error(transparent)]
+    Port(#[from] ListenError),
+    /// The operating system refuses something that every process may have.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+    /// A shard ended before it was ready; the log says why.
+    #[error("a shard could not start")]
+    Shard,
+}
+
+/// What makes the shards.
+pub trait Factory: Send + Sync + 'static {
+    /// The state machine of a shard.
+    type Shard: Shard;
+    /// Makes shard `index` of `shards`, on its own thread.
+    fn make(&self, index: u16, shards: u16) -> Self::Shard;
+}
+
+type Message<F> = <<F as Factory>::Shard as Shard>::Message;
+
+/// What `ready` is told: where the process listens, and a way to end it as SIGTERM does.
+#[derive(Debug)]
+pub struct Serving {
+    /// The native transport.
+    pub native: SocketAddr,
+    /// The port where a client chooses its shard.
+    pub shard_aware: Option<SocketAddr>,
+    /// The admin API.
+    pub admin: Option<SocketAddr>,
+    /// Ends the process when something is sent; dropping it does nothing.
+    pub stop: oneshot::Sender<()>,
+}
+
+/// Runs until a signal ends it. `ready` is called once clients are served.
+pub fn run<F: Factory>(
+    settings: &Settings,
+    factory: F,
+    ready: impl FnOnce(Serving),
+) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    LocalSet::new().block_on(&runtime, start(settings, Arc::new(factory), ready))
+}
+
+impl<M: Send + 'static> Target for Mailbox<M> {
+    fn connect(&self, connection: NewConnection) {
+        Mailbox::connect(self, connection);
+    }
+}
+
+/// Where the disk's outcomes go.
+struct Mailboxes<M>(Arc<[Arc<Mailbox<M>>]>);
+
+impl<M: Send + 'static> Completions for Mailboxes<M> {
+    fn complete(&self, shard: u16, tag: IoTag, outcome: IoOutcome) {
+        self.0[usize::from(shard)].complete(tag, outcome);
+    }
+}
+
+/// The shards' threads and the ways to them.
+struct Shards<M> {
+    mailboxes: Arc<[Arc<Mailbox<M>>]>,
+    connections: Vec<Arc<AtomicUsize>>,
+    metrics: Vec<Arc<ShardMetrics>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+async fn start<F: Factory>(
+    settings: &Settings,
+    factory: Arc<F>,
+    ready: impl FnOnce(Serving),
+) -> Result<(), StartError> {
+    let _lock = DirectoryLock::take(&settings.data_directory)?;
+    let native = Arc::new(settings.native.clone());
+    let clients = listen(
+        SocketAddr::new(native.address, native.port),
+        "native_transport_port",
+    )?;
+    let shard_aware = match native.shard_aware_port {
+        Some(port) => Some(listen(
+            SocketAddr::new(native.address, port),
+            "helenus_shard_aware_port",
+        )?),
+        None => None,
+    };
+    let admin_listener = match settings.admin {
+        Some(address) => Some(listen(address, "helenus_admin_address")?.into_std()?),
+        None => None,
+    };
+    let (stop, stopped) = oneshot::channel();
+    let mut signals = Signals::new(stopped)?;
+    let serving = Serving {
+        native: clients.local_addr()?,
+        shard_aware: shard_aware
+            .as_ref()
+            .map(tokio::net::TcpListener::local_addr)
+            .transpose()?,
+        admin: admin_listener
+            .as_ref()
+            .map(std::net::TcpListener::local_addr)
+            .transpose()?,
+        stop,
+    };
+
+    let mailboxes: Arc<[Arc<Mailbox<Message<F>>>]> =
+        (0..settings.shards).map(|_| Arc::default()).collect();
+    let disk = DiskPool::start(
+        &settings.data_directory,
+        settings.io_threads,
+        &Arc::new(Mailboxes(mailboxes.clone())),
+    )?;
+    let admission = Admission::new(&native);
+    let shards = start_shards(settings, &factory, mailboxes, &disk.pool()).await?;
+
+    let targets = shards
+        .mailboxes
+        .iter()
+        .zip(&shards.connections)
+        .map(|(mailbox, connections)| (mailbox.clone() as Arc<dyn Target>, connections.clone()))
+        .collect();
+    let acceptor = Rc::new(Acceptor::new(targets, admission.clone(), native.keepalive));
+    let mut accepting = vec![spawn_local(accept(
+        acceptor.clone(),
+        clients,
+        Choice::LeastLoaded,
+    ))];
+    if let Some(listener) = shard_aware {
+        accepting.push(spawn_local(accept(acceptor, listener, Choice::SourcePort)));
+    }
+
+    let (ask, mut asked) = mpsc::channel(16);
+    if let Some(listener) = admin_listener {
+        let metrics = Metrics::new(shards.metrics.clone(), admission);
+        admin::start(listener, Admin::new(settings, metrics, ask))?;
+    }
+    tracing::info!(address = %serving.native, "serving clients");
+    ready(serving);
+
+    let mut serving = true;
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::End => break,
+                Signal::Describe => log_state(&shards.mailboxes).await,
+            },
+            Some(request) = asked.recv() => match request {
+                Request::Describe(answer) => {
+                    let _ = answer.send(describe(&shards.mailboxes).await);
+                }
+                Request::Drain(answer) => {
+                    if std::mem::take(&mut serving) {
+                        accepting.drain(..).for_each(|task| task.abort());
+                        drain(&shards.mailboxes).await;
+                    }
+                    let _ = answer.send(());
+                }
+            },
+        }
+    }
+
+    tracing::info!("draining");
+    accepting.drain(..).for_each(|task| task.abort());
+    if serving {
+        drain(&shards.mailboxes).await;
+    }
+    for thread in shards.threads {
+        // A shard that panics ends the process itself.
+        let _ = thread.join();
+    }
+    disk.close();
+    tracing::info!("ended");
+    Ok(())
+}
+
+async fn accept(acceptor: Rc<Acceptor>, listener: tokio::net::TcpListener, choice: Choice) {
+    acceptor.run(listener, choice).await;
+}
+
+/// Starts a thread for each shard and waits until all have recovered.
+async fn start_shards<F: Factory>(
+    settings: &Settings,
+    factory: &Arc<F>,
+    mailboxes: Arc<[Arc<Mailbox<Message<F>>>]>,
+    disk: &DiskPool,
+) -> Result<Shards<Message<F>>, StartError> {
+    let transport = Arc::new(settings.native.clone());
+    let mut shards = Shards {
+        mailboxes,
+        connections: Vec::new(),
+        metrics: Vec::new(),
+        threads: Vec::new(),
+    };
+    let mut recovered = Vec::new();
+    for index in 0..settings.shards {
+        let (ready, wait) = oneshot::channel();
+        let environment = Environment {
+            index,
+            mailboxes: shards.mailboxes.clone(),
+            disk: disk.clone(),
+            transport: transport.clone(),
+            connections: Arc::default(),
+            metrics: Arc::default(),
+            ready: Some(ready),
+        };
+        shards.connections.push(environment.connections.clone());
+        shards.metrics.push(environment.metrics.clone());
+        recovered.push(wait);
+        let (factory, count) = (factory.clone(), settings.shards);
+        let thread = std::thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || {
+                // A shard that panicked may have left its state half changed: the process ends at once and recovers from
+                // the log, as after any crash.
+                let abort = AbortOnPanic;
+                if let Err(error) = crate::shard::run(factory.make(index, count), environment) {
+                    tracing::error!(shard = index, %error, "the shard's loop ended");
+                }
+                std::mem::forget(abort);
+            })?;
+        shards.threads.push(thread);
+    }
+    for wait in recovered {
+        wait.await.map_err(|_| StartError::Shard)?;
+    }
+    Ok(shards)
+}
+
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        tracing::error!("a shard panicked; ending the process");
+        std::process::abort();
+    }
+}
+
+/// Asks every shard to answer what is in flight and make everything durable, and waits for all.
+async fn drain<M>(mailboxes: &[Arc<Mailbox<M>>]) {
+    let waits: Vec<_> = mailboxes
+        .iter()
+        .map(|mailbox| {
+            let (answer, wait) = oneshot::channel();
+            mailbox.command(Command::Drain(answer));
+            wait
+        })
+        .collect();
+    for wait in waits {
+        // A shard that is gone already has nothing left to drain.
+        let _ = wait.await;
+    }
+}
+
+/// Every shard's description of itself.
+async fn describe<M>(mailboxes: &[Arc<Mailbox<M>>]) -> Vec<String> {
+    let mut texts = Vec::new();
+    for mailbox in mailboxes {
+        let (answer, wait) = oneshot::channel();
+        mailbox.command(Command::Describe(answer));
+        let wait = tokio::time::timeout(std::time::Duration::from_secs(1), wait);
+        texts.push(match wait.await {
+            Ok(Ok(text)) => text,
+            _ => "no answer".to_owned(),
+        });
+    }
+    texts
+}
+
+async fn log_state<M>(mailboxes: &[Arc<Mailbox<M>>]) {
+    for (shard, text) in describe(mailboxes).await.into_iter().enumerate() {
+        for line in text.lines() {
+            tracing::info!(shard, "{line}");
+        }
+    }
+}
+
+/// What the operator may want by signal.
+enum Signal {
+    End,
+    Describe,
+}
+
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    quit: tokio::signal::unix::Signal,
+    stopped: Option<oneshot::Receiver<()>>,
+}
+
+impl Signals {
+    fn new(stopped: oneshot::Receiver<()>) -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            stopped: Some(stopped),
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        let stopped = async {
+            match &mut self.stopped {
+                Some(stopped) => stopped.await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            told = stopped => {
+                self.stopped = None;
+                if told { Signal::End } else { Box::pin(self.next()).await }
+            }
+            _ = self.interrupt.recv() => Signal::End,
+            _ = self.terminate.recv() => Signal::End,
+            _ = self.quit.recv() => Signal::Describe,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What other threads bring to a shard: connections, messages, disk completions, commands.
+//!
+//! A sender appends a whole batch under a short lock and wakes the shard only if nobody has since it last looked, so a
+//! busy shard costs its peers no system call. The queues are bounded by what is admitted: a message answers a request
+//! that its sender has a place for, a completion answers a disk request, a connection was counted by the acceptor.
+
+use super::ClientInfo;
+use model::env::{IoOutcome, IoTag};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, oneshot};
+
+use crate::client::Admitted;
+
+/// A connection the acceptor hands over.
+#[derive(Debug)]
+pub struct NewConnection {
+    /// The socket, non-blocking.
+    pub stream: std::net::TcpStream,
+    /// Who it is.
+    pub info: ClientInfo,
+    /// Its place among all connections, given back when it is dropped.
+    pub admitted: Admitted,
+}
+
+/// What the process asks of a shard beside data.
+#[derive(Debug)]
+pub enum Command {
+    /// Describe the state in words.
+    Describe(oneshot::Sender<String>),
+    /// Answer what is in flight, take nothing new, then end.
+    Drain(oneshot::Sender<()>),
+}
+
+#[derive(Debug)]
+struct Inbox<M> {
+    connections: Vec<NewConnection>,
+    messages: VecDeque<(u16, Vec<M>)>,
+    completions: Vec<(IoTag, IoOutcome)>,
+    commands: Vec<Command>,
+}
+
+/// The receiving end of one shard, shared by all who send to it.
+#[derive(Debug)]
+pub struct Mailbox<M> {
+    inbox: Mutex<Inbox<M>>,
+    /// Whether something came since the shard last looked.
+    pending: AtomicBool,
+    wake: Arc<Notify>,
+}
+
+/// Everything that came since the last look.
+#[derive(Debug)]
+pub struct Arrived<M> {
+    pub connections: Vec<NewConnection>,
+    pub messages: VecDeque<(u16, Vec<M>)>,
+    pub completions: Vec<(IoTag, IoOutcome)>,
+    pub commands: Vec<Command>,
+}
+
+impl<M> Default for Mailbox<M> {
+    fn default() -> Self {
+        Self {
+            inbox: Mutex::new(Inbox {
+                connections: Vec::new(),
+                messages: VecDeque::new(),
+                completions: Vec::new(),
+                commands: Vec::new(),
+            }),
+            pending: AtomicBool::new(false),
+            wake: Arc::new(Notify::new()),
+        }
+    }
+}
+
+impl<M> Mailbox<M> {
+    /// A connection to serve.
+    pub fn connect(&self, connection: NewConnection) {
+        self.lock().connections.push(connection);
+        self.ring();
+    }
+
+    /// Another shard's batch.
+    pub fn send(&self, from: u16, batch: Vec<M>) {
+        self.lock().messages.push_back((from, batch));
+        self.ring();
+    }
+
+    /// A disk request ended.
+    pub fn complete(&self, tag: IoTag, outcome: IoOutcome) {
+        self.lock().completions.push((tag, outcome));
+        self.ring();
+    }
+
+    /// Something asked of the shard.
+    pub fn command(&self, command: Command) {
+        self.lock().commands.push(command);
+        self.ring();
+    }
+
+    /// Wakes the shard's turn, from its own thread or another.
+    pub fn ring(&self) {
+        if !self.pending.swap(true, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits until someone rings.
+    pub(super) async fn rung(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Takes what came. Whoever rings from here on wakes the next turn.
+    pub(super) fn take(&self) -> Arrived<M> {
+        self.pending.store(false, Ordering::Release);
+        let mut inbox = self.lock();
+        Arrived {
+            connections: std::mem::take(&mut inbox.connections),
+            messages: std::mem::take(&mut inbox.messages),
+            completions: std::mem::take(&mut inbox.completions),
+            commands: std::mem::take(&mut inbox.commands),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox<M>> {
+        // Nothing panics while it holds the lock, and a lost push would be worse than a poisoned flag.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

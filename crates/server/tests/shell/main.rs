@@ -1,0 +1,367 @@
+//! The shell from outside: real sockets, real files, and in the middle a state machine that answers without knowing CQL.
+
+mod client;
+mod echo;
+
+use client::Client;
+use cql::frame::compression::Compression;
+use cql::frame::{Opcode, ProtocolVersion};
+use echo::Echo;
+use server::config::{Sources, load};
+use server::process::{Serving, StartError, run};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A process in a thread of this one.
+struct Process {
+    serving: Option<Serving>,
+    thread: Option<JoinHandle<Result<(), StartError>>>,
+    directory: PathBuf,
+}
+
+impl Process {
+    fn start(name: &str, overrides: &[&str]) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("helenus-shell-{}-{name}", std::process::id()));
+        let mut all: Vec<String> = [
+            "native_transport_port=0",
+            "helenus_shard_aware_port=1",
+            "helenus_admin_address=127.0.0.1:0",
+        ]
+        .into_iter()
+        .chain(["helenus_shards=2", "helenus_memory=256M"])
+        .chain(overrides.iter().copied())
+        .map(str::to_owned)
+        .collect();
+        all.push(format!("helenus_shard_aware_port={}", free_port()));
+        let sources = Sources {
+            overrides: all,
+            data_directory: Some(directory.clone()),
+            ..Sources::default()
+        };
+        let settings = load(&sources).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            run(&settings, Echo, |serving| sender.send(serving).unwrap())
+        });
+        let serving = receiver
+            .recv_timeout(Duration::from_secs(10))
+            .expect("the process serves");
+        Self {
+            serving: Some(serving),
+            thread: Some(thread),
+            directory,
+        }
+    }
+
+    fn serving(&self) -> &Serving {
+        self.serving.as_ref().unwrap()
+    }
+
+    fn connect(&self, version: ProtocolVersion, compression: Option<Compression>) -> Client {
+        let mut client = Client::connect(self.serving().native);
+        client.startup(version, compression);
+        client
+    }
+
+    fn http(&self, method: &str, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.serving().admin.unwrap()).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn stop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.stop.send(()).unwrap();
+            self.thread.take().unwrap().join().unwrap().unwrap();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.stop();
+        }
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+#[test]
+fn every_version_and_compression_is_served() {
+    let process = Process::start("versions", &[]);
+    for (version, compression) in [
+        (ProtocolVersion::V3, None),
+        (ProtocolVersion::V4, None),
+        (ProtocolVersion::V4, Some(Compression::Lz4)),
+        (ProtocolVersion::V4, Some(Compression::Snappy)),
+        (ProtocolVersion::V5, None),
+        (ProtocolVersion::V5, Some(Compression::Lz4)),
+    ] {
+        let mut client = process.connect(version, compression);
+        // At once, by way of the other shard, by way of the disk, and longer than a segment.
+        for text in ["now", "hop", "disk", "big 400000"] {
+            let answer = client.query(1, text);
+            assert_eq!(
+                answer.opcode,
+                Opcode::Result,
+                "{version} {compression:?} {text}"
+            );
+            assert_eq!(answer.stream, 1);
+            if text.starts_with("big") {
+                assert_eq!(answer.body.len(), 400_000);
+            }
+        }
+    }
+}
+
+#[test]
+fn many_requests_on_one_connection_are_all_answered() {
+    let process = Process::start("many", &[]);
+    for (version, compression) in [
+        (ProtocolVersion::V4, None),
+        (ProtocolVersion::V5, Some(Compression::Lz4)),
+    ] {
+        let mut client = process.connect(version, compression);
+        let texts = ["now", "hop", "disk", "big 2000"];
+        for stream in 0..3000 {
+            client.append_query(stream, texts[stream as usize % texts.len()]);
+        }
+        client.send();
+        let streams: BTreeSet<i16> = (0..3000).map(|_| client.receive().stream).collect();
+        assert_eq!(streams.len(), 3000);
+    }
+}
+
+#[test]
+fn a_broken_frame_costs_its_connection_only() {
+    let process = Process::start("broken", &[]);
+    let mut healthy = process.connect(ProtocolVersion::V4, None);
+    for garbage in [
+        &b"\x04\0\0\x01\x55\0\0\0\0"[..],
+        b"\x04\0\0\x01\x07\x7f\xff\xff\xff",
+        b"\x84\0\0\x01\x07\0\0\0\0",
+    ] {
+        let mut client = process.connect(ProtocolVersion::V4, None);
+        client.send_raw(garbage);
+        let answer = client.receive();
+        assert_eq!(
+            (answer.opcode, answer.error_code()),
+            (Opcode::Error, 0x000A)
+        );
+        assert!(client.is_closed_by_peer());
+    }
+    let mut client = process.connect(ProtocolVersion::V5, None);
+    client.send_raw(&[0xff; 64]);
+    assert_eq!(client.receive().error_code(), 0x000A);
+    assert!(client.is_closed_by_peer());
+    assert_eq!(healthy.query(5, "now").opcode, Opcode::Result);
+}
+
+#[test]
+fn versions_are_negotiated_as_drivers_expect() {
+    let process = Process::start("negotiation", &[]);
+    let mut client = Client::connect(process.serving().native);
+    client.send_raw(&[66, 0, 0, 1, 1, 0, 0, 0, 0]);
+    let answer = client.receive();
+    assert_eq!(
+        (answer.version, answer.stream, answer.error_code()),
+        (0x85, 0, 0x000A)
+    );
+    // The same connection may go on with a version that is spoken.
+    client.startup(ProtocolVersion::V4, None);
+    assert_eq!(client.query(2, "now").opcode, Opcode::Result);
+    // Nothing passes before STARTUP.
+    let mut client = Client::connect(process.serving().native);
+    let answer = client.query(9, "now");
+    assert_eq!((answer.stream, answer.error_code()), (9, 0x000A));
+}
+
+#[test]
+fn connections_above_the_limit_are_told() {
+    let process = Process::start("limit", &["native_transport_max_concurrent_connections=2"]);
+    let mut first = process.connect(ProtocolVersion::V4, None);
+    let second = process.connect(ProtocolVersion::V5, None);
+    let mut third = Client::connect(process.serving().native);
+    third.send_startup(ProtocolVersion::V4, None);
+    assert_eq!(third.receive().error_code(), 0x1001);
+    assert!(third.is_closed_by_peer());
+    assert_eq!(first.query(1, "now").opcode, Opcode::Result);
+    drop(second);
+    // The place is free once the server has seen the end.
+    for _ in 0..200 {
+        let mut next = Client::connect(process.serving().native);
+        next.send_startup(ProtocolVersion::V4, None);
+        if next.receive().opcode == Opcode::Ready {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the place was not given back");
+}
+
+#[test]
+fn too_many_bytes_in_flight_are_overload() {
+    let process = Process::start(
+        "bytes",
+        &["native_transport_max_request_data_in_flight=100KiB"],
+    );
+    let mut client = process.connect(ProtocolVersion::V4, None);
+    let long = format!("never {}", "x".repeat(60_000));
+    client.append_query(1, &long);
+    client.append_query(2, &long);
+    client.append_query(3, "now");
+    client.send();
+    let answer = client.receive();
+    assert_eq!((answer.stream, answer.error_code()), (2, 0x1001));
+    assert_eq!(client.receive().stream, 3);
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_up_nobody() {
+    let process = Process::start("slow", &["helenus_shards=1"]);
+    let mut slow = process.connect(ProtocolVersion::V4, None);
+    for stream in 0..200 {
+        slow.append_query(stream, "big 1000000");
+    }
+    slow.send();
+    let mut other = process.connect(ProtocolVersion::V5, None);
+    for stream in 0..50 {
+        assert_eq!(other.query(stream, "hop").stream, stream);
+    }
+    let streams: BTreeSet<i16> = (0..200).map(|_| slow.receive().stream).collect();
+    assert_eq!(streams.len(), 200, "and it gets everything once it reads");
+}
+
+#[test]
+fn the_source_port_chooses_the_shard() {
+    let process = Process::start("aware", &["helenus_shards=3"]);
+    let address = process.serving().shard_aware.unwrap();
+    let mut seen = BTreeSet::new();
+    for _ in 0..12 {
+        let mut client = Client::connect(address);
+        let chosen = client.local_port() % 3;
+        let options = client.supported();
+        assert_eq!(options["SCYLLA_SHARD"], chosen.to_string());
+        assert_eq!(options["SCYLLA_NR_SHARDS"], "3");
+        assert_eq!(options["SCYLLA_SHARDING_IGNORE_MSB"], "12");
+        assert_eq!(
+            options["SCYLLA_SHARD_AWARE_PORT"],
+            address.port().to_string()
+        );
+        assert_eq!(options["CQL_VERSION"], "3.4.7");
+        seen.insert(chosen);
+    }
+    // On the ordinary port the least loaded shard is next.
+    let shards: Vec<String> = {
+        let mut clients: Vec<Client> = (0..3)
+            .map(|_| Client::connect(process.serving().native))
+            .collect();
+        clients
+            .iter_mut()
+            .map(|client| client.supported()["SCYLLA_SHARD"].clone())
+            .collect()
+    };
+    assert_eq!(shards.len(), 3);
+    assert!(!seen.is_empty());
+}
+
+#[test]
+fn only_version_5_where_older_ones_are_forbidden() {
+    let process = Process::start("older", &["native_transport_allow_older_protocols=false"]);
+    let mut client = Client::connect(process.serving().native);
+    client.send_startup(ProtocolVersion::V4, None);
+    assert_eq!(client.receive().error_code(), 0x000A);
+    let mut client = process.connect(ProtocolVersion::V5, None);
+    assert_eq!(client.query(1, "now").opcode, Opcode::Result);
+}
+
+#[test]
+fn silent_connections_are_closed_where_that_is_configured() {
+    let process = Process::start("idle", &["native_transport_idle_timeout=300ms"]);
+    let mut client = process.connect(ProtocolVersion::V4, None);
+    assert!(client.is_closed_by_peer());
+}
+
+#[test]
+fn the_admin_api_shows_and_drains() {
+    let mut process = Process::start("admin", &[]);
+    let mut client = process.connect(ProtocolVersion::V4, None);
+    client.query(1, "now");
+    let metrics = process.http("GET", "/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
+    assert!(
+        metrics.contains("cassandra_client_connected_native_clients 1"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("cassandra_client_requests_total{shard=\"0\"}"),
+        "{metrics}"
+    );
+    assert!(process.http("GET", "/health").contains("serving"));
+    assert!(
+        process
+            .http("GET", "/api/v1/info")
+            .contains("\"cluster_name\":\"Test Cluster\"")
+    );
+    assert!(
+        process
+            .http("GET", "/api/v1/settings")
+            .contains("\"num_tokens\":\"16\"")
+    );
+    let shards = process.http("GET", "/api/v1/shards");
+    assert!(
+        shards.contains("echo") && shards.contains("client 127.0.0.1"),
+        "{shards}"
+    );
+    assert!(
+        process
+            .http("GET", "/api/v1/nothing")
+            .starts_with("HTTP/1.1 404")
+    );
+    assert!(process.http("POST", "/api/v1/drain").contains("drained"));
+    assert!(process.http("GET", "/health").starts_with("HTTP/1.1 503"));
+    assert!(client.is_closed_by_peer());
+    process.stop();
+}
+
+#[test]
+fn what_is_in_flight_is_answered_before_the_end() {
+    let mut process = Process::start("drain", &[]);
+    let mut client = process.connect(ProtocolVersion::V4, None);
+    for stream in 0..500 {
+        client.append_query(stream, "disk");
+    }
+    client.send();
+    assert!(client.receive().stream >= 0, "it is under way");
+    let directory = process.directory.clone();
+    process.stop();
+    let mut answered = 1;
+    while let Some(answer) = client.try_receive() {
+        let overloaded = answer.opcode == Opcode::Error && answer.error_code() == 0x1001;
+        assert!(answer.opcode == Opcode::Result || overloaded);
+        answered += 1;
+    }
+    assert_eq!(answered, 500);
+    server::lock::DirectoryLock::take(&directory).expect("the directory is free again");
+}
