@@ -18,10 +18,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::thread::JoinHandle;
+use std::thread;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 /// Why the process cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +95,59 @@ struct Shards<M> {
     mailboxes: Arc<[Arc<Mailbox<M>>]>,
     connections: Vec<Arc<AtomicUsize>>,
     metrics: Vec<Arc<ShardMetrics>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// The ports, taken before anything is started, so that a mistake is told at once.
+struct Ports {
+    clients: TcpListener,
+    shard_aware: Option<TcpListener>,
+    admin: Option<std::net::TcpListener>,
+}
+
+impl Ports {
+    fn take(settings: &Settings) -> Result<Self, StartError> {
+        let native = &settings.native;
+        let clients = listen(
+            SocketAddr::new(native.address, native.port),
+            "native_transport_port",
+        )?;
+        let shard_aware = native
+            .shard_aware_port
+            .map(|port| {
+                listen(
+                    SocketAddr::new(native.address, port),
+                    "helenus_shard_aware_port",
+                )
+            })
+            .transpose()?;
+        let admin = match settings.admin {
+            Some(address) => Some(listen(address, "helenus_admin_address")?.into_std()?),
+            None => None,
+        };
+        Ok(Self {
+            clients,
+            shard_aware,
+            admin,
+        })
+    }
+
+    fn serving(&self, stop: oneshot::Sender<()>) -> io::Result<Serving> {
+        Ok(Serving {
+            native: self.clients.local_addr()?,
+            shard_aware: self
+                .shard_aware
+                .as_ref()
+                .map(TcpListener::local_addr)
+                .transpose()?,
+            admin: self
+                .admin
+                .as_ref()
+                .map(std::net::TcpListener::local_addr)
+                .transpose()?,
+            stop,
+        })
+    }
 }
 
 async fn start<F: Factory>(
@@ -103,98 +156,35 @@ async fn start<F: Factory>(
     ready: impl FnOnce(Serving),
 ) -> Result<(), StartError> {
     let _lock = DirectoryLock::take(&settings.data_directory)?;
-    let native = Arc::new(settings.native.clone());
-    let clients = listen(
-        SocketAddr::new(native.address, native.port),
-        "native_transport_port",
-    )?;
-    let shard_aware = match native.shard_aware_port {
-        Some(port) => Some(listen(
-            SocketAddr::new(native.address, port),
-            "helenus_shard_aware_port",
-        )?),
-        None => None,
-    };
-    let admin_listener = match settings.admin {
-        Some(address) => Some(listen(address, "helenus_admin_address")?.into_std()?),
-        None => None,
-    };
+    let ports = Ports::take(settings)?;
     let (stop, stopped) = oneshot::channel();
     let mut signals = Signals::new(stopped)?;
-    let serving = Serving {
-        native: clients.local_addr()?,
-        shard_aware: shard_aware
-            .as_ref()
-            .map(tokio::net::TcpListener::local_addr)
-            .transpose()?,
-        admin: admin_listener
-            .as_ref()
-            .map(std::net::TcpListener::local_addr)
-            .transpose()?,
-        stop,
-    };
+    let serving = ports.serving(stop)?;
 
     let mailboxes: Arc<[Arc<Mailbox<Message<F>>>]> =
         (0..settings.shards).map(|_| Arc::default()).collect();
-    let disk = DiskPool::start(
-        &settings.data_directory,
-        settings.io_threads,
-        &Arc::new(Mailboxes(mailboxes.clone())),
-    )?;
-    let admission = Admission::new(&native);
+    let completions = Arc::new(Mailboxes(mailboxes.clone()));
+    let disk = DiskPool::start(&settings.data_directory, settings.io_threads, &completions)?;
     let shards = start_shards(settings, &factory, mailboxes, &disk.pool()).await?;
-
-    let targets = shards
-        .mailboxes
-        .iter()
-        .zip(&shards.connections)
-        .map(|(mailbox, connections)| (mailbox.clone() as Arc<dyn Target>, connections.clone()))
-        .collect();
-    let acceptor = Rc::new(Acceptor::new(targets, admission.clone(), native.keepalive));
+    let admission = Admission::new(&settings.native);
+    let (ask, asked) = mpsc::channel(16);
+    if let Some(listener) = ports.admin {
+        let metrics = Metrics::new(shards.metrics.clone(), admission.clone());
+        admin::start(listener, Admin::new(settings, metrics, ask))?;
+    }
+    let acceptor = Rc::new(acceptor(&shards, admission, settings.native.keepalive));
     let mut accepting = vec![spawn_local(accept(
         acceptor.clone(),
-        clients,
+        ports.clients,
         Choice::LeastLoaded,
     ))];
-    if let Some(listener) = shard_aware {
+    if let Some(listener) = ports.shard_aware {
         accepting.push(spawn_local(accept(acceptor, listener, Choice::SourcePort)));
-    }
-
-    let (ask, mut asked) = mpsc::channel(16);
-    if let Some(listener) = admin_listener {
-        let metrics = Metrics::new(shards.metrics.clone(), admission);
-        admin::start(listener, Admin::new(settings, metrics, ask))?;
     }
     tracing::info!(address = %serving.native, "serving clients");
     ready(serving);
 
-    let mut serving = true;
-    loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::End => break,
-                Signal::Describe => log_state(&shards.mailboxes).await,
-            },
-            Some(request) = asked.recv() => match request {
-                Request::Describe(answer) => {
-                    let _ = answer.send(describe(&shards.mailboxes).await);
-                }
-                Request::Drain(answer) => {
-                    if std::mem::take(&mut serving) {
-                        accepting.drain(..).for_each(|task| task.abort());
-                        drain(&shards.mailboxes).await;
-                    }
-                    let _ = answer.send(());
-                }
-            },
-        }
-    }
-
-    tracing::info!("draining");
-    accepting.drain(..).for_each(|task| task.abort());
-    if serving {
-        drain(&shards.mailboxes).await;
-    }
+    serve(&shards.mailboxes, accepting, &mut signals, asked).await;
     for thread in shards.threads {
         // A shard that panics ends the process itself.
         let _ = thread.join();
@@ -204,7 +194,61 @@ async fn start<F: Factory>(
     Ok(())
 }
 
-async fn accept(acceptor: Rc<Acceptor>, listener: tokio::net::TcpListener, choice: Choice) {
+/// Does what signals and the admin API ask, until the end; then every shard is drained.
+async fn serve<M>(
+    mailboxes: &[Arc<Mailbox<M>>],
+    mut accepting: Vec<JoinHandle<()>>,
+    signals: &mut Signals,
+    mut asked: mpsc::Receiver<Request>,
+) {
+    let mut serving = true;
+    loop {
+        let end = tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::End => None,
+                Signal::Describe => {
+                    log_state(mailboxes).await;
+                    continue;
+                }
+            },
+            Some(request) = asked.recv() => match request {
+                Request::Describe(answer) => {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(describe(mailboxes).await);
+                    continue;
+                }
+                Request::Drain(answer) => Some(answer),
+            },
+        };
+        if std::mem::take(&mut serving) {
+            tracing::info!("draining");
+            accepting.drain(..).for_each(|task| task.abort());
+            drain(mailboxes).await;
+        }
+        match end {
+            Some(answer) => {
+                let _ = answer.send(());
+            }
+            None => return,
+        }
+    }
+}
+
+fn acceptor<M: Send + 'static>(
+    shards: &Shards<M>,
+    admission: Arc<Admission>,
+    keepalive: bool,
+) -> Acceptor {
+    let targets = shards
+        .mailboxes
+        .iter()
+        .zip(&shards.connections)
+        .map(|(mailbox, connections)| (mailbox.clone() as Arc<dyn Target>, connections.clone()))
+        .collect();
+    Acceptor::new(targets, admission, keepalive)
+}
+
+async fn accept(acceptor: Rc<Acceptor>, listener: TcpListener, choice: Choice) {
     acceptor.run(listener, choice).await;
 }
 
@@ -238,7 +282,7 @@ async fn start_shards<F: Factory>(
         shards.metrics.push(environment.metrics.clone());
         recovered.push(wait);
         let (factory, count) = (factory.clone(), settings.shards);
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(format!("shard-{index}"))
             .spawn(move || {
                 // A shard that panicked may have left its state half changed: the process ends at once and recovers from

@@ -67,6 +67,15 @@ fn a_file_from_creation_to_removal() {
         }),
         IoDone::Read(b"lo".to_vec())
     );
+}
+
+#[test]
+fn names_are_made_changed_and_removed() {
+    let scratch = Scratch::new("names");
+    let disk = Disk::new(&scratch.0);
+    let done = |request| disk.execute(0, request).unwrap();
+    done(IoRequest::CreateDirectory { path: "a/b".into() });
+    done(open("a/b/f", OpenMode::Create));
     done(IoRequest::SetLength {
         file: FILE,
         length: 4,
