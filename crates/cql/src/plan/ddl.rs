@@ -18,6 +18,7 @@ mod modifiable;
 mod number;
 mod properties;
 mod replication;
+pub mod roles;
 mod speculative;
 mod table_options;
 mod unsupported;

@@ -5,7 +5,7 @@
 
 mod class_name;
 
-use crate::ast::{NativeType, Type};
+use crate::ast::{NativeType, QualifiedName, Type};
 use model::error::RequestError;
 use model::types::{CqlType, Frozen, UserType};
 use std::collections::BTreeMap;
@@ -154,25 +154,27 @@ impl Resolver<'_> {
                     }
                 }
             }
-            Type::User(name) => {
-                if let Some(keyspace) = &name.keyspace
-                    && keyspace != self.keyspace
-                {
-                    return Err(RequestError::invalid(format!(
-                        "Statement on keyspace {} cannot refer to a user type in keyspace {keyspace}; user types can \
-                         only be used in the keyspace they are defined in",
-                        self.keyspace
-                    )));
-                }
-                let definition = self.types.get(&name.name).ok_or_else(|| {
-                    RequestError::invalid(format!("Unknown type {}.{}", self.keyspace, name.name))
-                })?;
-                let user_type = CqlType::Udt(definition.clone(), Frozen::No);
-                match frozen {
-                    Frozen::Yes => user_type.freeze(),
-                    Frozen::No => user_type,
-                }
-            }
+            Type::User(name) => self.user_type(name, frozen)?,
+        })
+    }
+
+    fn user_type(&self, name: &QualifiedName, frozen: Frozen) -> Result<CqlType, RequestError> {
+        if let Some(keyspace) = &name.keyspace
+            && keyspace != self.keyspace
+        {
+            return Err(RequestError::invalid(format!(
+                "Statement on keyspace {} cannot refer to a user type in keyspace {keyspace}; user types can only be \
+                 used in the keyspace they are defined in",
+                self.keyspace
+            )));
+        }
+        let definition = self.types.get(&name.name).ok_or_else(|| {
+            RequestError::invalid(format!("Unknown type {}.{}", self.keyspace, name.name))
+        })?;
+        let user_type = CqlType::Udt(definition.clone(), Frozen::No);
+        Ok(match frozen {
+            Frozen::Yes => user_type.freeze(),
+            Frozen::No => user_type,
         })
     }
 

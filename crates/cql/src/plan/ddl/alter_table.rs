@@ -60,26 +60,8 @@ impl Planner<'_> {
             }
             TableChange::Mask {
                 if_exists, column, ..
-            } => {
-                if table.column(column).is_none() && !if_exists {
-                    return Err(RequestError::invalid(format!(
-                        "Column with name '{column}' doesn't exist on table '{name}'"
-                    )));
-                }
-            }
-            TableChange::DropCompactStorage => {
-                if !self.context.config.drop_compact_storage_enabled {
-                    return Err(RequestError::invalid(
-                        "DROP COMPACT STORAGE is disabled. Enable in cassandra.yaml to use.",
-                    ));
-                }
-                if !table.compact {
-                    return Err(RequestError::invalid(
-                        "Cannot DROP COMPACT STORAGE on table without COMPACT STORAGE",
-                    ));
-                }
-                changed.compact = false;
-            }
+            } => drop_mask(table, column, *if_exists)?,
+            TableChange::DropCompactStorage => self.drop_compact_storage(&mut changed)?,
             TableChange::With(properties) => alter_options(&mut changed, properties, written)?,
         }
         let target = SchemaTarget::Table {
@@ -92,6 +74,21 @@ impl Planner<'_> {
             target,
             vec![edit],
         ))
+    }
+
+    fn drop_compact_storage(&self, table: &mut Table) -> Result<(), RequestError> {
+        if !self.context.config.drop_compact_storage_enabled {
+            return Err(RequestError::invalid(
+                "DROP COMPACT STORAGE is disabled. Enable in cassandra.yaml to use.",
+            ));
+        }
+        if !table.compact {
+            return Err(RequestError::invalid(
+                "Cannot DROP COMPACT STORAGE on table without COMPACT STORAGE",
+            ));
+        }
+        table.compact = false;
+        Ok(())
     }
 
     fn add_columns(
@@ -154,6 +151,17 @@ fn alter_options(
     }
     if table.is_counter() && table.options.default_time_to_live > 0 {
         return Err(RequestError::invalid(TTL_ON_COUNTERS));
+    }
+    Ok(())
+}
+
+/// No column has a mask, so there is only to see whether the column is there.
+fn drop_mask(table: &Table, column: &str, if_exists: bool) -> Result<(), RequestError> {
+    if table.column(column).is_none() && !if_exists {
+        return Err(RequestError::invalid(format!(
+            "Column with name '{column}' doesn't exist on table '{}'",
+            table.name
+        )));
     }
     Ok(())
 }

@@ -219,10 +219,7 @@ fn columns(
     {
         return invalid(STATIC_WITHOUT_CLUSTERING.into());
     }
-    let is_counter = |column: &Unplaced<'_>| column.ctype == CqlType::Counter;
-    if unplaced.values().any(is_counter) && !unplaced.values().all(is_counter) {
-        return invalid("Cannot mix counter and non counter columns in the same table".into());
-    }
+    check_counters(&unplaced)?;
     for column in unplaced.into_values() {
         let kind = if column.definition.is_static {
             ColumnKind::Static
@@ -232,6 +229,17 @@ fn columns(
         columns.push(place(column, kind, 0, ClusteringOrder::Ascending));
     }
     Ok(columns)
+}
+
+/// Whether all columns outside the key are counters, or none is.
+fn check_counters(columns: &BTreeMap<&str, Unplaced<'_>>) -> Result<(), RequestError> {
+    let is_counter = |column: &Unplaced<'_>| column.ctype == CqlType::Counter;
+    if columns.values().any(is_counter) && !columns.values().all(is_counter) {
+        return Err(RequestError::invalid(
+            "Cannot mix counter and non counter columns in the same table",
+        ));
+    }
+    Ok(())
 }
 
 /// Why a table without clustering columns cannot have static ones.

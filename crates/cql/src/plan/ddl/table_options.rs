@@ -97,18 +97,7 @@ pub(super) fn read(
         .map(compression::read)
         .transpose()?;
     put(&mut options.compression, compression);
-    if let Some(memtable) = attributes.text("memtable")? {
-        if !config
-            .memtable_configurations
-            .iter()
-            .any(|known| known == memtable)
-        {
-            return Err(RequestError::Config(format!(
-                "Memtable configuration \"{memtable}\" not found."
-            )));
-        }
-        memtable.clone_into(&mut options.memtable);
-    }
+    put(&mut options.memtable, memtable(attributes, config)?);
     let default_time_to_live = attributes.int("default_time_to_live")?;
     let gc_grace_seconds = attributes.int("gc_grace_seconds")?;
     put(
@@ -233,6 +222,25 @@ fn index_intervals(
     options.min_index_interval = min as u32;
     options.max_index_interval = max as u32;
     Ok(())
+}
+
+fn memtable(
+    attributes: Attributes<'_>,
+    config: &DdlConfig,
+) -> Result<Option<String>, RequestError> {
+    let Some(name) = attributes.text("memtable")? else {
+        return Ok(None);
+    };
+    if !config
+        .memtable_configurations
+        .iter()
+        .any(|known| known == name)
+    {
+        return Err(RequestError::Config(format!(
+            "Memtable configuration \"{name}\" not found."
+        )));
+    }
+    Ok(Some(name.to_owned()))
 }
 
 fn read_repair(attributes: Attributes<'_>) -> Result<Option<bool>, RequestError> {

@@ -2,8 +2,10 @@
 //!
 //! A script is a list of `> statement` and the outcome below it, indented: what Apache Cassandra 5.0.6 answered (one node,
 //! materialized views and user functions enabled). A `~` before the statement says that its effect was undone, so that
-//! the next one finds the same schema. An outcome after `!` is ours where we differ on purpose.
+//! the next one finds the same schema. `@ role` logs in, with an authorizer that asks for permissions; `@ -` is nobody
+//! where everything is allowed. An outcome after `!` is ours where we differ on purpose.
 
+use super::roles::{Authorization, Listing, RoleContext, RolePlan, User, plan_role};
 use super::*;
 use crate::parse::parse;
 use std::fmt::Write as _;
@@ -48,6 +50,25 @@ fn with_warnings(mut text: String, warnings: &[String]) -> String {
     text
 }
 
+/// The name of each role and whether its booleans are true.
+fn rows(listing: &Listing) -> String {
+    let row = |row: &Vec<Vec<u8>>| {
+        let columns = listing.columns.iter().zip(row);
+        let shown = columns.filter_map(|((name, _), value)| match *name {
+            "role" | "name" => Some(String::from_utf8_lossy(value).into_owned()),
+            "super" | "login" => Some(if value == &[1] {
+                (*name).into()
+            } else {
+                "-".into()
+            }),
+            _ => None,
+        });
+        shown.collect::<Vec<String>>().join(" ")
+    };
+    let rows: Vec<String> = listing.rows.iter().map(row).collect();
+    format!("ROWS {}", rows.join(", "))
+}
+
 /// A server's schema and the little else that planning needs.
 struct Bench {
     schema: Schema,
@@ -55,6 +76,7 @@ struct Bench {
     datacenters: BTreeMap<String, u32>,
     virtual_keyspaces: BTreeMap<String, Arc<Keyspace>>,
     keyspace: Option<String>,
+    user: Option<String>,
     statements: u128,
 }
 
@@ -78,10 +100,17 @@ impl Bench {
                 .insert(name.into(), Arc::new(virtual_table(name)));
         }
         system.insert("system_views".into(), Arc::new(views));
+        let superuser = model::schema::Role {
+            name: "cassandra".into(),
+            superuser: true,
+            login: true,
+            ..model::schema::Role::default()
+        };
         let stored = ["system_auth", "system_traces"].map(keyspace);
         Self {
             schema: Schema {
                 keyspaces: stored.into(),
+                roles: [(superuser.name.clone(), Arc::new(superuser))].into(),
                 ..Schema::default()
             },
             config: DdlConfig {
@@ -93,8 +122,36 @@ impl Bench {
             datacenters: [("datacenter1".to_owned(), 1)].into(),
             virtual_keyspaces: system,
             keyspace: None,
+            user: None,
             statements: 0,
         }
+    }
+
+    fn role_context(&self) -> RoleContext<'_> {
+        match &self.user {
+            Some(user) => RoleContext {
+                user: User::Role(user),
+                passwords: true,
+                authorization: Authorization::Required,
+            },
+            None => RoleContext {
+                user: User::Anonymous,
+                passwords: false,
+                authorization: Authorization::None,
+            },
+        }
+    }
+
+    fn finish_role(&mut self, planned: Result<RolePlan, RequestError>) -> String {
+        let edits = match planned {
+            Err(error) => return refusal(&error),
+            Ok(RolePlan::Rows(listing)) => return rows(&listing),
+            Ok(RolePlan::Nothing) => Vec::new(),
+            Ok(RolePlan::Change(edits)) => edits,
+            Ok(RolePlan::HashPassword(change)) => change.edits("hash".into()),
+        };
+        self.schema = self.schema.apply_all(&edits);
+        "VOID".into()
     }
 
     fn run(&mut self, text: &str, keeps: bool) -> String {
@@ -111,6 +168,9 @@ impl Bench {
             Ok(parsed) => parsed.statement,
             Err(error) => return format!("E2000 {error}"),
         };
+        if let Some(planned) = plan_role(&statement, &self.schema, &context, &self.role_context()) {
+            return self.finish_role(planned);
+        }
         let planned = match &statement {
             Statement::Use(name) => {
                 return match plan_use(name, &self.schema, &context) {
@@ -176,6 +236,10 @@ fn play(script: &str) {
     let mut failures = String::new();
     let mut lines = script.lines().peekable();
     while let Some(line) = lines.next() {
+        if let Some(user) = line.strip_prefix("@ ") {
+            bench.user = (user != "-").then(|| user.to_owned());
+            continue;
+        }
         let statement = line.strip_prefix("> ").expect("a statement");
         let (statement, keeps) = match statement.strip_prefix('~') {
             Some(statement) => (statement, false),
@@ -205,7 +269,7 @@ macro_rules! scripts {
     };
 }
 
-scripts! { keyspaces tables options alter_table types not_yet }
+scripts! { keyspaces tables options alter_table types not_yet roles }
 
 /// Whatever parses can be planned: with an answer, never a panic.
 #[test]
@@ -225,13 +289,13 @@ fn every_statement_of_the_grammar_has_an_answer() {
     bench.keyspace = Some("k".into());
     let mut planned = 0;
     for text in include_str!("../../parse/corpus/accepted.cql").lines() {
-        let is_planned = ["CREATE", "ALTER", "DROP", "TRUNCATE", "USE"]
+        let verbs = [
+            "CREATE", "ALTER", "DROP", "TRUNCATE", "USE", "GRANT", "REVOKE", "LIST", "ADD",
+        ];
+        if verbs
             .iter()
-            .any(|verb| text.to_uppercase().starts_with(verb));
-        let is_role = ["ROLE", "USER", "IDENTITY"]
-            .iter()
-            .any(|noun| text.to_uppercase().contains(noun));
-        if is_planned && !is_role {
+            .any(|verb| text.to_uppercase().starts_with(verb))
+        {
             bench.run(text, false);
             planned += 1;
         }
