@@ -2,6 +2,8 @@
 
 pub mod ast;
 pub mod frame;
+pub mod functions;
+pub mod json;
 pub mod lexer;
 pub mod parse;
 pub mod plan;

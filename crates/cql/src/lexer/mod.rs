@@ -8,6 +8,7 @@
 //! Traps kept from Cassandra:
 //! - a minus directly before a digit belongs to the number: `c -3` is a name and the integer -3;
 //! - a `--` or `//` comment needs a line end: at the end of the text it is an error;
+//! - a minus directly before a letter n, i or P begins `-NaN`, `-Infinity` or a duration, or is an error (`-name`);
 //! - an integer directly followed by a hexadecimal letter is an error (`a=1AND …`), other letters start a new token;
 //! - the five characters `expr(` in lower case are one token;
 //! - durations such as `1h30m`, `P1Y2M` and `-PT5S` are tokens of their own, ISO forms in capitals only.
@@ -268,21 +269,31 @@ impl Lexer<'_> {
             b'=' => Ok(self.token(Kind::MinusEqual, 2)),
             b'P' => match number::iso_duration(&self.bytes[self.at + 1..]) {
                 Some(length) => Ok(self.token(Kind::Duration, length + 1)),
-                None => Ok(self.token(Kind::Minus, 1)),
+                None => Err(LexError::UnexpectedCharacter((self.at + 2) as u32)),
             },
-            b'n' | b'N' | b'i' | b'I' => {
-                let length = word_length(&self.bytes[self.at + 1..]);
-                let word = &self.bytes[self.at + 1..self.at + 1 + length];
-                if word.eq_ignore_ascii_case(b"nan") {
-                    Ok(self.token(Kind::Nan, 4))
-                } else if word.eq_ignore_ascii_case(b"infinity") {
-                    Ok(self.token(Kind::NegativeInfinity, 9))
-                } else {
-                    Ok(self.token(Kind::Minus, 1))
-                }
-            }
+            b'n' | b'N' => self.negative(b"nan", Kind::Nan),
+            b'i' | b'I' => self.negative(b"infinity", Kind::NegativeInfinity),
             _ => Ok(self.token(Kind::Minus, 1)),
         }
+    }
+
+    /// A minus before the first letter of `word`, which the grammar takes for the whole word: `-name` is an error.
+    fn negative(&mut self, word: &[u8], kind: Kind) -> Result<Token, LexError> {
+        let rest = &self.bytes[self.at + 1..];
+        let same = rest
+            .iter()
+            .zip(word)
+            .take_while(|(found, wanted)| found.eq_ignore_ascii_case(wanted))
+            .count();
+        if same == word.len() {
+            return Ok(self.token(kind, word.len() + 1));
+        }
+        let at = self.at + 1 + same;
+        Err(if at < self.bytes.len() {
+            LexError::MismatchedCharacter(at as u32, "set null")
+        } else {
+            LexError::UnexpectedEnd("set null")
+        })
     }
 
     /// A number, hexadecimal blob, duration or UUID whose first digit is `sign` bytes ahead.

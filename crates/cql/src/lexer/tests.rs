@@ -1,3 +1,5 @@
+//! Tokens one by one.
+
 use super::*;
 
 fn kinds(text: &str) -> Vec<Kind> {

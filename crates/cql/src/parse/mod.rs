@@ -37,9 +37,7 @@ pub use error::SyntaxError;
 use crate::ast::{Parsed, Statement};
 use crate::lexer::{Keyword as K, Kind};
 use cursor::Parser;
-
-/// How deep brackets of any kind, types and signs may nest.
-pub const MAX_NESTING: usize = 128;
+use model::limits::MAX_NESTING;
 
 /// How many operators and element or field selections one outermost expression may hold.
 pub const MAX_OPERATIONS: usize = 1000;
