@@ -5,7 +5,7 @@
 //! flight is answered, the shards make everything durable, the threads are joined.
 
 use crate::admin::{self, Admin, Request};
-use crate::client::{Acceptor, Admission, Choice, Target};
+use crate::client::{Acceptor, Admission, Choice, Encryption, Target, TlsError};
 use crate::config::Settings;
 use crate::disk::{Completions, DiskPool};
 use crate::listen::{ListenError, listen};
@@ -32,6 +32,8 @@ pub enum StartError {
     Directory(#[from] LockError),
     #[error(transparent)]
     Port(#[from] ListenError),
+    #[error(transparent)]
+    Encryption(#[from] TlsError),
     /// The operating system refuses something that every process may have.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -260,6 +262,11 @@ async fn start_shards<F: Factory>(
     disk: &DiskPool,
 ) -> Result<Shards<Message<F>>, StartError> {
     let transport = Arc::new(settings.native.clone());
+    let encryption = transport
+        .encryption
+        .as_ref()
+        .map(Encryption::load)
+        .transpose()?;
     let mut shards = Shards {
         mailboxes,
         connections: Vec::new(),
@@ -274,6 +281,7 @@ async fn start_shards<F: Factory>(
             mailboxes: shards.mailboxes.clone(),
             disk: disk.clone(),
             transport: transport.clone(),
+            encryption: encryption.clone(),
             connections: Arc::default(),
             metrics: Arc::default(),
             ready: Some(ready),

@@ -5,6 +5,7 @@
 //! answers, or has too many requests without one, is not read from until that changes: its socket fills, and it waits.
 
 use super::admission::Admitted;
+use super::tls::Session;
 use cql::frame::compression::Compression;
 use cql::frame::{Decoder, Encoder, Opcode, Phase, ProtocolVersion, RequestFrame};
 use model::error::RequestError;
@@ -42,6 +43,8 @@ pub struct Connection {
 struct State {
     decoder: Decoder,
     encoder: Encoder,
+    /// Encryption, if it is encrypted.
+    session: Option<Session>,
     phase: Phase,
     /// STARTUP that waits for its answer: stream, version and what was agreed on.
     startup: Option<(i16, ProtocolVersion, Option<Compression>)>,
@@ -109,6 +112,7 @@ impl Connection {
             state: RefCell::new(State {
                 decoder: Decoder::new(MAX_HANDSHAKE_FRAME_BYTES.min(limits.max_frame_bytes)),
                 encoder: Encoder::default(),
+                session: None,
                 phase: Phase::default(),
                 startup: None,
                 version: ProtocolVersion::CURRENT,
@@ -129,6 +133,24 @@ impl Connection {
     /// The socket.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// From here on it is encrypted.
+    pub fn encrypt(&self, session: Session) {
+        self.state.borrow_mut().session = Some(session);
+    }
+
+    /// Reads what the socket has, decrypted: 0 at the end, `WouldBlock` if there is nothing yet.
+    pub fn read(&self, input: &mut bytes::BytesMut) -> io::Result<usize> {
+        let state = &mut *self.state.borrow_mut();
+        match &mut state.session {
+            None => self.stream.try_read_buf(input),
+            Some(session) => {
+                let read = session.read(&self.stream, input);
+                state.unsent |= session.wants_write();
+                read
+            }
+        }
     }
 
     /// Whether it is at its end.
@@ -318,9 +340,20 @@ impl Connection {
     }
 
     fn send(&self, state: &mut State) -> io::Result<()> {
-        while state.sent < state.out.len() {
-            match self.stream.try_write(&state.out[state.sent..]) {
-                Ok(written) => state.sent += written,
+        while state.sent < state.out.len()
+            || state.session.as_ref().is_some_and(Session::wants_write)
+        {
+            let rest = &state.out[state.sent..];
+            let (written, result) = match &mut state.session {
+                None => match self.stream.try_write(rest) {
+                    Ok(written) => (written, Ok(())),
+                    Err(error) => (0, Err(error)),
+                },
+                Some(session) => session.write(&self.stream, rest),
+            };
+            state.sent += written;
+            match result {
+                Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if state.out.len() - state.sent <= MAX_WAITING_BYTES / 2 {
                         self.readable_again.notify_one();

@@ -6,6 +6,7 @@
 //! [`Settings::warnings`].
 
 mod docs;
+mod encryption;
 mod environment;
 pub mod keys;
 mod machine;
@@ -16,6 +17,7 @@ mod units;
 mod value;
 
 pub use docs::markdown;
+pub use encryption::{ClientAuth, ClientEncryption};
 pub use settings::{Authentication, CommitlogSync, NativeTransport, Settings, Timeouts};
 
 use keys::{Key, State, Was};

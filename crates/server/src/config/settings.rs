@@ -1,5 +1,6 @@
 //! The settings that are acted on, typed, with every default filled in.
 
+use super::encryption::{self, ClientEncryption};
 use super::rackdc::RackDc;
 use super::value::{Class, Value};
 use super::{Configured, Profile, ignored, keys, machine, units};
@@ -88,6 +89,8 @@ pub struct NativeTransport {
     pub max_in_flight_bytes_per_ip: u64,
     /// Requests without answers, of one connection.
     pub max_in_flight_requests: usize,
+    /// How connections are encrypted; `None` if they are not.
+    pub encryption: Option<ClientEncryption>,
 }
 
 /// Who may connect.
@@ -358,7 +361,18 @@ fn native(
             "helenus_max_requests_in_flight_per_connection",
         )
         .unwrap_or(2048) as usize,
+        encryption: client_encryption(configured),
     }
+}
+
+fn client_encryption(configured: &mut Configured) -> Option<ClientEncryption> {
+    let Some(Value::Tree(node)) = configured.get("client_encryption_options") else {
+        return None;
+    };
+    encryption::read(&node).unwrap_or_else(|reason| {
+        configured.refuse("client_encryption_options", reason);
+        None
+    })
 }
 
 fn admin(configured: &mut Configured) -> Option<SocketAddr> {

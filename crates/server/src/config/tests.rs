@@ -145,7 +145,7 @@ fn everything_wrong_is_told_at_once() {
         "line 2: num_tokens: `many` is not a whole number",
         "line 3: read_request_timeout: `5000` is not a duration",
         "line 4: partitioner: only Murmur3Partitioner is known, not `RandomPartitioner`",
-        "line 5: client_encryption_options: not supported yet",
+        "line 5: client_encryption_options: keystore is not given",
         "line 7: allow_insecure_udfs: ",
         "line 8: rpc_interface: give the address itself",
         "line 9: authorizer: not supported yet",
@@ -187,7 +187,7 @@ fn nested_settings_can_be_overridden() {
     };
     let error = load(&["client_encryption_options.enabled=true"]).unwrap_err();
     assert!(
-        error.contains("command line: client_encryption_options: not supported yet"),
+        error.contains("command line: client_encryption_options: keystore is not given"),
         "{error}"
     );
     let settings = load(&[

@@ -94,6 +94,14 @@ impl Node {
         }
     }
 
+    /// The entries of a map; anything else has none.
+    pub fn entries(&self) -> &[(String, Self)] {
+        match &self.content {
+            Content::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
     /// The elements of a list; the entries' values of a map are none.
     pub fn elements(&self) -> &[Self] {
         match &self.content {

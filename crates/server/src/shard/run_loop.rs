@@ -4,8 +4,8 @@
 //! puts the turn behind all tasks that are ready now, so the turn runs once for all of them.
 
 use super::mailbox::{Arrived, Command, Mailbox, NewConnection};
-use super::{ClientId, Effects, Shard};
-use crate::client::{Connection, Limits, Progress, ShardAwareness};
+use super::{ClientId, ClientInfo, Effects, Shard};
+use crate::client::{Connection, Encryption, Limits, Progress, Session, ShardAwareness};
 use crate::clock::SystemClock;
 use crate::config::NativeTransport;
 use crate::disk::DiskPool;
@@ -41,6 +41,8 @@ pub struct Environment<M> {
     pub disk: DiskPool,
     /// The native transport's settings.
     pub transport: Arc<NativeTransport>,
+    /// Clients' encryption, if there is any.
+    pub encryption: Option<Encryption>,
     /// Its number of connections, counted up by the acceptor.
     pub connections: Arc<AtomicUsize>,
     /// What it counts.
@@ -230,15 +232,24 @@ impl<S: Shard> Core<S> {
             self.limits,
         ));
         self.clients.borrow_mut().insert(id, connection.clone());
-        self.shard
-            .borrow_mut()
-            .on_client_connected(id, &connection.info);
         spawn_local(self.clone().serve(connection));
     }
 
     /// A connection's reading task.
     async fn serve(self: Rc<Self>, connection: Rc<Connection>) {
         let mut own = BytesMut::new();
+        let encrypted = self.encrypt(&connection).await;
+        if let Ok(tls) = encrypted {
+            let info = ClientInfo {
+                tls,
+                ..connection.info.clone()
+            };
+            self.shard
+                .borrow_mut()
+                .on_client_connected(connection.id, &info);
+        } else {
+            connection.close();
+        }
         while !connection.is_closed() {
             match self.decode(&connection, &mut own) {
                 Progress::Hungry => {}
@@ -259,15 +270,44 @@ impl<S: Shard> Core<S> {
         }
         connection.close();
         self.clients.borrow_mut().remove(&connection.id);
-        self.shard
-            .borrow_mut()
-            .on_client_closed(connection.id, &mut self.effects.borrow_mut());
+        if encrypted.is_ok() {
+            self.shard
+                .borrow_mut()
+                .on_client_closed(connection.id, &mut self.effects.borrow_mut());
+        }
         self.environment.connections.fetch_sub(1, Ordering::Relaxed);
         self.mailbox().ring();
     }
 
+    /// Decides whether a connection is encrypted, by its first byte where both are served.
+    async fn encrypt(&self, connection: &Connection) -> std::io::Result<bool> {
+        let Some(encryption) = &self.environment.encryption else {
+            return Ok(false);
+        };
+        if encryption.optional {
+            let mut first = [0];
+            if connection.stream().peek(&mut first).await? == 0
+                || !Encryption::is_handshake(first[0])
+            {
+                return Ok(false);
+            }
+        }
+        let session = Session::new(encryption).map_err(std::io::Error::other)?;
+        connection.encrypt(session);
+        Ok(true)
+    }
+
     /// Reads what there is, into the shard's buffer if the connection has no half frame; `false` at the end.
     fn read(self: &Rc<Self>, connection: &Rc<Connection>, own: &mut BytesMut) -> bool {
+        let open = self.read_and_decode(connection, own);
+        // A handshake of TLS writes without a request.
+        if connection.has_unsent() {
+            self.list(connection);
+        }
+        open
+    }
+
+    fn read_and_decode(self: &Rc<Self>, connection: &Rc<Connection>, own: &mut BytesMut) -> bool {
         if !own.is_empty() {
             own.reserve(READ_BYTES);
             return self.read_into(connection, own);
@@ -287,7 +327,7 @@ impl<S: Shard> Core<S> {
     }
 
     fn read_into(&self, connection: &Connection, input: &mut BytesMut) -> bool {
-        match connection.stream().try_read_buf(input) {
+        match connection.read(input) {
             Ok(0) => false,
             Ok(read) => {
                 self.environment.metrics.bytes_received.add(read as u64);

@@ -8,12 +8,17 @@ use cql::frame::reader::Reader;
 use cql::frame::segment::{SegmentFormat, read_segment};
 use cql::frame::{Encoder, Opcode, ProtocolVersion};
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+pub trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
+    local_port: u16,
     version: ProtocolVersion,
     compression: Option<Compression>,
     segments: Option<SegmentFormat>,
@@ -39,12 +44,26 @@ impl Answer {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
+        let stream = Self::open(address);
+        let local_port = stream.local_addr().unwrap().port();
+        Self {
+            local_port,
+            ..Self::over(Box::new(stream))
+        }
+    }
+
+    pub fn open(address: SocketAddr) -> TcpStream {
         let stream = TcpStream::connect(address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
+        stream
+    }
+
+    pub fn over(stream: Box<dyn Stream>) -> Self {
         Self {
             stream,
+            local_port: 0,
             version: ProtocolVersion::V4,
             compression: None,
             segments: None,
@@ -56,7 +75,7 @@ impl Client {
     }
 
     pub fn local_port(&self) -> u16 {
-        self.stream.local_addr().unwrap().port()
+        self.local_port
     }
 
     fn append(&mut self, stream: i16, opcode: Opcode, body: &[u8]) {
@@ -83,6 +102,7 @@ impl Client {
     pub fn send(&mut self) {
         self.encoder.seal(&mut self.out);
         self.stream.write_all(&self.out).unwrap();
+        self.stream.flush().unwrap();
         self.out.clear();
     }
 
@@ -174,7 +194,14 @@ impl Client {
                 self.input.extend_from_slice(&buffer[..read]);
                 true
             }
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof
+                ) =>
+            {
+                false
+            }
             Err(error) => panic!("{error}"),
         }
     }

@@ -2,6 +2,7 @@
 
 mod client;
 mod echo;
+mod tls;
 
 use client::Client;
 use cql::frame::compression::Compression;

@@ -30,7 +30,7 @@ pub(super) const KEYS: &[Key] = &[
     key("traverse_auth_from_root", Flag, "false", &[], NotYet),
     key("transparent_data_encryption_options", Tree, "", &[], NotYetRefused),
     key("server_encryption_options", Tree, "", &[], NotYetRefused),
-    key("client_encryption_options", Tree, "", &[], NotYetRefused),
+    key("client_encryption_options", Tree, "", &[], Effective("`keystore` and `truststore` are PEM files, as of Cassandra's `PEMBasedSslContextFactory`; `optional` and `require_client_auth` work; TLS 1.2 and 1.3.")),
     key("audit_logging_options", Tree, "", &[], NotYetRefused),
     key("full_query_logging_options", Tree, "", &[], NotYet),
     key("auth_cache_warming_enabled", Flag, "false", &[], NotYet),
