@@ -12,5 +12,6 @@ pub mod disk;
 pub mod listen;
 pub mod lock;
 pub mod metrics;
+mod panic;
 pub mod process;
 pub mod shard;

@@ -11,8 +11,10 @@ use crate::disk::{Completions, DiskPool};
 use crate::listen::{ListenError, listen};
 use crate::lock::{DirectoryLock, LockError};
 use crate::metrics::{Metrics, ShardMetrics};
+use crate::panic::AbortOnPanic;
 use crate::shard::{Command, Environment, Mailbox, NewConnection, Shard};
 use model::env::{IoOutcome, IoTag};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -157,6 +159,7 @@ async fn start<F: Factory>(
     factory: Arc<F>,
     ready: impl FnOnce(Serving),
 ) -> Result<(), StartError> {
+    raise_file_limit();
     let _lock = DirectoryLock::take(&settings.data_directory)?;
     let ports = Ports::take(settings)?;
     let (stop, stopped) = oneshot::channel();
@@ -194,6 +197,20 @@ async fn start<F: Factory>(
     disk.close();
     tracing::info!("ended");
     Ok(())
+}
+
+/// Every connection and every SSTable is an open file: takes as many as the operating system allows.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, most)
+    {
+        tracing::warn!(%error, limit = ?limit.current, "cannot raise the limit of open files");
+    }
 }
 
 /// Does what signals and the admin API ask, until the end; then every shard is drained.
@@ -293,13 +310,10 @@ async fn start_shards<F: Factory>(
         let thread = thread::Builder::new()
             .name(format!("shard-{index}"))
             .spawn(move || {
-                // A shard that panicked may have left its state half changed: the process ends at once and recovers from
-                // the log, as after any crash.
-                let abort = AbortOnPanic;
+                let _abort = AbortOnPanic;
                 if let Err(error) = crate::shard::run(factory.make(index, count), environment) {
                     tracing::error!(shard = index, %error, "the shard's loop ended");
                 }
-                std::mem::forget(abort);
             })?;
         shards.threads.push(thread);
     }
@@ -307,15 +321,6 @@ async fn start_shards<F: Factory>(
         wait.await.map_err(|_| StartError::Shard)?;
     }
     Ok(shards)
-}
-
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        tracing::error!("a shard panicked; ending the process");
-        std::process::abort();
-    }
 }
 
 /// Asks every shard to answer what is in flight and make everything durable, and waits for all.

@@ -178,6 +178,12 @@ impl Connection {
         self.state.borrow().in_flight
     }
 
+    /// Whether every request is answered and every answer sent.
+    pub fn is_settled(&self) -> bool {
+        let state = self.state.borrow();
+        state.in_flight == 0 && state.sent == state.out.len() && !state.unsent
+    }
+
     /// Waits until there may be a reason to read again.
     pub async fn readable_again(&self) {
         self.readable_again.notified().await;

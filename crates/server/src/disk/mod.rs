@@ -11,6 +11,7 @@ mod files;
 
 pub use execute::Disk;
 
+use crate::panic::AbortOnPanic;
 use model::env::{IoOutcome, IoRequest, IoTag};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -76,7 +77,10 @@ impl DiskPool {
                     (shared.clone(), disk.clone(), completions.clone());
                 std::thread::Builder::new()
                     .name(format!("disk-{index}"))
-                    .spawn(move || work(&shared, &disk, &*completions))
+                    .spawn(move || {
+                        let _abort = AbortOnPanic;
+                        work(&shared, &disk, &*completions);
+                    })
             })
             .collect::<std::io::Result<_>>()?;
         Ok(DiskThreads {

@@ -28,6 +28,8 @@ use tokio::task::{LocalSet, spawn_local};
 const READ_BYTES: usize = 64 << 10;
 /// Answers collected in a turn above which they are handed to their connections before the turn ends.
 const COLLECTED_BYTES: usize = 256 << 10;
+/// How often a drain looks whether it is done.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// How long a drain waits for requests in flight.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -154,11 +156,14 @@ impl<S: Shard> Core<S> {
                 self.ready.set(Some(ready));
             }
         }
-        match deadline {
+        let wait = deadline.map(|deadline| SystemClock.until(deadline));
+        match wait {
             _ if more => Wake::Now,
-            None if self.draining.borrow().is_some() => Wake::After(Duration::from_millis(10)),
+            wait if self.draining.borrow().is_some() => {
+                Wake::After(wait.map_or(DRAIN_POLL, |wait| wait.min(DRAIN_POLL)))
+            }
             None => Wake::WhenRung,
-            Some(deadline) => Wake::After(SystemClock.until(deadline)),
+            Some(wait) => Wake::After(wait),
         }
     }
 
@@ -203,7 +208,7 @@ impl<S: Shard> Core<S> {
             .clients
             .borrow()
             .values()
-            .any(|client| client.in_flight() > 0);
+            .any(|client| !client.is_settled());
         if (in_flight || !self.shard.borrow().is_drained()) && since.elapsed() < DRAIN_LIMIT {
             return false;
         }
