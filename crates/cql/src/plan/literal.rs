@@ -16,10 +16,25 @@ use std::str::FromStr;
 pub fn accepts(ctype: &CqlType, kind: LiteralKind) -> bool {
     use CqlType::*;
     match kind {
-        LiteralKind::String => matches!(ctype, Ascii | Text | Inet | Date | Time | Timestamp | Custom(_)),
+        LiteralKind::String => matches!(
+            ctype,
+            Ascii | Text | Inet | Date | Time | Timestamp | Custom(_)
+        ),
         LiteralKind::Integer => matches!(
             ctype,
-            Bigint | Counter | Date | Decimal | Double | Duration | Float | Int | Smallint | Time | Timestamp | Tinyint | Varint
+            Bigint
+                | Counter
+                | Date
+                | Decimal
+                | Double
+                | Duration
+                | Float
+                | Int
+                | Smallint
+                | Time
+                | Timestamp
+                | Tinyint
+                | Varint
         ),
         LiteralKind::Float => matches!(ctype, Decimal | Double | Float),
         LiteralKind::Boolean => matches!(ctype, Boolean),
@@ -49,14 +64,29 @@ pub fn natural_type(kind: LiteralKind, text: &str) -> CqlType {
         LiteralKind::Integer if i32::from_str(text).is_ok() => CqlType::Int,
         LiteralKind::Integer if i64::from_str(text).is_ok() => CqlType::Bigint,
         LiteralKind::Integer => CqlType::Varint,
-        LiteralKind::Float if matches!(text.trim_start_matches(['-', '+']).to_ascii_lowercase().as_str(), "nan" | "infinity") => {
+        LiteralKind::Float
+            if matches!(
+                text.trim_start_matches(['-', '+'])
+                    .to_ascii_lowercase()
+                    .as_str(),
+                "nan" | "infinity"
+            ) =>
+        {
             CqlType::Double
         }
         LiteralKind::Float => {
             // As Cassandra: a double if it holds the number exactly, else a decimal.
             let exact = BigDecimal::from_str(text).ok();
-            let double = text.parse::<f64>().ok().filter(|double| double.is_finite()).and_then(|double| BigDecimal::from_str(&format!("{double}")).ok());
-            if exact.is_some() && exact == double { CqlType::Double } else { CqlType::Decimal }
+            let double = text
+                .parse::<f64>()
+                .ok()
+                .filter(|double| double.is_finite())
+                .and_then(|double| BigDecimal::from_str(&format!("{double}")).ok());
+            if exact.is_some() && exact == double {
+                CqlType::Double
+            } else {
+                CqlType::Decimal
+            }
         }
         LiteralKind::Boolean => CqlType::Boolean,
         LiteralKind::Uuid => CqlType::Uuid,
@@ -68,8 +98,9 @@ pub fn natural_type(kind: LiteralKind, text: &str) -> CqlType {
 /// The bytes of a literal as a value of a type that [`accepts`] its kind.
 pub fn encode(ctype: &CqlType, literal: &Literal) -> Result<Vec<u8>, RequestError> {
     if literal.kind == LiteralKind::Hex {
-        return hex(literal.text.get(2..).unwrap_or_default())
-            .ok_or_else(|| RequestError::invalid(format!("non-hex characters in {}", literal.text)));
+        return hex(literal.text.get(2..).unwrap_or_default()).ok_or_else(|| {
+            RequestError::invalid(format!("non-hex characters in {}", literal.text))
+        });
     }
     parse(ctype, &literal.text)
 }
@@ -78,20 +109,48 @@ pub fn encode(ctype: &CqlType, literal: &Literal) -> Result<Vec<u8>, RequestErro
 pub fn parse(ctype: &CqlType, text: &str) -> Result<Vec<u8>, RequestError> {
     let cannot = |noun: &str| RequestError::invalid(format!("Unable to make {noun} from '{text}'"));
     Ok(match ctype {
-        CqlType::Ascii if !text.is_ascii() => return Err(RequestError::invalid("Invalid ASCII character in string literal")),
+        CqlType::Ascii if !text.is_ascii() => {
+            return Err(RequestError::invalid(
+                "Invalid ASCII character in string literal",
+            ));
+        }
         CqlType::Ascii | CqlType::Text | CqlType::Custom(_) => text.as_bytes().to_vec(),
         CqlType::Boolean => match text.to_ascii_lowercase().as_str() {
             "true" => vec![1],
             "false" => vec![0],
             _ => return Err(cannot("boolean")),
         },
-        CqlType::Tinyint => text.parse::<i8>().map_err(|_| cannot("byte"))?.to_be_bytes().to_vec(),
-        CqlType::Smallint => text.parse::<i16>().map_err(|_| cannot("short"))?.to_be_bytes().to_vec(),
-        CqlType::Int => text.parse::<i32>().map_err(|_| cannot("int"))?.to_be_bytes().to_vec(),
-        CqlType::Bigint | CqlType::Counter => text.parse::<i64>().map_err(|_| cannot("long"))?.to_be_bytes().to_vec(),
-        CqlType::Varint => BigInt::from_str(text).map_err(|_| cannot("unsigned int"))?.to_signed_bytes_be(),
-        CqlType::Float => float(text).ok_or_else(|| cannot("float"))?.to_be_bytes().to_vec(),
-        CqlType::Double => double(text).ok_or_else(|| cannot("double"))?.to_be_bytes().to_vec(),
+        CqlType::Tinyint => text
+            .parse::<i8>()
+            .map_err(|_| cannot("byte"))?
+            .to_be_bytes()
+            .to_vec(),
+        CqlType::Smallint => text
+            .parse::<i16>()
+            .map_err(|_| cannot("short"))?
+            .to_be_bytes()
+            .to_vec(),
+        CqlType::Int => text
+            .parse::<i32>()
+            .map_err(|_| cannot("int"))?
+            .to_be_bytes()
+            .to_vec(),
+        CqlType::Bigint | CqlType::Counter => text
+            .parse::<i64>()
+            .map_err(|_| cannot("long"))?
+            .to_be_bytes()
+            .to_vec(),
+        CqlType::Varint => BigInt::from_str(text)
+            .map_err(|_| cannot("unsigned int"))?
+            .to_signed_bytes_be(),
+        CqlType::Float => float(text)
+            .ok_or_else(|| cannot("float"))?
+            .to_be_bytes()
+            .to_vec(),
+        CqlType::Double => double(text)
+            .ok_or_else(|| cannot("double"))?
+            .to_be_bytes()
+            .to_vec(),
         CqlType::Decimal => decimal(text).ok_or_else(|| cannot("BigDecimal"))?,
         CqlType::Uuid | CqlType::Timeuuid => {
             let id = uuid::Uuid::try_parse(text).map_err(|_| cannot("UUID"))?;
@@ -100,26 +159,37 @@ pub fn parse(ctype: &CqlType, text: &str) -> Result<Vec<u8>, RequestError> {
             }
             id.as_bytes().to_vec()
         }
-        CqlType::Blob => hex(text).ok_or_else(|| RequestError::invalid(format!("cannot parse '{text}' as hex bytes")))?,
-        CqlType::Inet => match IpAddr::from_str(text).map_err(|_| RequestError::invalid(format!("Unable to make inet address from '{text}'")))? {
+        CqlType::Blob => hex(text)
+            .ok_or_else(|| RequestError::invalid(format!("cannot parse '{text}' as hex bytes")))?,
+        CqlType::Inet => match IpAddr::from_str(text).map_err(|_| {
+            RequestError::invalid(format!("Unable to make inet address from '{text}'"))
+        })? {
             IpAddr::V4(address) => address.octets().to_vec(),
             IpAddr::V6(address) => address.octets().to_vec(),
         },
-        CqlType::Timestamp => super::temporal::parse_timestamp(text)?.to_be_bytes().to_vec(),
+        CqlType::Timestamp => super::temporal::parse_timestamp(text)?
+            .to_be_bytes()
+            .to_vec(),
         CqlType::Date => super::temporal::parse_date(text)?.to_be_bytes().to_vec(),
         CqlType::Time => super::temporal::parse_time(text)?.to_be_bytes().to_vec(),
         CqlType::Duration => {
             let (months, days, nanos) = super::temporal::parse_duration(text)?;
             value::join_duration(months, days, nanos)
         }
-        other => return Err(RequestError::invalid(format!("Invalid constant '{text}' for a value of type {other}"))),
+        other => {
+            return Err(RequestError::invalid(format!(
+                "Invalid constant '{text}' for a value of type {other}"
+            )));
+        }
     })
 }
 
 fn float(text: &str) -> Option<f32> {
     match text.trim_start_matches('+') {
         "NaN" | "-NaN" => Some(f32::NAN),
-        other => named_number(other).map(|number| number as f32).or_else(|| other.parse().ok()),
+        other => named_number(other)
+            .map(|number| number as f32)
+            .or_else(|| other.parse().ok()),
     }
 }
 
@@ -155,5 +225,8 @@ pub fn hex(digits: &str) -> Option<Vec<u8>> {
         // An odd count reads as if a zero stood in front, as Cassandra's Hex does for 0x literals.
         return None;
     }
-    digits.chunks_exact(2).map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?)).collect()
+    digits
+        .chunks_exact(2)
+        .map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?))
+        .collect()
 }

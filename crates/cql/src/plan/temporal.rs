@@ -13,7 +13,8 @@ pub fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
-    let day_of_year = i64::from((153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1);
+    let day_of_year =
+        i64::from((153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1);
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
 }
@@ -23,11 +24,16 @@ pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 } as u32;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    } as u32;
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -39,11 +45,13 @@ fn civil(text: &str) -> Option<i64> {
     let month = number(parts.next()?, 1, 2)? as u32;
     let day = number(parts.next()?, 1, 2)? as u32;
     let days = days_from_civil(sign * year, month, day);
-    ((1..=12).contains(&month) && day >= 1 && civil_from_days(days) == (sign * year, month, day)).then_some(days)
+    ((1..=12).contains(&month) && day >= 1 && civil_from_days(days) == (sign * year, month, day))
+        .then_some(days)
 }
 
 fn number(text: &str, shortest: usize, longest: usize) -> Option<i64> {
-    let fits = (shortest..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = (shortest..=longest).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_digit());
     if fits { text.parse().ok() } else { None }
 }
 
@@ -53,25 +61,43 @@ pub fn parse_timestamp(text: &str) -> Result<i64, RequestError> {
         return Ok(millis);
     }
     if text.eq_ignore_ascii_case("now") {
-        return Err(RequestError::invalid(format!("Unable to parse a date/time from '{text}'")));
+        return Err(RequestError::invalid(format!(
+            "Unable to parse a date/time from '{text}'"
+        )));
     }
-    timestamp(text.trim()).ok_or_else(|| RequestError::invalid(format!("Unable to parse a date/time from '{text}'")))
+    timestamp(text.trim())
+        .ok_or_else(|| RequestError::invalid(format!("Unable to parse a date/time from '{text}'")))
 }
 
 fn timestamp(text: &str) -> Option<i64> {
-    let date_end = text.char_indices().skip(1).find(|(_, byte)| !byte.is_ascii_digit() && *byte != '-').map_or(text.len(), |(at, _)| at);
-    let split = text[..date_end].char_indices().skip(1).filter(|(_, byte)| *byte == '-').nth(2).map_or(date_end, |(at, _)| at);
+    let date_end = text
+        .char_indices()
+        .skip(1)
+        .find(|(_, byte)| !byte.is_ascii_digit() && *byte != '-')
+        .map_or(text.len(), |(at, _)| at);
+    let split = text[..date_end]
+        .char_indices()
+        .skip(1)
+        .filter(|(_, byte)| *byte == '-')
+        .nth(2)
+        .map_or(date_end, |(at, _)| at);
     let days = civil(&text[..split])?;
     let mut rest = &text[split..];
     let mut millis_of_day = 0;
     if let Some(after) = rest.strip_prefix(['T', 't', ' '])
         && after.starts_with(|first: char| first.is_ascii_digit())
     {
-        let end = after.find(|byte: char| !byte.is_ascii_digit() && byte != ':' && byte != '.').unwrap_or(after.len());
+        let end = after
+            .find(|byte: char| !byte.is_ascii_digit() && byte != ':' && byte != '.')
+            .unwrap_or(after.len());
         millis_of_day = time_of_day(&after[..end])? / 1_000_000;
         rest = &after[end..];
     }
-    Some(days.checked_mul(MILLIS_PER_DAY)?.checked_add(millis_of_day)? - zone_millis(rest.trim_start())?)
+    Some(
+        days.checked_mul(MILLIS_PER_DAY)?
+            .checked_add(millis_of_day)?
+            - zone_millis(rest.trim_start())?,
+    )
 }
 
 /// Nanoseconds of `hh:mm[:ss[.fraction]]`.
@@ -84,10 +110,14 @@ fn time_of_day(text: &str) -> Option<i64> {
         Some(part) => {
             let (seconds, fraction) = part.split_once('.').map_or((part, "0"), |pair| pair);
             let digits = fraction.len();
-            (number(seconds, 1, 2)?, number(fraction, 1, 9)? * 10i64.pow(9 - digits as u32))
+            (
+                number(seconds, 1, 2)?,
+                number(fraction, 1, 9)? * 10i64.pow(9 - digits as u32),
+            )
         }
     };
-    (hours < 24 && minutes < 60 && seconds < 60).then_some(((hours * 60 + minutes) * 60 + seconds) * NANOS_PER_SECOND + nanos)
+    (hours < 24 && minutes < 60 && seconds < 60)
+        .then_some(((hours * 60 + minutes) * 60 + seconds) * NANOS_PER_SECOND + nanos)
 }
 
 /// Offset of a zone from UTC: none means UTC, else `Z`, `UTC`, `GMT`, `±hh`, `±hhmm` or `±hh:mm`.
@@ -96,7 +126,10 @@ fn zone_millis(text: &str) -> Option<i64> {
     if matches!(upper.as_str(), "" | "Z" | "UTC" | "GMT") {
         return Some(0);
     }
-    let offset = upper.strip_prefix("UTC").or_else(|| upper.strip_prefix("GMT")).unwrap_or(&upper);
+    let offset = upper
+        .strip_prefix("UTC")
+        .or_else(|| upper.strip_prefix("GMT"))
+        .unwrap_or(&upper);
     let sign = match offset.as_bytes().first()? {
         b'+' => 1,
         b'-' => -1,
@@ -114,9 +147,17 @@ fn zone_millis(text: &str) -> Option<i64> {
 /// A date constant: `yyyy-mm-dd`, or the raw unsigned day number with 2³¹ at the epoch.
 pub fn parse_date(text: &str) -> Result<u32, RequestError> {
     if let Ok(raw) = text.parse::<i64>() {
-        return u32::try_from(raw).map_err(|_| RequestError::invalid(format!("Unable to make unsigned int (for date) from: '{text}'")));
+        return u32::try_from(raw).map_err(|_| {
+            RequestError::invalid(format!(
+                "Unable to make unsigned int (for date) from: '{text}'"
+            ))
+        });
     }
-    let failed = || RequestError::invalid(format!("Unable to coerce '{text}' to a formatted date (long)"));
+    let failed = || {
+        RequestError::invalid(format!(
+            "Unable to coerce '{text}' to a formatted date (long)"
+        ))
+    };
     let days = civil(text).ok_or_else(failed)?;
     u32::try_from(days + (1 << 31)).map_err(|_| failed())
 }
@@ -128,21 +169,27 @@ pub fn parse_time(text: &str) -> Result<i64, RequestError> {
         if (0..day).contains(&raw) {
             return Ok(raw);
         }
-        return Err(RequestError::invalid(format!("Input long out of bounds: {raw}")));
+        return Err(RequestError::invalid(format!(
+            "Input long out of bounds: {raw}"
+        )));
     }
     if text.bytes().filter(|byte| *byte == b':').count() == 2
         && let Some(nanos) = time_of_day(text)
     {
         return Ok(nanos);
     }
-    Err(RequestError::invalid(format!("(TimeType) Unable to coerce '{text}' to a formatted time (long)")))
+    Err(RequestError::invalid(format!(
+        "(TimeType) Unable to coerce '{text}' to a formatted time (long)"
+    )))
 }
 
 /// Months, days and nanoseconds of a duration constant: units (`1y2mo3w4d5h6m7s8ms9us10ns`), ISO 8601 with designators,
 /// weeks, or the alternative `P0001-02-03T04:05:06`.
 pub fn parse_duration(text: &str) -> Result<(i32, i32, i64), RequestError> {
     let failed = || RequestError::invalid(format!("Unable to convert '{text}' to a duration"));
-    let (negative, body) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (negative, body) = text
+        .strip_prefix('-')
+        .map_or((false, text), |rest| (true, rest));
     let parts = match body.strip_prefix(['P', 'p']) {
         Some(iso) if iso.contains('-') => alternative_duration(iso),
         Some(iso) => iso_duration(iso),
@@ -151,7 +198,11 @@ pub fn parse_duration(text: &str) -> Result<(i32, i32, i64), RequestError> {
     let (months, days, nanos) = parts.ok_or_else(failed)?;
     let range = |what: i64| i32::try_from(what).map_err(|_| failed());
     let sign = if negative { -1 } else { 1 };
-    Ok((range(sign * months)?, range(sign * days)?, i64::try_from(i128::from(sign) * nanos).map_err(|_| failed())?))
+    Ok((
+        range(sign * months)?,
+        range(sign * days)?,
+        i64::try_from(i128::from(sign) * nanos).map_err(|_| failed())?,
+    ))
 }
 
 type Parts = (i64, i64, i128);
@@ -167,7 +218,9 @@ fn unit_duration(text: &str) -> Option<Parts> {
         let digits = rest.find(|byte: char| !byte.is_ascii_digit())?;
         let amount = number(&rest[..digits], 1, 18)?;
         rest = &rest[digits..];
-        let end = rest.find(|byte: char| byte.is_ascii_digit()).unwrap_or(rest.len());
+        let end = rest
+            .find(|byte: char| byte.is_ascii_digit())
+            .unwrap_or(rest.len());
         let unit = rest[..end].to_lowercase();
         rest = &rest[end..];
         let (rank, months, days, nanos): (u8, i64, i64, i128) = match unit.as_str() {
@@ -190,14 +243,18 @@ fn unit_duration(text: &str) -> Option<Parts> {
         total = (
             total.0.checked_add(amount.checked_mul(months)?)?,
             total.1.checked_add(amount.checked_mul(days)?)?,
-            total.2.checked_add(i128::from(amount).checked_mul(nanos)?)?,
+            total
+                .2
+                .checked_add(i128::from(amount).checked_mul(nanos)?)?,
         );
     }
     Some(total)
 }
 
 fn iso_duration(text: &str) -> Option<Parts> {
-    let (date, time) = text.split_once(['T', 't']).map_or((text, None), |(date, time)| (date, Some(time)));
+    let (date, time) = text
+        .split_once(['T', 't'])
+        .map_or((text, None), |(date, time)| (date, Some(time)));
     let mut translated = String::new();
     for byte in date.chars() {
         match byte.to_ascii_uppercase() {
@@ -211,7 +268,11 @@ fn iso_duration(text: &str) -> Option<Parts> {
         }
         translated.push_str(&time.to_lowercase());
     }
-    if translated.is_empty() { Some((0, 0, 0)) } else { unit_duration(&translated) }
+    if translated.is_empty() {
+        Some((0, 0, 0))
+    } else {
+        unit_duration(&translated)
+    }
 }
 
 fn alternative_duration(text: &str) -> Option<Parts> {
@@ -222,7 +283,11 @@ fn alternative_duration(text: &str) -> Option<Parts> {
     let mut parts = time.splitn(3, ':');
     let mut next = || number(parts.next()?, 2, 2);
     let (hours, minutes, seconds) = (next()?, next()?, next()?);
-    Some((years * 12 + months, days, i128::from((hours * 60 + minutes) * 60 + seconds) * 1_000_000_000))
+    Some((
+        years * 12 + months,
+        days,
+        i128::from((hours * 60 + minutes) * 60 + seconds) * 1_000_000_000,
+    ))
 }
 
 #[cfg(test)]
@@ -243,7 +308,14 @@ mod tests {
         ] {
             assert_eq!(parse_timestamp(text), Ok(millis), "{text}");
         }
-        for text in ["x", "", "2011-02-30", "2011-02-03 25:00", "2011-02-03 04:05 PDX", "2011-02-03T"] {
+        for text in [
+            "x",
+            "",
+            "2011-02-30",
+            "2011-02-03 25:00",
+            "2011-02-03 04:05 PDX",
+            "2011-02-03T",
+        ] {
             assert!(parse_timestamp(text).is_err(), "{text}");
         }
     }

@@ -1,0 +1,85 @@
+//! One request through its replicas.
+//!
+//! A coordinator asks [`admit`] whether enough replicas are alive, and who they are; then one of the machines counts
+//! answers until the level is reached, or can no longer be.
+
+pub mod partition_queue;
+pub mod read;
+pub mod write;
+
+use crate::replication;
+use crate::topology::{NodeId, Topology};
+use model::error::{Consistency, RequestError};
+use model::schema::Replication;
+
+/// Who takes part in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaPlan {
+    /// The level asked for.
+    pub consistency: Consistency,
+    /// Answers that are waited for.
+    pub block_for: u32,
+    /// The live replicas.
+    pub replicas: Vec<NodeId>,
+}
+
+/// Whether a request is a read or a write: some levels exist for one only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// SELECT.
+    Read,
+    /// Everything that changes rows.
+    Write,
+    /// The commit of a conditional statement.
+    Conditional,
+}
+
+/// Checks the level and finds the replicas; `Unavailable` at once if too few are alive.
+pub fn admit(
+    access: Access,
+    consistency: Consistency,
+    keyspace: &Replication,
+    topology: &Topology,
+) -> Result<ReplicaPlan, RequestError> {
+    match (access, consistency) {
+        (Access::Read, Consistency::Any) => {
+            return Err(RequestError::invalid(
+                "ANY ConsistencyLevel is only supported for writes",
+            ));
+        }
+        (Access::Write | Access::Conditional, level) if level.is_serial() => {
+            return Err(RequestError::invalid(
+                "You must use conditional updates for serializable writes",
+            ));
+        }
+        (
+            _,
+            Consistency::LocalQuorum
+            | Consistency::LocalSerial
+            | Consistency::EachQuorum
+            | Consistency::LocalOne,
+        ) if keyspace.class == "LocalStrategy" => {}
+        _ => {}
+    }
+    let replicas: Vec<NodeId> = topology
+        .nodes
+        .iter()
+        .filter(|node| node.alive)
+        .map(|node| node.id)
+        .collect();
+    let block_for = replication::required(consistency, keyspace, topology);
+    let factor = replication::factor(keyspace).max(1) as usize;
+    let alive = replicas.len().min(factor) as u32;
+    if block_for > alive {
+        return Err(RequestError::Unavailable {
+            consistency,
+            required: block_for,
+            alive,
+        });
+    }
+    Ok(ReplicaPlan {
+        consistency,
+        block_for,
+        replicas,
+    })
+}

@@ -1,0 +1,366 @@
+//! INSERT, UPDATE and DELETE: checked once, then turned into mutations with each execution's values.
+
+mod conditions;
+mod operation;
+mod prepare;
+
+pub use conditions::{ConditionPlan, ConditionsPlan};
+pub use operation::{CurrentRows, Operation};
+
+use super::restrictions::{Restrictions, row_key};
+use super::term::Term;
+use super::values::{Bound, BoundValues};
+use super::{invalid, json};
+use crate::frame::ColumnSpec;
+use model::clustering::Slice;
+use model::error::RequestError;
+use model::key::DecoratedKey;
+use model::limits::{MAX_EXPIRY_SECONDS, MAX_TTL_SECONDS};
+use model::mutation::Mutation;
+use model::row::{ColumnId, Deletion, Liveness, NEVER, RowWriter};
+use model::schema::Table;
+use operation::CellBuffer;
+use std::sync::Arc;
+
+/// Which statement it is, for messages and for what it leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ModifyKind {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// A prepared modification.
+#[derive(Debug, Clone)]
+pub struct ModifyPlan {
+    /// The statement.
+    pub kind: ModifyKind,
+    /// The table.
+    pub table: Arc<Table>,
+    /// Which partitions and rows.
+    pub restrictions: Restrictions,
+    /// What is done to columns; none, for DELETE, deletes rows.
+    operations: Vec<Operation>,
+    timestamp: Option<Term>,
+    ttl: Option<Term>,
+    /// IF.
+    pub conditions: ConditionsPlan,
+    json: Option<json::JsonInsert>,
+    static_only: bool,
+}
+
+/// What an execution takes from its node.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteContext<'a> {
+    /// Timestamp for what states none, in microseconds.
+    pub timestamp_micros: i64,
+    /// Now, in seconds, for expiry and deletion times.
+    pub now_seconds: i64,
+    /// Grows with every statement of the shard: orders list elements.
+    pub list_position: i64,
+    /// Tells shards and boots apart in list elements.
+    pub origin: u32,
+    /// The rows as they are, where [`ModifyPlan::reads_before`] asks for them.
+    pub current: Option<&'a CurrentRows>,
+}
+
+impl ModifyPlan {
+    /// Whether the statement changes a counter.
+    pub fn is_counter(&self) -> bool {
+        self.operations.iter().any(Operation::is_counter)
+    }
+
+    /// Whether it states a timestamp.
+    pub fn has_timestamp(&self) -> bool {
+        self.timestamp.is_some()
+    }
+
+    /// Whether it is conditional.
+    pub fn is_conditional(&self) -> bool {
+        !matches!(self.conditions, ConditionsPlan::None)
+    }
+
+    /// The columns whose present value must be read before (list elements by index or value).
+    pub fn reads_before(&self) -> Vec<ColumnId> {
+        self.operations
+            .iter()
+            .filter_map(Operation::reads)
+            .collect()
+    }
+
+    /// Whether only the static row is changed.
+    pub fn is_static_only(&self) -> bool {
+        self.static_only
+    }
+
+    /// The time to live of this execution in seconds, 0 for none.
+    fn time_to_live(&self, values: &BoundValues<'_>) -> Result<u32, RequestError> {
+        let Some(term) = &self.ttl else {
+            return Ok(self.table.options.default_time_to_live);
+        };
+        let ttl = match term.evaluate(values)? {
+            Bound::Unset => return Ok(self.table.options.default_time_to_live),
+            Bound::Null => 0,
+            Bound::Value(bytes) => i64::from(i32::from_be_bytes(
+                bytes
+                    .as_ref()
+                    .try_into()
+                    .map_err(|_| invalid("Invalid value for time to live"))?,
+            )),
+        };
+        if ttl < 0 {
+            return Err(invalid(format!(
+                "A TTL must be greater or equal to 0, but was {ttl}"
+            )));
+        }
+        if ttl > MAX_TTL_SECONDS {
+            return Err(invalid(format!(
+                "ttl is too large. requested ({ttl}) maximum ({MAX_TTL_SECONDS})"
+            )));
+        }
+        Ok(ttl as u32)
+    }
+
+    /// The timestamp of this execution in microseconds.
+    pub fn timestamp(&self, values: &BoundValues<'_>, default: i64) -> Result<i64, RequestError> {
+        timestamp(self.timestamp.as_ref(), values, default)
+    }
+
+    /// The mutations of this execution, a partition each.
+    pub fn mutations(
+        &self,
+        values: &BoundValues<'_>,
+        context: &WriteContext<'_>,
+    ) -> Result<Vec<Mutation>, RequestError> {
+        match &self.json {
+            None => self.build(values, context),
+            Some(json) => {
+                let parsed = json.parse(values)?;
+                self.build(&json.extended(values, &parsed), context)
+            }
+        }
+    }
+
+    /// The partition keys of this execution.
+    pub fn keys(&self, values: &BoundValues<'_>) -> Result<Vec<DecoratedKey>, RequestError> {
+        match &self.json {
+            None => self.restrictions.keys(values),
+            Some(json) => self
+                .restrictions
+                .keys(&json.extended(values, &json.parse(values)?)),
+        }
+    }
+
+    /// The clustering slices of this execution.
+    pub fn slices(&self, values: &BoundValues<'_>) -> Result<Vec<Slice>, RequestError> {
+        match &self.json {
+            None => self.restrictions.slices(values),
+            Some(json) => self
+                .restrictions
+                .slices(&json.extended(values, &json.parse(values)?)),
+        }
+    }
+
+    fn build(
+        &self,
+        values: &BoundValues<'_>,
+        context: &WriteContext<'_>,
+    ) -> Result<Vec<Mutation>, RequestError> {
+        let timestamp = self.timestamp(values, context.timestamp_micros)?;
+        let ttl = self.time_to_live(values)?;
+        let expires = if ttl == 0 {
+            NEVER
+        } else {
+            context.now_seconds + i64::from(ttl)
+        };
+        if ttl != 0 && expires > MAX_EXPIRY_SECONDS {
+            return Err(invalid(format!(
+                "Request on table {}.{} with {}ttl of {ttl} seconds exceeds maximum supported expiration date of 2106-02-07T06:28:13+00:00. \
+                 In order to avoid this use a lower TTL or change the expiration date overflow policy.",
+                self.table.keyspace,
+                self.table.name,
+                if self.ttl.is_some() { "" } else { "default " }
+            )));
+        }
+        let stamp = Stamp {
+            timestamp,
+            ttl,
+            expires,
+            deletion: Deletion {
+                timestamp,
+                local_seconds: context.now_seconds,
+            },
+        };
+        let keys = self.restrictions.keys(values)?;
+        let rows = if self.static_only {
+            Vec::new()
+        } else {
+            self.rows(values)?
+        };
+        let mut mutations = Vec::with_capacity(keys.len());
+        for key in keys {
+            let mut mutation = Mutation::new(key);
+            self.build_partition(&mut mutation, &rows, values, context, &stamp)?;
+            mutations.push(mutation);
+        }
+        Ok(mutations)
+    }
+
+    fn build_partition(
+        &self,
+        mutation: &mut Mutation,
+        rows: &[RowTarget],
+        values: &BoundValues<'_>,
+        context: &WriteContext<'_>,
+        stamp: &Stamp,
+    ) -> Result<(), RequestError> {
+        let key = mutation.key.clone();
+        let update = mutation.update(self.table.id);
+        if self.kind == ModifyKind::Delete && self.operations.is_empty() {
+            if !self.restrictions.restricts_clustering() {
+                update.delete(stamp.deletion);
+                return Ok(());
+            }
+            for target in rows {
+                match target {
+                    RowTarget::Row(clustering, _) => {
+                        let mut row = Vec::new();
+                        RowWriter::new(&mut row).deletion(stamp.deletion);
+                        update.add_row(clustering.clone(), row);
+                    }
+                    RowTarget::Range(slice) => update.ranges.add(slice.clone(), stamp.deletion),
+                }
+            }
+            return Ok(());
+        }
+        let mut statics = CellBuffer::default();
+        for operation in self
+            .operations
+            .iter()
+            .filter(|operation| operation.is_static())
+        {
+            operation.cells(
+                &mut statics,
+                values,
+                context,
+                stamp,
+                context.current.and_then(|current| current.static_row(&key)),
+            )?;
+        }
+        if !statics.is_empty() {
+            let mut row = Vec::new();
+            statics.write(&mut RowWriter::new(&mut row));
+            update.add_static(row);
+        }
+        for target in rows {
+            let RowTarget::Row(clustering, original) = target else {
+                unreachable!("only DELETE of rows takes ranges")
+            };
+            let mut cells = CellBuffer::default();
+            for operation in self
+                .operations
+                .iter()
+                .filter(|operation| !operation.is_static())
+            {
+                operation.cells(
+                    &mut cells,
+                    values,
+                    context,
+                    stamp,
+                    context
+                        .current
+                        .and_then(|current| current.row(&key, clustering)),
+                )?;
+            }
+            if cells.is_empty() && self.kind != ModifyKind::Insert {
+                continue;
+            }
+            let mut row = Vec::with_capacity(cells.size_hint());
+            let mut writer = RowWriter::new(&mut row);
+            if self.kind == ModifyKind::Insert {
+                writer.liveness(Liveness {
+                    timestamp: stamp.timestamp,
+                    ttl: stamp.ttl,
+                    expires: stamp.expires,
+                });
+            }
+            if let Some(original) = original {
+                writer.original_clustering(original);
+            }
+            cells.write(&mut writer);
+            update.add_row(clustering.clone(), row);
+        }
+        Ok(())
+    }
+
+    /// The rows named, or for DELETE the ranges.
+    fn rows(&self, values: &BoundValues<'_>) -> Result<Vec<RowTarget>, RequestError> {
+        let ranges = !self.restrictions.names_rows();
+        let slices = self.restrictions.slices(values)?;
+        let exact = slices.len() == 1
+            && !ranges
+            && self.restrictions.clustering_equalities() == self.table.clustering_key().len();
+        if exact && let Some(tuple) = self.restrictions.clustering_values(values)? {
+            let parts: Vec<&[u8]> = tuple.iter().map(AsRef::as_ref).collect();
+            let (key, original) = row_key(&self.table, &parts);
+            return Ok(vec![RowTarget::Row(key, original)]);
+        }
+        Ok(slices
+            .into_iter()
+            .map(|slice| {
+                if ranges {
+                    RowTarget::Range(slice)
+                } else {
+                    RowTarget::Row(slice.start, None)
+                }
+            })
+            .collect())
+    }
+}
+
+enum RowTarget {
+    /// Clustering key, and its values if they cannot be decoded from it.
+    Row(Vec<u8>, Option<Vec<u8>>),
+    Range(Slice),
+}
+
+/// When an execution's cells are written and expire.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp {
+    timestamp: i64,
+    ttl: u32,
+    expires: i64,
+    deletion: Deletion,
+}
+
+/// The value of a USING TIMESTAMP.
+pub(super) fn timestamp(
+    term: Option<&Term>,
+    values: &BoundValues<'_>,
+    default: i64,
+) -> Result<i64, RequestError> {
+    let Some(term) = term else { return Ok(default) };
+    match term.evaluate(values)? {
+        Bound::Unset => Ok(default),
+        Bound::Null => Err(invalid("Invalid null value of timestamp")),
+        Bound::Value(bytes) => match bytes.as_ref().try_into().map(i64::from_be_bytes) {
+            Ok(i64::MIN) => Err(invalid(format!(
+                "Out of bound timestamp, must be in [{}, {}]",
+                i64::MIN + 1,
+                i64::MAX
+            ))),
+            Ok(timestamp) => Ok(timestamp),
+            Err(_) => Err(invalid("Invalid timestamp value")),
+        },
+    }
+}
+
+/// The slots of USING's markers.
+pub(super) fn using_slot(
+    table: &ColumnSpec,
+    name: &str,
+    ctype: model::types::CqlType,
+) -> ColumnSpec {
+    super::renamed(table, name.to_owned(), ctype)
+}

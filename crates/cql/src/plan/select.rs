@@ -1,0 +1,295 @@
+//! SELECT: what is read, in which order, and what is made of it.
+
+pub mod input;
+mod order;
+pub mod selection;
+
+use super::restrictions::{BoundRestrictions, Restrictions, Use};
+use super::term::{Term, TermContext};
+use super::values::{Bound, BoundValues};
+use super::{column_spec, find_column, invalid, renamed};
+use crate::ast;
+use crate::frame::{ColumnSpec, ResultMetadata};
+use model::error::RequestError;
+use model::read::{Columns, Direction};
+use model::row::ColumnId;
+use model::schema::{ColumnKind, Table};
+use model::types::CqlType;
+pub use order::ClientOrder;
+use selection::Selection;
+use std::sync::Arc;
+
+/// A prepared SELECT.
+#[derive(Debug)]
+pub struct SelectPlan {
+    /// The table.
+    pub table: Arc<Table>,
+    /// Which partitions and rows.
+    pub restrictions: Restrictions,
+    /// What is computed from each row or group.
+    pub selection: Selection,
+    /// The columns of the result.
+    pub metadata: Arc<ResultMetadata>,
+    /// SELECT DISTINCT.
+    pub distinct: bool,
+    /// Order of rows within a partition.
+    pub direction: Direction,
+    /// Order across several named partitions, where ORDER BY asks for one.
+    pub client_order: Option<ClientOrder>,
+    /// How many key columns, from the first of the partition key, make a group; `None` without GROUP BY.
+    pub group_columns: Option<usize>,
+    /// The columns a replica sends.
+    pub columns: Columns,
+    /// Whether ALLOW FILTERING was needed.
+    pub filters: bool,
+    limit: Option<Term>,
+    per_partition_limit: Option<Term>,
+}
+
+/// A SELECT with its values.
+#[derive(Debug, Clone)]
+pub struct BoundSelect {
+    /// Partitions, slices and conditions.
+    pub restrictions: BoundRestrictions,
+    /// LIMIT.
+    pub limit: u64,
+    /// PER PARTITION LIMIT.
+    pub per_partition_limit: u64,
+}
+
+impl SelectPlan {
+    /// Prepares a SELECT.
+    pub fn prepare(
+        select: &ast::Select,
+        table: &Arc<Table>,
+        terms: &mut TermContext<'_>,
+    ) -> Result<Self, RequestError> {
+        let selection = Selection::prepare(select, table, terms)?;
+        let restrictions = Restrictions::prepare(
+            &select.relations,
+            table,
+            Use::Select {
+                allow_filtering: select.allow_filtering,
+            },
+            terms,
+        )?;
+        let group_columns = group_columns(select, table, &restrictions)?;
+        if select.distinct {
+            check_distinct(select, table, &selection, &restrictions, group_columns)?;
+        }
+        let (direction, client_order) = order::prepare(select, table, &restrictions)?;
+        let base = column_spec(table, &table.columns()[0]);
+        let mut limit = |term: &Option<ast::Term>, name: &str| {
+            term.as_ref()
+                .map(|term| terms.prepare(term, &renamed(&base, name.to_owned(), CqlType::Int)))
+                .transpose()
+        };
+        let per_partition_limit = limit(&select.per_partition_limit, "[per_partition_limit]")?;
+        let row_limit = limit(&select.limit, "[limit]")?;
+        if select.distinct && per_partition_limit.is_some() {
+            return Err(invalid(
+                "PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries",
+            ));
+        }
+        if per_partition_limit.is_some() && selection.is_aggregate() && group_columns.is_none() {
+            return Err(invalid(
+                "PER PARTITION LIMIT is not allowed with aggregate queries.",
+            ));
+        }
+        for term in [&row_limit, &per_partition_limit].into_iter().flatten() {
+            if !matches!(term, Term::Marker(..)) {
+                limit_value(Some(term), &BoundValues::none())?;
+            }
+        }
+        let metadata = Arc::new(ResultMetadata::new(selection.specs(table)));
+        let columns = fetched(table, &selection, &restrictions, client_order.as_ref());
+        let filters = restrictions.needs_filtering;
+        Ok(Self {
+            table: table.clone(),
+            restrictions,
+            selection,
+            metadata,
+            distinct: select.distinct,
+            direction,
+            client_order,
+            group_columns,
+            columns,
+            filters,
+            limit: row_limit,
+            per_partition_limit,
+        })
+    }
+
+    /// Evaluates restrictions and limits.
+    pub fn bind(&self, values: &BoundValues<'_>) -> Result<BoundSelect, RequestError> {
+        Ok(BoundSelect {
+            restrictions: self.restrictions.bind(values)?,
+            limit: limit_value(self.limit.as_ref(), values)?,
+            per_partition_limit: limit_value(self.per_partition_limit.as_ref(), values)?,
+        })
+    }
+
+    /// Whether several rows are made into one.
+    pub fn is_grouped(&self) -> bool {
+        self.selection.is_aggregate() || self.group_columns.is_some()
+    }
+
+    /// Whether a partition with a live static row and no rows is a row of the result.
+    pub fn static_counts(&self) -> bool {
+        !self.restrictions.restricts_rows() && !self.table.statics().is_empty()
+    }
+}
+
+fn limit_value(term: Option<&Term>, values: &BoundValues<'_>) -> Result<u64, RequestError> {
+    let Some(term) = term else {
+        return Ok(u64::MAX);
+    };
+    let limit = match term.evaluate(values)? {
+        Bound::Unset => return Ok(u64::MAX),
+        Bound::Null => return Err(invalid("Invalid null value of limit")),
+        Bound::Value(bytes) => i32::from_be_bytes(
+            bytes
+                .as_ref()
+                .try_into()
+                .map_err(|_| invalid("Invalid limit value"))?,
+        ),
+    };
+    if limit <= 0 {
+        return Err(invalid("LIMIT must be strictly positive"));
+    }
+    Ok(limit as u64)
+}
+
+/// The columns a replica sends: all that the result, the conditions or the order look at. Existence of a row is also
+/// told by cells that nobody selects, so without a row marker to rely on, all columns of the row are sent.
+fn fetched(
+    table: &Table,
+    selection: &Selection,
+    restrictions: &Restrictions,
+    order: Option<&ClientOrder>,
+) -> Columns {
+    let _ = order;
+    let mut ids: Vec<ColumnId> = selection
+        .columns()
+        .chain(restrictions.filtered_columns())
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let all = table
+        .statics()
+        .iter()
+        .chain(table.regulars())
+        .filter(|column| !ids.contains(&column.id))
+        .count()
+        == 0;
+    if all {
+        Columns::All
+    } else {
+        Columns::Only(ids)
+    }
+}
+
+/// GROUP BY: how many primary key columns, counted from the first, make a group. Columns fixed by `=` may be left out.
+fn group_columns(
+    select: &ast::Select,
+    table: &Table,
+    restrictions: &Restrictions,
+) -> Result<Option<usize>, RequestError> {
+    if select.group_by.is_empty() {
+        return Ok(None);
+    }
+    let keys = &table.columns()[..table.partition_key().len() + table.clustering_key().len()];
+    let mut next = 0;
+    for (index, selector) in select.group_by.iter().enumerate() {
+        let ast::Selector::Column(name) = selector else {
+            return Err(invalid(match selector {
+                ast::Selector::Call(_) => {
+                    "Grouping by functions is not supported yet by this version of Helenus"
+                }
+                _ => "Group by is only supported on columns and functions",
+            }));
+        };
+        let column = find_column(table, name)?;
+        if !column.is_primary_key() {
+            return Err(invalid(format!(
+                "Group by is currently only supported on the columns of the PRIMARY KEY, got {name}"
+            )));
+        }
+        loop {
+            let Some(expected) = keys.get(next) else {
+                return Err(invalid(
+                    "Group by currently only support groups of columns following their declared order in the PRIMARY KEY",
+                ));
+            };
+            next += 1;
+            if expected.id == column.id {
+                break;
+            }
+            if !restrictions.is_fixed(expected) {
+                return Err(invalid(
+                    "Group by currently only support groups of columns following their declared order in the PRIMARY KEY",
+                ));
+            }
+        }
+        let last = index + 1 == select.group_by.len();
+        if last
+            && next < table.partition_key().len()
+            && !keys[next..table.partition_key().len()]
+                .iter()
+                .all(|column| restrictions.is_fixed(column))
+        {
+            return Err(invalid(
+                "Group by is not supported on only a part of the partition key",
+            ));
+        }
+    }
+    Ok(Some(next.max(table.partition_key().len())))
+}
+
+fn check_distinct(
+    select: &ast::Select,
+    table: &Table,
+    selection: &Selection,
+    restrictions: &Restrictions,
+    group_columns: Option<usize>,
+) -> Result<(), RequestError> {
+    if restrictions.restricts_rows() {
+        return Err(invalid(
+            "SELECT DISTINCT with WHERE clause only supports restriction by partition key and/or static columns.",
+        ));
+    }
+    let selected = selection.selected_columns(select.selection.is_empty());
+    for id in &selected {
+        let column = table.column_by_id(*id).expect("selected from the table");
+        if !matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Static) {
+            return Err(invalid(format!(
+                "SELECT DISTINCT queries must only request partition key columns and/or static columns (not {})",
+                column.name
+            )));
+        }
+    }
+    for column in table.partition_key() {
+        if !selected.contains(&column.id) && !restrictions.is_fixed(column) {
+            return Err(invalid(format!(
+                "SELECT DISTINCT queries must request all the partition key columns (missing {})",
+                column.name
+            )));
+        }
+    }
+    if group_columns.is_some_and(|count| count > table.partition_key().len()) {
+        return Err(invalid(
+            "Grouping on clustering columns is not allowed for SELECT DISTINCT queries",
+        ));
+    }
+    Ok(())
+}
+
+/// A column of a result that is computed.
+pub(crate) fn result_spec(table: &Table, name: String, cql_type: CqlType) -> ColumnSpec {
+    ColumnSpec {
+        keyspace: table.keyspace.as_str().into(),
+        table: table.name.as_str().into(),
+        name: name.into(),
+        cql_type,
+    }
+}

@@ -1,0 +1,676 @@
+//! Terms: checked against the type that is to receive them when a statement is prepared, evaluated when it runs.
+//!
+//! A term without markers or calls is folded to its bytes at once, so executing a prepared statement touches only what
+//! the client bound. Evaluation borrows bound values from the frame.
+
+use super::literal;
+use super::values::{Bound, BoundValues};
+use super::{Catalog, invalid, named, renamed, resolve_type, retyped};
+use crate::ast;
+use crate::frame::ColumnSpec;
+use crate::functions::{self, Argument, Scalar};
+use model::error::RequestError;
+use model::types::{CqlType, UserType};
+use model::value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A prepared term.
+#[derive(Debug, Clone)]
+pub enum Term {
+    /// Always these bytes.
+    Constant(Vec<u8>),
+    /// Always null.
+    Null,
+    /// What the client binds at the index, checked against the type.
+    Marker(usize, CqlType),
+    /// A list or set of elements.
+    Sequence(CqlType, Vec<Term>),
+    /// A map of entries.
+    Map(CqlType, Vec<(Term, Term)>),
+    /// A tuple or the fields of a user type, in order.
+    Fields(CqlType, Vec<Term>),
+    /// A vector of elements.
+    Vector(CqlType, Vec<Term>),
+    /// A function of terms.
+    Call(Scalar, Vec<Term>),
+}
+
+/// Where terms are prepared: names to resolve and the markers met so far.
+pub struct TermContext<'a> {
+    /// Types and functions by name.
+    pub catalog: Catalog<'a>,
+    /// The keyspace whose types and functions unqualified names mean.
+    pub keyspace: &'a str,
+    /// The specification of each marker met, by index.
+    pub markers: BTreeMap<usize, ColumnSpec>,
+}
+
+impl TermContext<'_> {
+    /// Prepares `term` for `receiver`.
+    pub fn prepare(
+        &mut self,
+        term: &ast::Term,
+        receiver: &ColumnSpec,
+    ) -> Result<Term, RequestError> {
+        let prepared = match term {
+            ast::Term::Null => Ok(Term::Null),
+            ast::Term::Marker(marker) => {
+                self.markers
+                    .insert(marker.index, named(receiver, marker.name.as_deref()));
+                Ok(Term::Marker(marker.index, receiver.cql_type.clone()))
+            }
+            ast::Term::Literal(constant) => prepare_literal(constant, receiver),
+            ast::Term::List(items) => self.prepare_list(term, items, receiver),
+            ast::Term::Set(items) => self.prepare_set(items, receiver),
+            ast::Term::Map(entries) => self.prepare_map(term, entries, receiver),
+            ast::Term::UserType(fields) => self.prepare_user_type(fields, receiver),
+            ast::Term::Tuple(items) => self.prepare_tuple(items, receiver),
+            ast::Term::TypeHint {
+                target,
+                term: inner,
+            } => {
+                let target = resolve_type(target, self.keyspace, &self.catalog)?;
+                if !assignable(&receiver.cql_type, &target) {
+                    return Err(invalid(format!(
+                        "Cannot assign value {term} to {} of type {}",
+                        receiver.name, receiver.cql_type
+                    )));
+                }
+                self.prepare(inner, &retyped(receiver, target))
+            }
+            ast::Term::Cast { .. }
+            | ast::Term::Call(_)
+            | ast::Term::Binary(_)
+            | ast::Term::Negate(_) => self.prepare_call(term, receiver),
+        }?;
+        fold(prepared)
+    }
+
+    fn prepare_list(
+        &mut self,
+        term: &ast::Term,
+        items: &[ast::Term],
+        receiver: &ColumnSpec,
+    ) -> Result<Term, RequestError> {
+        match &receiver.cql_type {
+            CqlType::List(element, _) => {
+                let slot = renamed(
+                    receiver,
+                    format!("value({})", receiver.name),
+                    element.as_ref().clone(),
+                );
+                let items = self.prepare_items(items, &slot, |item| {
+                    format!(
+                        "Invalid list literal for {}: value {item} is not of type {element}",
+                        receiver.name
+                    )
+                })?;
+                Ok(Term::Sequence(receiver.cql_type.clone(), items))
+            }
+            CqlType::Vector(element, dimension) => {
+                if items.len() != *dimension as usize {
+                    return Err(invalid(format!(
+                        "Invalid vector literal for {} of type {}; expected {dimension} elements, but given {}",
+                        receiver.name,
+                        receiver.cql_type,
+                        items.len()
+                    )));
+                }
+                let slot = renamed(
+                    receiver,
+                    format!("value({})", receiver.name),
+                    element.as_ref().clone(),
+                );
+                let items = self.prepare_items(items, &slot, |item| {
+                    format!(
+                        "Invalid vector literal for {}: value {item} is not of type {element}",
+                        receiver.name
+                    )
+                })?;
+                Ok(Term::Vector(receiver.cql_type.clone(), items))
+            }
+            other if other.is_collection() => {
+                let _ = term;
+                Err(invalid(format!(
+                    "Unexpected receiver type '{other}'; only list and vector are expected"
+                )))
+            }
+            other => Err(invalid(format!(
+                "Invalid list literal for {} of type {other}",
+                receiver.name
+            ))),
+        }
+    }
+
+    /// Elements of a collection literal: null is refused, and a wrong element is told of in the collection's words.
+    fn prepare_items(
+        &mut self,
+        items: &[ast::Term],
+        slot: &ColumnSpec,
+        wrong: impl Fn(&ast::Term) -> String,
+    ) -> Result<Vec<Term>, RequestError> {
+        items
+            .iter()
+            .map(|item| {
+                if *item == ast::Term::Null {
+                    return Err(invalid("null is not supported inside collections"));
+                }
+                if !self.may_be(item, &slot.cql_type) {
+                    return Err(invalid(wrong(item)));
+                }
+                self.prepare(item, slot)
+            })
+            .collect()
+    }
+
+    fn prepare_set(
+        &mut self,
+        items: &[ast::Term],
+        receiver: &ColumnSpec,
+    ) -> Result<Term, RequestError> {
+        match &receiver.cql_type {
+            CqlType::Set(element, _) => {
+                let slot = renamed(
+                    receiver,
+                    format!("value({})", receiver.name),
+                    element.as_ref().clone(),
+                );
+                let items = self.prepare_items(items, &slot, |item| {
+                    format!(
+                        "Invalid set literal for {}: value {item} is not of type {element}",
+                        receiver.name
+                    )
+                })?;
+                Ok(Term::Sequence(receiver.cql_type.clone(), items))
+            }
+            // An empty pair of braces is an empty map as well, and a user type with no field set.
+            CqlType::Map(..) if items.is_empty() => {
+                Ok(Term::Map(receiver.cql_type.clone(), Vec::new()))
+            }
+            CqlType::Udt(..) if items.is_empty() => self.prepare_user_type(&[], receiver),
+            other => Err(invalid(format!(
+                "Invalid set literal for {} of type {other}",
+                receiver.name
+            ))),
+        }
+    }
+
+    fn prepare_map(
+        &mut self,
+        term: &ast::Term,
+        entries: &[(ast::Term, ast::Term)],
+        receiver: &ColumnSpec,
+    ) -> Result<Term, RequestError> {
+        let CqlType::Map(key, item, _) = &receiver.cql_type else {
+            let _ = term;
+            return Err(invalid(format!(
+                "Invalid map literal for {} of type {}",
+                receiver.name, receiver.cql_type
+            )));
+        };
+        let key_slot = renamed(
+            receiver,
+            format!("key({})", receiver.name),
+            key.as_ref().clone(),
+        );
+        let item_slot = renamed(
+            receiver,
+            format!("value({})", receiver.name),
+            item.as_ref().clone(),
+        );
+        let mut prepared = Vec::with_capacity(entries.len());
+        for (left, right) in entries {
+            if *left == ast::Term::Null || *right == ast::Term::Null {
+                return Err(invalid("null is not supported inside collections"));
+            }
+            if !self.may_be(left, key) {
+                return Err(invalid(format!(
+                    "Invalid map literal for {}: key {left} is not of type {key}",
+                    receiver.name
+                )));
+            }
+            if !self.may_be(right, item) {
+                return Err(invalid(format!(
+                    "Invalid map literal for {}: value {right} is not of type {item}",
+                    receiver.name
+                )));
+            }
+            prepared.push((
+                self.prepare(left, &key_slot)?,
+                self.prepare(right, &item_slot)?,
+            ));
+        }
+        Ok(Term::Map(receiver.cql_type.clone(), prepared))
+    }
+
+    fn prepare_user_type(
+        &mut self,
+        fields: &[(String, ast::Term)],
+        receiver: &ColumnSpec,
+    ) -> Result<Term, RequestError> {
+        let CqlType::Udt(definition, _) = &receiver.cql_type else {
+            return Err(invalid(format!(
+                "Invalid user type literal for {} of type {}",
+                receiver.name, receiver.cql_type
+            )));
+        };
+        for (name, _) in fields {
+            if !definition.fields.iter().any(|(field, _)| field == name) {
+                return Err(invalid(format!(
+                    "Unknown field '{name}' in value of user defined type {}",
+                    definition.name
+                )));
+            }
+        }
+        let mut prepared = Vec::with_capacity(definition.fields.len());
+        for (name, ctype) in &definition.fields {
+            let Some((_, item)) = fields.iter().find(|(given, _)| given == name) else {
+                prepared.push(Term::Null);
+                continue;
+            };
+            if !self.may_be(item, ctype) {
+                return Err(invalid(format!(
+                    "Invalid user type literal for {}: field {name} is not of type {ctype}",
+                    receiver.name
+                )));
+            }
+            prepared.push(self.prepare(
+                item,
+                &renamed(receiver, format!("{}.{name}", receiver.name), ctype.clone()),
+            )?);
+        }
+        Ok(Term::Fields(receiver.cql_type.clone(), prepared))
+    }
+
+    fn prepare_tuple(
+        &mut self,
+        items: &[ast::Term],
+        receiver: &ColumnSpec,
+    ) -> Result<Term, RequestError> {
+        let CqlType::Tuple(types) = &receiver.cql_type else {
+            // Parentheses around a single term are no tuple where none is expected.
+            return match items {
+                [only] => self.prepare(only, receiver),
+                _ => Err(invalid(format!(
+                    "Invalid tuple type literal for {} of type {}",
+                    receiver.name, receiver.cql_type
+                ))),
+            };
+        };
+        if items.len() > types.len() {
+            return Err(invalid(format!(
+                "Invalid tuple literal for {}: too many elements. Type {} expects {} but got {}",
+                receiver.name,
+                receiver.cql_type,
+                types.len(),
+                items.len()
+            )));
+        }
+        let mut prepared = Vec::with_capacity(items.len());
+        for (index, (item, ctype)) in items.iter().zip(types.iter()).enumerate() {
+            if !self.may_be(item, ctype) {
+                return Err(invalid(format!(
+                    "Invalid tuple literal for {}: component {index} is not of type {ctype}",
+                    receiver.name
+                )));
+            }
+            prepared.push(self.prepare(
+                item,
+                &renamed(
+                    receiver,
+                    format!("{}[{index}]", receiver.name),
+                    ctype.clone(),
+                ),
+            )?);
+        }
+        Ok(Term::Fields(receiver.cql_type.clone(), prepared))
+    }
+
+    /// A function, cast or arithmetic: resolved by the types of its arguments and what is to receive it.
+    fn prepare_call(
+        &mut self,
+        term: &ast::Term,
+        receiver: &ColumnSpec,
+    ) -> Result<Term, RequestError> {
+        let (name, arguments): (ast::QualifiedName, Vec<&ast::Term>) = match term {
+            ast::Term::Call(call) => (call.function.clone(), call.arguments.iter().collect()),
+            ast::Term::Cast { term, target } => {
+                (functions::cast_name(*target), vec![term.as_ref()])
+            }
+            ast::Term::Binary(binary) => (
+                functions::operator_name(binary.operator),
+                vec![&binary.left, &binary.right],
+            ),
+            ast::Term::Negate(inner) => (functions::negation_name(), vec![inner.as_ref()]),
+            _ => unreachable!("the caller matched these"),
+        };
+        let described: Vec<Argument> = arguments
+            .iter()
+            .map(|argument| self.describe(argument))
+            .collect::<Result<_, _>>()?;
+        let scalar =
+            functions::resolve_scalar(&name, &described, Some(&receiver.cql_type), self.keyspace)?;
+        if !assignable(&receiver.cql_type, scalar.return_type()) {
+            return Err(invalid(format!(
+                "Type error: cannot assign result of function {} (type {}) to {} (type {})",
+                scalar.display_name(),
+                scalar.return_type(),
+                receiver.name,
+                receiver.cql_type
+            )));
+        }
+        let mut prepared = Vec::with_capacity(arguments.len());
+        for (index, argument) in arguments.iter().enumerate() {
+            let slot = renamed(
+                receiver,
+                scalar.argument_name(index),
+                scalar.argument_type(index).clone(),
+            );
+            prepared.push(self.prepare(argument, &slot)?);
+        }
+        Ok(Term::Call(scalar, prepared))
+    }
+
+    /// What is known of an argument before its function is chosen.
+    pub(super) fn describe(&mut self, term: &ast::Term) -> Result<Argument, RequestError> {
+        let text = term.to_string();
+        Ok(match term {
+            ast::Term::Marker(_) => Argument::marker(text),
+            ast::Term::Null => Argument::null(text),
+            ast::Term::Literal(constant) => Argument::literal(
+                text,
+                constant.kind,
+                literal::natural_type(constant.kind, &constant.text),
+            ),
+            other => match self.infer(other)? {
+                Some(ctype) => Argument::typed(text, ctype),
+                None => Argument::marker(text),
+            },
+        })
+    }
+
+    /// The type of a term that nothing receives, if it has one.
+    pub fn infer(&mut self, term: &ast::Term) -> Result<Option<CqlType>, RequestError> {
+        Ok(match term {
+            ast::Term::Literal(constant) => {
+                Some(literal::natural_type(constant.kind, &constant.text))
+            }
+            ast::Term::TypeHint { target, .. } => {
+                Some(resolve_type(target, self.keyspace, &self.catalog)?)
+            }
+            ast::Term::Cast { target, .. } => CqlType::native(target.text()),
+            ast::Term::Call(call) => {
+                let described: Vec<Argument> = call
+                    .arguments
+                    .iter()
+                    .map(|argument| self.describe(argument))
+                    .collect::<Result<_, _>>()?;
+                Some(
+                    functions::resolve_scalar(&call.function, &described, None, self.keyspace)?
+                        .return_type()
+                        .clone(),
+                )
+            }
+            ast::Term::Binary(binary) => {
+                let described = [self.describe(&binary.left)?, self.describe(&binary.right)?];
+                let name = functions::operator_name(binary.operator);
+                Some(
+                    functions::resolve_scalar(&name, &described, None, self.keyspace)?
+                        .return_type()
+                        .clone(),
+                )
+            }
+            ast::Term::Negate(inner) => self.infer(inner)?,
+            _ => None,
+        })
+    }
+
+    /// Whether a term could be given to something of the type: what collection literals ask of their elements.
+    pub fn may_be(&mut self, term: &ast::Term, ctype: &CqlType) -> bool {
+        match term {
+            ast::Term::Marker(_) | ast::Term::Null => true,
+            ast::Term::Literal(constant) => literal::accepts(ctype, constant.kind),
+            ast::Term::List(items) => match ctype {
+                CqlType::List(element, _) | CqlType::Vector(element, _) => {
+                    items.iter().all(|item| self.may_be(item, element))
+                }
+                _ => false,
+            },
+            ast::Term::Set(items) => match ctype {
+                CqlType::Set(element, _) => items.iter().all(|item| self.may_be(item, element)),
+                CqlType::Map(..) | CqlType::Udt(..) => items.is_empty(),
+                _ => false,
+            },
+            ast::Term::Map(entries) => match ctype {
+                CqlType::Map(key, item, _) => entries
+                    .iter()
+                    .all(|(left, right)| self.may_be(left, key) && self.may_be(right, item)),
+                _ => false,
+            },
+            ast::Term::Tuple(items) => match ctype {
+                CqlType::Tuple(types) => {
+                    items.len() <= types.len()
+                        && items
+                            .iter()
+                            .zip(types.iter())
+                            .all(|(item, part)| self.may_be(item, part))
+                }
+                _ => items.len() == 1 && self.may_be(&items[0], ctype),
+            },
+            ast::Term::UserType(fields) => match ctype {
+                CqlType::Udt(definition, _) => fields.iter().all(|(name, item)| {
+                    definition
+                        .fields
+                        .iter()
+                        .find(|(field, _)| field == name)
+                        .is_some_and(|(_, part)| self.may_be(item, part))
+                }),
+                _ => false,
+            },
+            other => matches!(self.infer(other), Ok(Some(found)) if assignable(ctype, &found)),
+        }
+    }
+}
+
+/// Whether a value of type `from` can stand for one of type `to` as it is.
+pub fn assignable(to: &CqlType, from: &CqlType) -> bool {
+    let compatible = match (to, from) {
+        (CqlType::Text, CqlType::Ascii)
+        | (
+            CqlType::Bigint | CqlType::Timestamp,
+            CqlType::Timestamp | CqlType::Counter | CqlType::Bigint,
+        )
+        | (CqlType::Counter, CqlType::Bigint)
+        | (CqlType::Uuid, CqlType::Timeuuid)
+        | (CqlType::Blob, _) => {
+            // Cassandra's `isValueCompatibleWith`, without blob: a blob column takes only blobs.
+            !matches!(to, CqlType::Blob)
+                && !matches!(
+                    (to, from),
+                    (CqlType::Timestamp, CqlType::Bigint | CqlType::Counter)
+                )
+        }
+        (CqlType::Varint, CqlType::Int | CqlType::Bigint) => true,
+        _ => false,
+    };
+    compatible || to.freeze() == from.freeze()
+}
+
+fn prepare_literal(constant: &ast::Literal, receiver: &ColumnSpec) -> Result<Term, RequestError> {
+    if !literal::accepts(&receiver.cql_type, constant.kind) {
+        return Err(invalid(format!(
+            "Invalid {} constant ({}) for \"{}\" of type {}",
+            literal::kind_name(constant.kind),
+            constant.text,
+            receiver.name,
+            receiver.cql_type
+        )));
+    }
+    Ok(Term::Constant(literal::encode(
+        &receiver.cql_type,
+        constant,
+    )?))
+}
+
+/// Evaluates what needs no execution.
+fn fold(term: Term) -> Result<Term, RequestError> {
+    if matches!(term, Term::Constant(_) | Term::Null | Term::Marker(..)) || !term.is_constant() {
+        return Ok(term);
+    }
+    match term.evaluate(&BoundValues::none())? {
+        Bound::Value(bytes) => Ok(Term::Constant(bytes.into_owned())),
+        Bound::Null | Bound::Unset => Ok(Term::Null),
+    }
+}
+
+impl Term {
+    /// Whether executions cannot differ in it.
+    fn is_constant(&self) -> bool {
+        match self {
+            Self::Constant(_) | Self::Null => true,
+            Self::Marker(..) => false,
+            Self::Sequence(_, items) | Self::Fields(_, items) | Self::Vector(_, items) => {
+                items.iter().all(Self::is_constant)
+            }
+            Self::Map(_, entries) => entries
+                .iter()
+                .all(|(key, item)| key.is_constant() && item.is_constant()),
+            Self::Call(scalar, arguments) => {
+                scalar.is_deterministic() && arguments.iter().all(Self::is_constant)
+            }
+        }
+    }
+
+    /// The index of the marker the term is, if it is one.
+    pub fn marker(&self) -> Option<usize> {
+        match self {
+            Self::Marker(index, _) => Some(*index),
+            _ => None,
+        }
+    }
+
+    /// The term's value in one execution.
+    pub fn evaluate<'a>(&'a self, values: &BoundValues<'a>) -> Result<Bound<'a>, RequestError> {
+        match self {
+            Self::Constant(bytes) => Ok(Bound::Value(Cow::Borrowed(bytes))),
+            Self::Null => Ok(Bound::Null),
+            Self::Marker(index, ctype) => {
+                let bound = values.get(*index);
+                if let Bound::Value(bytes) = &bound {
+                    value::validate(ctype, bytes).map_err(|error| invalid(error.0))?;
+                }
+                Ok(bound)
+            }
+            Self::Sequence(ctype, items) => {
+                let parts = evaluate_elements(items, values)?;
+                Ok(owned(match ctype {
+                    CqlType::Set(element, _) => sorted_set(element, parts),
+                    _ => value::join_collection(parts.len(), parts.iter().map(AsRef::as_ref)),
+                }))
+            }
+            Self::Map(ctype, entries) => {
+                let CqlType::Map(key, _, _) = ctype else {
+                    unreachable!("prepared as a map")
+                };
+                let keys = entries
+                    .iter()
+                    .map(|(key, _)| element(key, values))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let items = entries
+                    .iter()
+                    .map(|(_, item)| element(item, values))
+                    .collect::<Result<Vec<_>, _>>()?;
+                Ok(owned(sorted_map(
+                    key,
+                    keys.into_iter().zip(items).collect(),
+                )))
+            }
+            Self::Fields(_, items) => {
+                let mut out = Vec::new();
+                for item in items {
+                    let part = item
+                        .evaluate(values)?
+                        .required(|| invalid("Invalid unset value for field or component"))?;
+                    value::put_field(&mut out, part.as_deref());
+                }
+                Ok(owned(out))
+            }
+            Self::Vector(ctype, items) => {
+                let CqlType::Vector(element, _) = ctype else {
+                    unreachable!("prepared as a vector")
+                };
+                let parts: Vec<Vec<u8>> = evaluate_elements(items, values)?
+                    .into_iter()
+                    .map(Cow::into_owned)
+                    .collect();
+                Ok(owned(value::join_vector(element, &parts)))
+            }
+            Self::Call(scalar, arguments) => {
+                let mut parts = Vec::with_capacity(arguments.len());
+                for argument in arguments {
+                    parts.push(argument.evaluate(values)?.required(|| {
+                        invalid(format!(
+                            "Invalid unset value for argument in call to function {}",
+                            scalar.short_name()
+                        ))
+                    })?);
+                }
+                let borrowed: Vec<Option<&[u8]>> =
+                    parts.iter().map(|part| part.as_deref()).collect();
+                Ok(match scalar.call(&borrowed, &values.context)? {
+                    Some(bytes) => owned(bytes),
+                    None => Bound::Null,
+                })
+            }
+        }
+    }
+}
+
+fn owned<'a>(bytes: Vec<u8>) -> Bound<'a> {
+    Bound::Value(Cow::Owned(bytes))
+}
+
+fn element<'a>(item: &'a Term, values: &BoundValues<'a>) -> Result<Cow<'a, [u8]>, RequestError> {
+    item.evaluate(values)?
+        .required(|| invalid("unset value is not supported inside collections"))?
+        .ok_or_else(|| invalid("null is not supported inside collections"))
+}
+
+fn evaluate_elements<'a>(
+    items: &'a [Term],
+    values: &BoundValues<'a>,
+) -> Result<Vec<Cow<'a, [u8]>>, RequestError> {
+    items.iter().map(|item| element(item, values)).collect()
+}
+
+/// A set's bytes: elements in the order of their type, none twice.
+pub fn sorted_set(ctype: &CqlType, mut parts: Vec<Cow<'_, [u8]>>) -> Vec<u8> {
+    parts.sort_by(|one, other| value::compare(ctype, one, other));
+    parts.dedup_by(|one, other| value::compare(ctype, one, other).is_eq());
+    value::join_collection(parts.len(), parts.iter().map(AsRef::as_ref))
+}
+
+/// A map's bytes: entries in the order of the key type; of equal keys the last entry counts.
+pub fn sorted_map(ctype: &CqlType, mut entries: Vec<(Cow<'_, [u8]>, Cow<'_, [u8]>)>) -> Vec<u8> {
+    entries.reverse();
+    entries.sort_by(|one, other| value::compare(ctype, &one.0, &other.0));
+    entries.dedup_by(|one, other| value::compare(ctype, &one.0, &other.0).is_eq());
+    value::join_collection(
+        entries.len(),
+        entries
+            .iter()
+            .flat_map(|(key, item)| [key.as_ref(), item.as_ref()]),
+    )
+}
+
+/// The field of a user type by name, with its index.
+pub fn field<'a>(definition: &'a Arc<UserType>, name: &str) -> Option<(usize, &'a CqlType)> {
+    definition
+        .fields
+        .iter()
+        .enumerate()
+        .find(|(_, (field, _))| field == name)
+        .map(|(index, (_, ctype))| (index, ctype))
+}
