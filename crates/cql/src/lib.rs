@@ -1,6 +1,7 @@
 //! All a client can see: protocol frames, lexer, parser, binding, plans, DESCRIBE text. No I/O.
 
 pub mod ast;
+pub mod describe;
 pub mod frame;
 pub mod functions;
 pub mod json;

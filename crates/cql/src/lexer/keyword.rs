@@ -241,11 +241,11 @@ pub fn classify(word: &[u8]) -> Kind {
     }
 }
 
-/// Whether DESCRIBE quotes a lower-case word. It does not quote `true` and `false`, though no name may be either.
+/// Whether a lower-case word means something else than a name wherever it stands unquoted.
 pub fn is_reserved(word: &str) -> bool {
     match classify(word.as_bytes()) {
         Kind::Keyword(keyword) => keyword.class() == Class::Reserved,
-        Kind::Ident | Kind::Boolean => false,
+        Kind::Ident => false,
         _ => true,
     }
 }
