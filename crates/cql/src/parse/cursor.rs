@@ -179,6 +179,14 @@ impl<'a> Parser<'a> {
         })
     }
 
+    /// A number that Java could not read.
+    pub fn failed_parsing(&self, reason: &str) -> SyntaxError {
+        SyntaxError::new(format!(
+            "Failed parsing statement: [{}] reason: NumberFormatException {reason}",
+            self.text
+        ))
+    }
+
     fn at_place(&self, message: String) -> SyntaxError {
         self.failure(self.at, |_| message)
     }
@@ -295,6 +303,8 @@ impl<'a> Parser<'a> {
         if self.kind_at(1) != Kind::End {
             snippet.push_str("...");
         }
+        // Line ends are left out, not replaced.
+        snippet.retain(|character| character != '\n');
         snippet
     }
 }

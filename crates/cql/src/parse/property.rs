@@ -27,7 +27,7 @@ impl Parser<'_> {
         self.advance();
         let value = if self.kind() == Kind::LeftBrace {
             PropertyValue::Map(self.property_map()?)
-        } else if let Some(constant) = self.constant() {
+        } else if let Some(constant) = self.constant()? {
             PropertyValue::Simple(constant.text)
         } else if matches!(self.kind(), Kind::Keyword(_)) && is_name(self.kind()) {
             let word = self.slice().to_owned();

@@ -260,11 +260,9 @@ impl Parser<'_> {
         }
         let digits = self.slice();
         self.advance();
-        digits.parse().map_err(|_| {
-            SyntaxError::new(format!(
-                "Failed parsing statement: NumberFormatException For input string: \"{digits}\""
-            ))
-        })
+        digits
+            .parse()
+            .map_err(|_| self.failed_parsing(&format!("For input string: \"{digits}\"")))
     }
 
     pub fn drop_table(&mut self) -> Result<Statement, SyntaxError> {

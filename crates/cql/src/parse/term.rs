@@ -84,7 +84,7 @@ impl Parser<'_> {
 
     /// A term without operators.
     fn simple_term(&mut self) -> Result<Term, SyntaxError> {
-        if let Some(literal) = self.constant() {
+        if let Some(literal) = self.constant()? {
             return Ok(Term::Literal(literal));
         }
         match self.kind() {
@@ -231,14 +231,14 @@ impl Parser<'_> {
     }
 
     /// A constant, if one stands here.
-    pub fn constant(&mut self) -> Option<Literal> {
+    pub fn constant(&mut self) -> Result<Option<Literal>, SyntaxError> {
         let (kind, fixed) = match self.kind() {
             Kind::String | Kind::DollarString => {
-                let text = self.string().ok()?;
-                return Some(Literal {
+                let text = self.string()?;
+                return Ok(Some(Literal {
                     kind: LiteralKind::String,
                     text,
-                });
+                }));
             }
             Kind::Integer => (LiteralKind::Integer, None),
             Kind::Float => (LiteralKind::Float, None),
@@ -249,11 +249,17 @@ impl Parser<'_> {
             Kind::Nan => (LiteralKind::Float, Some("NaN")),
             Kind::PositiveInfinity => (LiteralKind::Float, Some("Infinity")),
             Kind::NegativeInfinity => (LiteralKind::Float, Some("-Infinity")),
-            _ => return None,
+            _ => return Ok(None),
         };
+        // Cassandra compares every such constant with the double nearest to it, and fails where there is none.
+        if self.kind() == Kind::Float && self.slice().parse().is_ok_and(f64::is_infinite) {
+            return Err(self.failed_parsing(
+                "Character I is neither a decimal digit number, decimal point, nor \"e\" notation exponential mark.",
+            ));
+        }
         let text = fixed.unwrap_or(self.slice()).to_owned();
         self.advance();
-        Some(Literal { kind, text })
+        Ok(Some(Literal { kind, text }))
     }
 
     /// `?` or `:name`

@@ -189,11 +189,9 @@ impl Parser<'_> {
         }
         let digits = self.slice();
         self.advance();
-        digits.parse().map_err(|_| {
-            SyntaxError::new(format!(
-                "Failed parsing statement: NumberFormatException For input string: \"{digits}\""
-            ))
-        })
+        digits
+            .parse()
+            .map_err(|_| self.failed_parsing(&format!("For input string: \"{digits}\"")))
     }
 
     /// A type in parentheses, if one stands here and `follows` says that what comes after makes it one. Takes nothing
