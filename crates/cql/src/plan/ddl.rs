@@ -27,6 +27,8 @@ mod user_type;
 #[cfg(test)]
 mod tests;
 
+pub use create_table::define;
+
 use crate::ast::{Drop, QualifiedName, Statement};
 use crate::frame::response::{SchemaChange, SchemaTarget};
 use model::error::RequestError;

@@ -41,7 +41,7 @@ pub enum SpeculativeRetry {
     Always,
     /// After this percentile of the table's latencies.
     Percentile(f64),
-    /// After so many milliseconds.
+    /// After so many milliseconds, a whole number.
     FixedMillis(f64),
     /// The smaller of a percentile and a fixed time (`MIN(99p,50ms)`).
     Min(f64, f64),
@@ -57,9 +57,9 @@ impl fmt::Display for SpeculativeRetry {
             Self::Never => f.write_str("NEVER"),
             Self::Always => f.write_str("ALWAYS"),
             Self::Percentile(percentile) => write!(f, "{percentile}p"),
-            Self::FixedMillis(millis) => write!(f, "{millis:.2}ms"),
-            Self::Min(percentile, millis) => write!(f, "MIN({percentile}p,{millis:.2}ms)"),
-            Self::Max(percentile, millis) => write!(f, "MAX({percentile}p,{millis:.2}ms)"),
+            Self::FixedMillis(millis) => write!(f, "{millis}ms"),
+            Self::Min(percentile, millis) => write!(f, "MIN({percentile}p,{millis}ms)"),
+            Self::Max(percentile, millis) => write!(f, "MAX({percentile}p,{millis}ms)"),
         }
     }
 }

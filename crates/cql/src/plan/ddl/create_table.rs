@@ -2,19 +2,43 @@
 
 use super::keyspace::is_plain_name;
 use super::properties::Attributes;
-use super::{Planner, SchemaPlan, compact, modifiable, table_options};
+use super::{DdlConfig, Planner, SchemaPlan, compact, modifiable, table_options};
 use crate::ast::{ColumnDefinition, CreateTable, Direction, PrimaryKey};
 use crate::frame::response::{SchemaChange, SchemaTarget};
-use crate::plan::types;
+use crate::plan::types::{self, UserTypes};
 use model::error::RequestError;
 use model::limits::MAX_TABLE_NAME_CHARS;
 use model::row::ColumnId;
-use model::schema::{
-    ClusteringOrder, Column, ColumnKind, Keyspace, SchemaEdit, Table, TableId, TableKind,
-};
+use model::schema::{ClusteringOrder, Column, ColumnKind, SchemaEdit, Table, TableId, TableKind};
 use model::types::CqlType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// A table as its statement defines it, without the checks of who may create it where: for the tables that a node
+/// comes with.
+pub fn define(
+    create: &CreateTable,
+    keyspace: &str,
+    kind: TableKind,
+    id: TableId,
+) -> Result<Table, RequestError> {
+    check_text(create)?;
+    let Some(primary_key) = create.primary_keys.first() else {
+        return Err(RequestError::invalid("No PRIMARY KEY"));
+    };
+    let attributes = Attributes(&create.properties);
+    table_options::check_names(attributes)?;
+    let options = table_options::create(attributes, &DdlConfig::default())?.check()?;
+    let columns = columns(create, primary_key, keyspace, &BTreeMap::new())?;
+    Ok(Table::new(
+        id,
+        keyspace,
+        &create.name.name,
+        kind,
+        columns,
+        options,
+    ))
+}
 
 impl Planner<'_> {
     pub(super) fn create_table(&self, create: &CreateTable) -> Result<SchemaPlan, RequestError> {
@@ -43,7 +67,7 @@ impl Planner<'_> {
         }
         table_options::check_names(attributes)?;
         let options = options.check()?;
-        let columns = columns(create, primary_key, keyspace)?;
+        let columns = columns(create, primary_key, &keyspace.name, &keyspace.types)?;
         let id = table_id(attributes, self.context.new_id)?;
         if self.schema.tables().any(|table| table.id == id) {
             return Err(RequestError::Config(
@@ -165,14 +189,15 @@ struct Unplaced<'a> {
 fn columns(
     create: &CreateTable,
     primary_key: &PrimaryKey,
-    keyspace: &Keyspace,
+    keyspace: &str,
+    user_types: &UserTypes,
 ) -> Result<Vec<Column>, RequestError> {
     let invalid = |message: String| Err(RequestError::Invalid(message));
     let mut unplaced: BTreeMap<&str, Unplaced<'_>> = BTreeMap::new();
     let mut definitions: Vec<&ColumnDefinition> = create.columns.iter().collect();
     definitions.sort_by_key(|definition| &definition.name);
     for definition in definitions {
-        let ctype = types::resolve(&definition.data_type, &keyspace.name, &keyspace.types)?;
+        let ctype = types::resolve(&definition.data_type, keyspace, user_types)?;
         unplaced.insert(&definition.name, Unplaced { definition, ctype });
     }
     if unplaced

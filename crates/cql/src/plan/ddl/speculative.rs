@@ -70,10 +70,11 @@ enum Simple {
 fn simple(upper: &str) -> Option<Simple> {
     let digits = upper.find(|next: char| !(next.is_ascii_digit() || next == '.'))?;
     let (value, unit) = upper.split_at(digits);
-    let value = value.parse().ok()?;
+    let value: f64 = value.parse().ok()?;
     match unit {
         "P" | "PERCENTILE" => Some(Simple::Percentile(value)),
-        "MS" => Some(Simple::Millis(value)),
+        // Cassandra keeps whole milliseconds.
+        "MS" => Some(Simple::Millis(value.trunc())),
         _ => None,
     }
 }
