@@ -5,6 +5,8 @@
 //! - [`golden`] runs the scripts in `tests/cql/` against a server, records what it answers or compares it with what
 //!   Apache Cassandra was recorded to answer.
 //!
+//! - [`handshake`] opens connections in every version, and with bytes that are no protocol.
+//! - [`orders`] and [`crash`] kill the server under load and look for every acknowledged order.
 //! - [`process`] starts and stops the Helenus under test.
 //!
 //! `cargo xtask` is the command line in front of it.
@@ -12,6 +14,10 @@
 // Text tools: a few strings more or less cost nothing.
 #![allow(clippy::format_push_string)]
 
+pub mod checks;
+pub mod crash;
 pub mod golden;
+pub mod handshake;
+pub mod orders;
 pub mod process;
 pub mod wire;

@@ -43,6 +43,8 @@ pub struct Start {
 /// A running Helenus.
 pub struct Helenus {
     child: Child,
+    /// Whether `child` is a wrapper whose child the server is.
+    wrapped: bool,
     /// Where CQL answers.
     pub address: SocketAddr,
     /// How long it took until CQL answered.
@@ -91,6 +93,7 @@ impl Helenus {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut helenus = Self {
             child,
+            wrapped: !start.wrapper.is_empty(),
             address,
             started_in: Duration::ZERO,
             log,
@@ -122,9 +125,23 @@ impl Helenus {
         )))
     }
 
-    /// The process id.
+    /// The server's process id. A wrapper such as strace keeps signals to itself, so they must go to its child.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        let own = self.child.id();
+        let children = format!("/proc/{own}/task/{own}/children");
+        let first = || {
+            std::fs::read_to_string(children)
+                .ok()?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        };
+        if self.wrapped {
+            first().unwrap_or(own)
+        } else {
+            own
+        }
     }
 
     /// The end of what it wrote to its standard output and error.
@@ -145,7 +162,13 @@ impl Helenus {
     }
 
     fn end(&mut self) {
-        // It may have ended by itself; both calls then have nothing to do.
+        // It may have ended by itself; these calls then have nothing to do.
+        if self.wrapped && self.is_running() {
+            let _ = Command::new("kill")
+                .arg("-KILL")
+                .arg(self.id().to_string())
+                .status();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
