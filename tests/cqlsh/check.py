@@ -217,15 +217,16 @@ def check_json_and_lwt():
 
 
 def check_completion():
-    with Terminal() as terminal:
-        terminal.keys("SELECT * FROM peo\t", "people")
-        terminal.keys("WHE\t", "WHERE")
-        terminal.keys("\x03", "cqlsh:")
-        terminal.keys(f"DESCRIBE KEYSPACE {KEYSPACE[:8]}\t\t", KEYSPACE)
-        terminal.keys("\x03", "cqlsh:")
-        terminal.keys("INSERT INTO peo\t", "people")
-        terminal.keys("\x03", "cqlsh:")
-        terminal.keys("CONSISTENCY LOCAL_QU\t", "LOCAL_QUORUM")
+    for keys, wanted in (
+        ("SELECT * FROM peo\t", "SELECT * FROM people"),
+        ("SELECT name FROM people WHE\t", "people WHERE"),
+        (f"DESCRIBE KEYSPACE {KEYSPACE}_c\t", f"{KEYSPACE}_copied"),
+        ("INSERT INTO peo\t", "INSERT INTO people"),
+        ("CONSISTENCY LOCAL_QU\t", "CONSISTENCY LOCAL_QUORUM"),
+        ("DROP TABLE so\t", "DROP TABLE sourced"),
+    ):
+        with Terminal() as terminal:
+            terminal.keys(keys, wanted)
 
 
 class Terminal:

@@ -63,6 +63,15 @@ pub fn run(arguments: &[&str]) -> TaskResult {
     }
 }
 
+/// Compares all scripts with Helenus processes of our own.
+pub fn compare_with_own(profile: Profile) -> TaskResult<Tally> {
+    let options = Options {
+        profile,
+        ..Options::default()
+    };
+    compare(&options, &scripts(&[])?)
+}
+
 fn parse(arguments: &[&str]) -> TaskResult<Options> {
     let mut options = Options::default();
     let mut rest = arguments.iter();

@@ -9,8 +9,10 @@
 )]
 
 mod cassandra;
+mod command;
 mod golden;
 mod paths;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 pub type TaskResult<T = ()> = Result<T, String>;
 
 const USAGE: &str = "\
+cargo xtask test [--quick]            every test; quick leaves out those that need drivers, cqlsh and kill -9
 cargo xtask tidy                      what the compiler does not check: edges, banned calls, lengths, documents
 cargo xtask golden [--file NAME] [--address IP:PORT] [--all] [--messages]
                                       compare with the recorded answers of Apache Cassandra
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.split_first() {
+        Some((&"test", rest)) => test::run(rest),
         Some((&"tidy", _)) => tidy::run(),
         Some((&"golden", rest)) => golden::run(rest),
         Some((&"server", ["cassandra", rest @ ..])) => cassandra::run(rest),

@@ -1,0 +1,112 @@
+//! `cargo xtask test`: the one test command.
+//!
+//! `--quick` is what a developer runs before every commit: formats, lints, tidy, unit and property tests, golden scripts.
+//! The whole adds a running server as others see it: connections of every version, cqlsh, five drivers, `kill -9`, other
+//! numbers of shards, the order of sync and answer. It installs what it needs into the cache directory. A runtime that is
+//! missing is skipped loudly at home and fails where `CI=true`. `--address` runs the tests that only need a socket against
+//! any server, Apache Cassandra too: what fails there is a fault of the test.
+
+mod cargo;
+mod drivers;
+mod python;
+mod report;
+
+use crate::golden;
+use crate::paths::{self, Profile};
+use crate::{TaskResult, tidy};
+use blackbox::process::{Helenus, Scratch, Start};
+use blackbox::{crash, handshake};
+use report::Report;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Rounds of `kill -9` in the middle of the load.
+const KILLS: u64 = 10;
+
+/// The command.
+pub fn run(arguments: &[&str]) -> TaskResult {
+    let quick = match arguments {
+        [] => false,
+        ["--quick"] => true,
+        ["--address", address] => return clients_only(address),
+        _ => return Err("cargo xtask test [--quick | --address IP:PORT]".into()),
+    };
+    let mut report = Report::default();
+    report.section("formats, lints, tidy");
+    cargo::formats(&mut report);
+    cargo::lints(&mut report);
+    report.step("tidy", tidy::run());
+    report.section("unit and property tests");
+    cargo::tests(&mut report);
+    report.section("golden scripts");
+    match golden::compare_with_own(Profile::Debug) {
+        Ok(tally) => report.add(tally.passed, tally.failed),
+        Err(error) => report.step("golden", Err(error)),
+    }
+    if !quick {
+        match paths::helenus(Profile::Debug) {
+            Ok(binary) => running_server(&binary, &mut report),
+            Err(error) => report.step("build", Err(error)),
+        }
+    }
+    report.close()
+}
+
+/// Everything that needs a server of its own.
+fn running_server(binary: &Path, report: &mut Report) {
+    let scratch = match Scratch::new("test") {
+        Ok(scratch) => scratch,
+        Err(error) => return report.step("temporary directory", Err(error.to_string())),
+    };
+    let start = |name: &str| Start {
+        binary: binary.to_path_buf(),
+        data: scratch.path().join(name),
+        settings: Vec::new(),
+        wrapper: Vec::new(),
+    };
+    match Helenus::start(&start("clients")) {
+        Ok(helenus) => {
+            println!(
+                "CQL answered {:.2} s after the start",
+                helenus.started_in.as_secs_f64()
+            );
+            clients(helenus.address, report);
+            report.step(
+                "the server lived through all of it",
+                helenus.stop().map_err(|error| error.to_string()),
+            );
+        }
+        Err(error) => report.step("start", Err(error.to_string())),
+    }
+    report.section("durability");
+    report.checks(crash::kill_checks(&start("killed"), KILLS));
+    report.checks(crash::shard_checks(&start("shards")));
+    report.checks(vec![crash::drain_check(&start("drained"))]);
+    if crash::can_trace() {
+        report.checks(vec![crash::sync_check(
+            &start("traced"),
+            &scratch.path().join("trace.txt"),
+        )]);
+    } else {
+        report.missing("strace");
+    }
+}
+
+/// What clients of every kind see of a server.
+fn clients(address: SocketAddr, report: &mut Report) {
+    report.section("connections");
+    report.checks(handshake::checks(address));
+    report.section("cqlsh");
+    python::cqlsh(address, report);
+    report.section("drivers");
+    drivers::run(address, report);
+}
+
+fn clients_only(address: &str) -> TaskResult {
+    let mut report = Report::default();
+    clients(
+        address.parse().map_err(|_| "--address IP:PORT")?,
+        &mut report,
+    );
+    report.close()
+}
