@@ -71,18 +71,11 @@ pub fn checks(address: SocketAddr) -> Vec<Check> {
     // Drivers start with their newest version and step down on this error, which must come in a version they know.
     for (version, answered) in [(66, 5), (65, 5), (7, 5), (0, 5), (6, 6), (2, 2), (1, 1)] {
         for (opcode, body) in [(OPTIONS, &[][..]), (STARTUP, &cql)] {
-            checks.push(Check::run(
-                &format!("version {version}, opcode {opcode} is turned down in version {answered}"),
-                || {
-                    let answer = answer_to(address, &envelope(version, 0, opcode, body))?;
-                    let header = if answered <= 2 { 8 } else { 9 };
-                    let fits = answer.first() == Some(&(0x80 | answered))
-                        && answer.get(header..header + 4) == Some(PROTOCOL_ERROR);
-                    ensure(fits, || {
-                        format!("answered {}", crate::wire::render::blob(&answer))
-                    })
-                },
-            ));
+            let name =
+                format!("version {version}, opcode {opcode} is turned down in version {answered}");
+            checks.push(Check::run(&name, || {
+                turned_down(address, version, opcode, body, answered)
+            }));
         }
     }
     for version in [3, 4, 5] {
@@ -103,52 +96,44 @@ pub fn checks(address: SocketAddr) -> Vec<Check> {
             0x02,
         ));
     }
-    checks.push(opcode_check(
-        address,
-        "a query before STARTUP is an error",
-        4,
-        QUERY,
-        &[0, 0, 0, 0],
-        0x00,
-    ));
-    checks.push(opcode_check(
-        address,
-        "an unknown opcode is an error",
-        4,
-        0x77,
-        &[],
-        0x00,
-    ));
-    checks.push(opcode_check(
-        address,
-        "STARTUP without a version is an error",
-        4,
-        STARTUP,
-        &[0, 0],
-        0x00,
-    ));
     let unknown = startup(&[("CQL_VERSION", "3.0.0"), ("COMPRESSION", "zzzz")]);
-    checks.push(opcode_check(
-        address,
-        "an unknown compression is an error",
-        4,
-        STARTUP,
-        &unknown,
-        0x00,
-    ));
     let snappy = startup(&[("CQL_VERSION", "3.0.0"), ("COMPRESSION", "snappy")]);
-    checks.push(opcode_check(
-        address,
-        "snappy is refused in version 5",
-        5,
-        STARTUP,
-        &snappy,
-        0x00,
-    ));
+    let errors: [(&str, u8, u8, &[u8]); 5] = [
+        (
+            "a query before STARTUP is an error",
+            4,
+            QUERY,
+            &[0, 0, 0, 0],
+        ),
+        ("an unknown opcode is an error", 4, 0x77, &[]),
+        ("STARTUP without a version is an error", 4, STARTUP, &[0, 0]),
+        ("an unknown compression is an error", 4, STARTUP, &unknown),
+        ("snappy is refused in version 5", 5, STARTUP, &snappy),
+    ];
+    for (name, version, opcode, body) in errors {
+        checks.push(opcode_check(address, name, version, opcode, body, 0x00));
+    }
     checks.push(Check::run("what is no protocol harms nobody else", || {
         survives(address, &cql)
     }));
     checks
+}
+
+/// Whether the answer is a ProtocolError in the version `answered`, whose header is a byte shorter up to version 2.
+fn turned_down(
+    address: SocketAddr,
+    version: u8,
+    opcode: u8,
+    body: &[u8],
+    answered: u8,
+) -> Result<(), String> {
+    let answer = answer_to(address, &envelope(version, 0, opcode, body))?;
+    let header = if answered <= 2 { 8 } else { 9 };
+    let fits = answer.first() == Some(&(0x80 | answered))
+        && answer.get(header..header + 4) == Some(PROTOCOL_ERROR);
+    ensure(fits, || {
+        format!("answered {}", crate::wire::render::blob(&answer))
+    })
 }
 
 fn opcode_check(
