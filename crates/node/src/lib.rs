@@ -1,4 +1,21 @@
 //! Joins cql, storage and cluster into one shard of a node, without I/O: events in, effects out.
 
 pub mod auth;
+pub mod client;
+pub mod config;
+pub mod effects;
+pub mod execute;
+mod facts;
+pub mod hybrid_clock;
+pub mod message;
+pub mod metadata;
+pub mod metrics;
+pub mod random;
+pub mod replica;
+pub mod reply;
+pub mod shard;
+pub mod slab;
+pub mod startup;
+pub mod statement;
 pub mod system;
+pub mod trace;

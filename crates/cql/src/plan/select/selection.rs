@@ -74,6 +74,7 @@ pub struct Selection {
     pub aggregates: Vec<AggregateCall>,
     /// SELECT JSON: the columns become one text.
     pub json: bool,
+    plain: bool,
 }
 
 impl Selection {
@@ -113,12 +114,21 @@ impl Selection {
                 plain,
             });
         }
+        let plain = !select.json
+            && compiler.aggregates.is_empty()
+            && selected.iter().all(|selected| selected.plain);
         Ok(Self {
             selected,
             inputs: compiler.inputs,
             aggregates: compiler.aggregates,
             json: select.json,
+            plain,
         })
+    }
+
+    /// Whether all that is selected are plain columns.
+    pub fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Whether rows are folded into one.
@@ -158,7 +168,7 @@ impl Selection {
 
     /// The columns, if all that is selected are plain columns in this order.
     pub fn plain_columns(&self) -> Option<Vec<&Column>> {
-        if self.json || self.is_aggregate() {
+        if !self.plain {
             return None;
         }
         self.selected

@@ -1,0 +1,68 @@
+//! What a shard knows of a client's connection.
+
+use cql::frame::ProtocolVersion;
+use cql::frame::request::EventType;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Number of a connection, unique within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// STARTUP has not come.
+    Fresh,
+    /// AUTHENTICATE was sent.
+    Authenticating,
+    /// Requests are served.
+    Ready,
+}
+
+/// A connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its number.
+    pub id: ClientId,
+    /// The peer's address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// How far it has come.
+    pub stage: Stage,
+    /// Version of its last frame.
+    pub version: ProtocolVersion,
+    /// Keyspace in use.
+    pub keyspace: Option<Arc<str>>,
+    /// Who is logged in.
+    pub user: Option<Arc<str>>,
+    /// Options of STARTUP, for `system_views.clients`.
+    pub options: BTreeMap<String, String>,
+    /// Events it registered for.
+    pub events: Vec<EventType>,
+    /// Requests so far.
+    pub requests: u64,
+    /// Requests not yet answered.
+    pub in_flight: u32,
+}
+
+impl Client {
+    /// A connection that was just accepted.
+    pub fn new(id: ClientId, address: SocketAddr, tls: bool) -> Self {
+        Self {
+            id,
+            address,
+            tls,
+            stage: Stage::Fresh,
+            version: ProtocolVersion::V4,
+            keyspace: None,
+            user: None,
+            options: BTreeMap::new(),
+            events: Vec::new(),
+            requests: 0,
+            in_flight: 0,
+        }
+    }
+}

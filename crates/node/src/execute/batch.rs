@@ -1,0 +1,293 @@
+//! BATCH, as a statement and as a message: one mutation a partition, all of them or an error.
+
+use super::request::{Requester, Terms};
+use super::rmw::Part;
+use crate::effects::Effects;
+use crate::reply::Reply;
+use crate::shard::Shard;
+use crate::statement::Statement;
+use cluster::coordinate::Access;
+use cql::ast::BatchKind;
+use cql::frame::RequestFrame;
+use cql::frame::request::{Batch, BatchQuery};
+use cql::frame::response::put_void;
+use cql::plan::batch::validate;
+use cql::plan::modify::{ModifyPlan, WriteContext};
+use cql::plan::values::{BoundValues, OwnedValues};
+use cql::plan::{Plan, batch::BatchPlan};
+use model::error::{RequestError, WriteType};
+use model::key::DecoratedKey;
+use model::mutation::Mutation;
+use model::schema::TableId;
+use model::time::Now;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A statement of a batch with its values.
+struct Member<'a> {
+    plan: &'a ModifyPlan,
+    values: &'a BoundValues<'a>,
+}
+
+impl Shard {
+    /// A BATCH message.
+    pub(super) fn batch(
+        &mut self,
+        requester: &Requester,
+        frame: &RequestFrame,
+        batch: &Batch<'_>,
+        mut reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), (Reply, RequestError)> {
+        if let Some(trace) = &mut reply.trace {
+            trace.parameters.push((
+                "consistency_level".into(),
+                batch.parameters.consistency.to_string(),
+            ));
+        }
+        let prepared = self
+            .batch_members(requester, batch, now)
+            .and_then(|members| Ok((members, Terms::from_batch(batch, now)?)));
+        let (members, terms) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err((reply, error)),
+        };
+        let kind = match batch.kind {
+            cql::frame::request::BatchKind::Logged => BatchKind::Logged,
+            cql::frame::request::BatchKind::Unlogged => BatchKind::Unlogged,
+            cql::frame::request::BatchKind::Counter => BatchKind::Counter,
+        };
+        let parts: Vec<Part> = members
+            .iter()
+            .map(|(statement, values)| Part {
+                statement: statement.clone(),
+                member: None,
+                values: values.to_owned_values(),
+            })
+            .collect();
+        let bound: Vec<Member<'_>> = members
+            .iter()
+            .map(|(statement, values)| Member {
+                plan: modify_plan(statement),
+                values,
+            })
+            .collect();
+        if let Err(error) = validate(
+            kind,
+            &bound.iter().map(|member| member.plan).collect::<Vec<_>>(),
+            false,
+        ) {
+            return Err((reply, error));
+        }
+        self.run_batch(
+            requester, frame, kind, &bound, parts, terms, reply, now, out,
+        )
+    }
+
+    fn batch_members<'a>(
+        &mut self,
+        requester: &Requester,
+        batch: &Batch<'a>,
+        now: Now,
+    ) -> Result<Vec<(Arc<Statement>, BoundValues<'a>)>, RequestError> {
+        let keyspace = batch
+            .parameters
+            .keyspace
+            .map(Into::into)
+            .or_else(|| requester.keyspace.clone());
+        let mut members = Vec::with_capacity(batch.statements.len());
+        for member in batch.statements.clone() {
+            let statement = match member.query {
+                BatchQuery::Text(text) => {
+                    Arc::new(Statement::new(text, keyspace.as_deref(), self.catalog())?)
+                }
+                BatchQuery::Prepared(id) => self.prepared_statement(id)?,
+            };
+            if !matches!(statement.prepared.plan, Plan::Modify(_)) {
+                return Err(RequestError::invalid(
+                    "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed.",
+                ));
+            }
+            let context = self.call_context(now);
+            let values =
+                BoundValues::new(member.values, &statement.prepared.marker_names, context)?;
+            members.push((statement, values));
+        }
+        Ok(members)
+    }
+
+    /// A BATCH statement.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn batch_statement(
+        &mut self,
+        requester: &Requester,
+        frame: &RequestFrame,
+        statement: &Arc<Statement>,
+        values: &BoundValues<'_>,
+        mut terms: Terms,
+        reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), (Reply, RequestError)> {
+        let plan = batch_plan(statement);
+        if plan.has_timestamp() {
+            match plan.timestamp(values, 0) {
+                Ok(timestamp) => terms.timestamp = Some(timestamp),
+                Err(error) => return Err((reply, error)),
+            }
+        }
+        let owned = values.to_owned_values();
+        let parts = (0..plan.statements.len())
+            .map(|member| Part {
+                statement: statement.clone(),
+                member: Some(member),
+                values: owned.clone(),
+            })
+            .collect();
+        let bound: Vec<Member<'_>> = plan
+            .statements
+            .iter()
+            .map(|plan| Member { plan, values })
+            .collect();
+        self.run_batch(
+            requester, frame, plan.kind, &bound, parts, terms, reply, now, out,
+        )
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn run_batch(
+        &mut self,
+        requester: &Requester,
+        frame: &RequestFrame,
+        kind: BatchKind,
+        members: &[Member<'_>],
+        parts: Vec<Part>,
+        terms: Terms,
+        mut reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), (Reply, RequestError)> {
+        self.metrics.batches += 1;
+        let Some(first) = members.first() else {
+            reply.result(out, put_void);
+            return Ok(());
+        };
+        let reads = |member: &Member<'_>| {
+            member.plan.is_conditional() || !member.plan.reads_before().is_empty()
+        };
+        if members.iter().any(reads) {
+            return self.parts_reading(requester, frame, parts, terms, reply, now, out);
+        }
+        let context = self.write_context(&terms, now);
+        let merged = match merge_members(members, &context) {
+            Ok(merged) => merged,
+            Err(error) => return Err((reply, error)),
+        };
+        let bytes: usize = merged.iter().map(|mutation| mutation.encode().len()).sum();
+        let tables: Vec<String> = merged_tables(members);
+        if bytes > self.config.batch_fail_bytes && merged.len() > 1 {
+            return Err((reply, RequestError::invalid("Batch too large")));
+        }
+        if bytes > self.config.batch_warn_bytes && merged.len() > 1 {
+            reply.warnings.push(format!(
+                "Batch for [{}] is of size {}, exceeding specified threshold of {} by {}.",
+                tables.join(", "),
+                display_size(bytes),
+                display_size(self.config.batch_warn_bytes),
+                display_size(bytes - self.config.batch_warn_bytes)
+            ));
+        }
+        if kind == BatchKind::Unlogged && merged.len() > self.config.unlogged_batch_warn_partitions
+        {
+            reply.warnings.push(format!(
+                "Unlogged batch covering {} partitions detected against table{} [{}]. You should use a logged batch for atomicity, or asynchronous writes for performance.",
+                merged.len(),
+                if tables.len() == 1 { "" } else { "s" },
+                tables.join(", ")
+            ));
+        }
+        let replicas =
+            match self.admit(Access::Write, terms.consistency, &first.plan.table.keyspace) {
+                Ok(replicas) => replicas,
+                Err(error) => return Err((reply, error)),
+            };
+        let write_type = match kind {
+            _ if first.plan.is_counter() => WriteType::Counter,
+            BatchKind::Logged if merged.len() > 1 => WriteType::Batch,
+            _ => WriteType::UnloggedBatch,
+        };
+        self.write(merged, replicas, write_type, Some(reply), now, out);
+        Ok(())
+    }
+}
+
+/// A size as Cassandra prints it: `5.391KiB`.
+fn display_size(bytes: usize) -> String {
+    match bytes {
+        0..1024 => format!("{bytes}B"),
+        1024..0x10_0000 => format!("{:.3}KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.3}MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+/// One mutation a partition key and keyspace.
+fn merge_members(
+    members: &[Member<'_>],
+    context: &WriteContext<'_>,
+) -> Result<Vec<Mutation>, RequestError> {
+    // Counter tables stay apart: each is counted under its own partition's turn.
+    let mut merged: BTreeMap<(&str, DecoratedKey, Option<TableId>), Mutation> = BTreeMap::new();
+    for (index, member) in members.iter().enumerate() {
+        // Statements of a batch append to lists in the order in which they stand.
+        let context = WriteContext {
+            list_position: context.list_position + index as i64,
+            ..*context
+        };
+        for mutation in member.plan.mutations(member.values, &context)? {
+            let apart = member.plan.is_counter().then_some(member.plan.table.id);
+            match merged.entry((
+                member.plan.table.keyspace.as_str(),
+                mutation.key.clone(),
+                apart,
+            )) {
+                std::collections::btree_map::Entry::Vacant(slot) => {
+                    slot.insert(mutation);
+                }
+                std::collections::btree_map::Entry::Occupied(mut slot) => {
+                    slot.get_mut().merge(mutation)
+                }
+            }
+        }
+    }
+    Ok(merged.into_values().collect())
+}
+
+fn merged_tables(members: &[Member<'_>]) -> Vec<String> {
+    let mut tables: Vec<String> = members
+        .iter()
+        .map(|member| format!("{}.{}", member.plan.table.keyspace, member.plan.table.name))
+        .collect();
+    tables.sort();
+    tables.dedup();
+    tables
+}
+
+/// The plan of a statement that was checked to be a modification.
+pub(super) fn modify_plan(statement: &Statement) -> &ModifyPlan {
+    match &statement.prepared.plan {
+        Plan::Modify(plan) => plan,
+        _ => unreachable!("checked to be a modification"),
+    }
+}
+
+/// The plan of a statement that is a batch.
+pub(super) fn batch_plan(statement: &Statement) -> &BatchPlan {
+    match &statement.prepared.plan {
+        Plan::Batch(plan) => plan,
+        _ => unreachable!("checked to be a batch"),
+    }
+}
+
+/// Values that outlive their frame.
+pub(super) type KeptValues = OwnedValues;

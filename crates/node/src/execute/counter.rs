@@ -1,0 +1,222 @@
+//! Counting: increments become this shard's share of the counter.
+//!
+//! The leader of an increment reads its own share, adds to it under a higher clock and writes the context; merging
+//! contexts counts every increment once. One at a time per partition, because two that read the same share would lose one.
+
+use super::operation::Operation;
+use crate::effects::Effects;
+use crate::message::{ReplicaError, ShardMessage};
+use crate::replica::{Finished, Waiter};
+use crate::shard::Shard;
+use cluster::coordinate::partition_queue::Partition;
+use cql::plan::modify::CurrentRows;
+use model::clustering::Slice;
+use model::filter::RowFilter;
+use model::key::DecoratedKey;
+use model::merge::counter;
+use model::mutation::{Mutation, MutationView};
+use model::read::{Columns, Dead, Direction, Limits, Partitions, ReadCommand, ReadResponse};
+use model::row::{Cell, CellKind, Row, RowWriter};
+use model::time::Now;
+use model::track::LogId;
+
+/// Increments of one partition of one table.
+#[derive(Debug)]
+pub struct CountOperation {
+    waiter: Waiter,
+    mutation: Vec<u8>,
+    partition: Partition,
+}
+
+impl Shard {
+    /// Counts the increments of an encoded mutation of one table.
+    pub(super) fn count(&mut self, mutation: Vec<u8>, waiter: Waiter, now: Now, out: &mut Effects) {
+        let view = MutationView::parse(&mutation).expect("built by this process");
+        let Some((table, _)) = view.updates().next() else {
+            return self.answer_waiter(waiter, Ok(()), now, out);
+        };
+        let partition = (
+            table,
+            DecoratedKey {
+                token: view.token,
+                key: view.key.into(),
+            },
+        );
+        let operation = CountOperation {
+            waiter,
+            mutation,
+            partition: partition.clone(),
+        };
+        let number = self
+            .operations
+            .insert(Operation::Count(Box::new(operation)));
+        if self.partitions.acquire(partition, number).is_some() {
+            self.count_start(number, now, out);
+        }
+    }
+
+    /// The partition is held: read the counters.
+    pub(super) fn count_start(&mut self, number: u64, now: Now, out: &mut Effects) {
+        let Some(Operation::Count(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let view = MutationView::parse(&operation.mutation).expect("built by this process");
+        let slices = view
+            .updates()
+            .flat_map(|(_, update)| {
+                update
+                    .rows()
+                    .map(|(key, _)| Slice::prefix(key))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        let command = ReadCommand {
+            table: operation.partition.0,
+            partitions: Partitions::Key(operation.partition.1.clone()),
+            slices,
+            direction: Direction::Forward,
+            columns: Columns::All,
+            static_counts: true,
+            filter: RowFilter::default(),
+            limits: Limits::NONE,
+            resume: None,
+            now_seconds: now.wall.seconds(),
+            purge_before: i64::MIN,
+            dead: Dead::Dropped,
+        };
+        if let Some(result) = self
+            .replica
+            .read(&command, Waiter::Local(number), now, &mut out.io)
+        {
+            self.count_read(number, result, now, out);
+        }
+    }
+
+    /// The counters are here: add and write.
+    pub(crate) fn count_read(
+        &mut self,
+        number: u64,
+        result: Result<ReadResponse, ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let leader = LogId(u64::from(self.topology.local.0) << 32 | u64::from(self.number));
+        let Some(Operation::Count(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        match result {
+            Err(error) => self.count_applied(number, Err(error), now, out),
+            Ok(response) => {
+                let current = CurrentRows {
+                    responses: vec![response],
+                };
+                let counted = counted(
+                    &operation.mutation,
+                    &operation.partition.1,
+                    &current,
+                    leader,
+                    now,
+                );
+                self.replica
+                    .apply(&counted.encode(), Waiter::Local(number), now);
+            }
+        }
+    }
+
+    /// The contexts are durable, or were refused.
+    pub(crate) fn count_applied(
+        &mut self,
+        number: u64,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Count(operation)) = self.operations.remove(number) else {
+            return;
+        };
+        self.release_partition(&operation.partition, now, out);
+        self.answer_waiter(operation.waiter, result, now, out);
+    }
+
+    fn answer_waiter(
+        &mut self,
+        waiter: Waiter,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match waiter {
+            Waiter::Local(_) => self.deliver(Finished::Applied(waiter, result), now, out),
+            Waiter::Shard(shard, request) => out
+                .messages
+                .push((shard, ShardMessage::Applied { request, result })),
+        }
+    }
+}
+
+/// A mutation of increments turned into one of counter contexts, each the leader's share added to what is there.
+fn counted(
+    mutation: &[u8],
+    key: &DecoratedKey,
+    current: &CurrentRows,
+    leader: LogId,
+    now: Now,
+) -> Mutation {
+    let mut counted = Mutation::new(key.clone());
+    let view = MutationView::parse(mutation).expect("built by this process");
+    for (table, update) in view.updates() {
+        let target = counted.update(table);
+        if let Some(deletion) = update.deletion {
+            target.delete(deletion);
+        }
+        for (start, end, deletion) in update.ranges() {
+            target.ranges.add(
+                Slice {
+                    start: start.to_vec(),
+                    end: end.to_vec(),
+                },
+                deletion,
+            );
+        }
+        if let Some(row) = update.static_row {
+            target.add_static(counted_row(row, current.static_row(key), leader, now));
+        }
+        for (clustering, row) in update.rows() {
+            target.add_row(
+                clustering.to_vec(),
+                counted_row(row, current.row(key, clustering), leader, now),
+            );
+        }
+    }
+    counted
+}
+
+fn counted_row(bytes: &[u8], present: Option<Row<'_>>, leader: LogId, now: Now) -> Vec<u8> {
+    let row = Row::parse(bytes).expect("built by this process");
+    let mut out = Vec::new();
+    let mut writer = RowWriter::new(&mut out);
+    if let Some(liveness) = row.liveness {
+        writer.liveness(liveness);
+    }
+    if !row.deletion.is_none() {
+        writer.deletion(row.deletion);
+    }
+    for cell in row.cells() {
+        let delta: Option<[u8; 8]> = cell.value.try_into().ok();
+        match (cell.kind, delta) {
+            (CellKind::Counter, Some(delta)) => {
+                let before = present
+                    .and_then(|row| row.cell(cell.column))
+                    .filter(|found| found.kind == CellKind::Counter);
+                let context = before.map_or(&[][..], |found| found.value);
+                let value = counter::add(context, leader, now.wall.0, i64::from_be_bytes(delta));
+                writer.cell(&Cell {
+                    value: &value,
+                    ..cell
+                });
+            }
+            _ => writer.cell(&cell),
+        }
+    }
+    out
+}

@@ -1,0 +1,19 @@
+//! Statements: from a client's request to its answer.
+//!
+//! `connection` serves what is about the connection itself, `request` finds the plan of a request; then `modify`,
+//! `select`, `rmw` (what reads before it writes) or `schema` carry it out. Each is a machine in [`operation`].
+
+mod batch;
+mod connection;
+mod counter;
+mod describe;
+mod group;
+mod merge;
+mod modify;
+pub mod operation;
+mod page;
+mod request;
+mod rmw;
+mod rows;
+pub mod schema;
+mod select;

@@ -1,0 +1,265 @@
+//! INSERT, UPDATE and DELETE that need no read: mutations to their owners, an answer when they are durable.
+
+use super::operation::{Operation, WriteOperation};
+use super::request::{Requester, Terms};
+use crate::effects::Effects;
+use crate::message::{ReplicaError, ShardMessage};
+use crate::replica::Waiter;
+use crate::reply::Reply;
+use crate::shard::Shard;
+use crate::statement::Statement;
+use cluster::coordinate::write::{Progress, Write};
+use cluster::coordinate::{self, Access, ReplicaPlan};
+use cql::frame::RequestFrame;
+use cql::frame::response::put_void;
+use cql::plan::Plan;
+use cql::plan::modify::{ModifyPlan, WriteContext};
+use cql::plan::values::BoundValues;
+use model::error::{Consistency, RequestError, WriteType};
+use model::limits::MAX_MUTATION_BYTES;
+use model::mutation::Mutation;
+use model::time::Now;
+use std::sync::Arc;
+
+impl Shard {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn modify(
+        &mut self,
+        requester: &Requester,
+        frame: &RequestFrame,
+        statement: &Arc<Statement>,
+        values: &BoundValues<'_>,
+        terms: Terms,
+        mut reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), (Reply, RequestError)> {
+        let Plan::Modify(plan) = &statement.prepared.plan else {
+            unreachable!("dispatched by plan")
+        };
+        if let Err(error) = self.permit_write(plan) {
+            return Err((reply, error));
+        }
+        if plan.is_conditional() || !plan.reads_before().is_empty() {
+            return self
+                .modify_reading(requester, frame, statement, values, terms, reply, now, out);
+        }
+        let write_type = if plan.is_counter() {
+            WriteType::Counter
+        } else {
+            WriteType::Simple
+        };
+        if plan.is_counter() {
+            self.metrics.counter_writes += 1;
+        } else {
+            self.metrics.writes += 1;
+        }
+        reply.note(now, || "Determining replicas for mutation".into());
+        let replicas = match self.admit(Access::Write, terms.consistency, &plan.table.keyspace) {
+            Ok(replicas) => replicas,
+            Err(error) => return Err((reply, error)),
+        };
+        let context = self.write_context(&terms, now);
+        match plan.mutations(values, &context) {
+            Ok(mutations) => {
+                self.write(mutations, replicas, write_type, Some(reply), now, out);
+                Ok(())
+            }
+            Err(error) => Err((reply, error)),
+        }
+    }
+
+    /// Checks a level and finds who replicates a keyspace.
+    pub(super) fn admit(
+        &self,
+        access: Access,
+        consistency: Consistency,
+        keyspace: &str,
+    ) -> Result<ReplicaPlan, RequestError> {
+        let Some(keyspace) = self.schema.keyspace(keyspace) else {
+            // Virtual keyspaces are this node's own.
+            return Ok(ReplicaPlan {
+                consistency,
+                block_for: 1,
+                replicas: vec![self.topology.local],
+            });
+        };
+        coordinate::admit(access, consistency, &keyspace.replication, &self.topology)
+    }
+
+    fn permit_write(&self, plan: &ModifyPlan) -> Result<(), RequestError> {
+        if matches!(
+            plan.table.keyspace.as_str(),
+            "system_schema" | "system_auth"
+        ) {
+            return Err(RequestError::Unauthorized(format!(
+                "{} keyspace is not user-modifiable",
+                plan.table.keyspace
+            )));
+        }
+        Ok(())
+    }
+
+    /// What an execution takes from this shard.
+    pub(super) fn write_context(&mut self, terms: &Terms, now: Now) -> WriteContext<'static> {
+        self.list_position = (self.list_position + 1).max(now.wall.0);
+        WriteContext {
+            timestamp_micros: terms.timestamp.unwrap_or_else(|| self.clock.next(now)),
+            now_seconds: terms.now_seconds,
+            list_position: self.list_position,
+            origin: u32::from(self.number),
+            current: None,
+        }
+    }
+
+    /// Sends mutations to the shards that own them; the reply goes out when as many as the plan asks for are durable.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn write(
+        &mut self,
+        mutations: Vec<Mutation>,
+        plan: ReplicaPlan,
+        write_type: WriteType,
+        mut reply: Option<Reply>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let encoded: Vec<(u16, Vec<u8>)> = mutations
+            .iter()
+            .map(|mutation| (self.owner(mutation.key.token), mutation.encode()))
+            .collect();
+        if let Some(too_large) = encoded
+            .iter()
+            .map(|(_, bytes)| bytes.len())
+            .find(|length| *length > MAX_MUTATION_BYTES)
+        {
+            if let Some(reply) = reply {
+                let message =
+                    format!("Rejected an oversized mutation ({too_large}/{MAX_MUTATION_BYTES})");
+                self.fail(&reply, &RequestError::Invalid(message), now, out);
+            }
+            return;
+        }
+        if encoded.is_empty() {
+            if let Some(reply) = reply {
+                reply.result(out, put_void);
+                self.finish_trace(&reply, now, out);
+            }
+            return;
+        }
+        if let Some(reply) = &mut reply {
+            reply.note(now, || {
+                format!("Appending {} mutation(s) to the commit log", encoded.len())
+            });
+        }
+        let operation = WriteOperation {
+            reply,
+            write: Write::new(plan, write_type),
+            left: encoded.len(),
+            deadline: now.boot.plus_millis(match write_type {
+                WriteType::Counter => self.config.counter_write_timeout_ms,
+                _ => self.config.write_timeout_ms,
+            }),
+        };
+        let counts = write_type == WriteType::Counter;
+        let request = self.operations.insert(Operation::Write(operation));
+        for (shard, mutation) in encoded {
+            if shard == self.number {
+                self.apply_here(mutation, counts, Waiter::Local(request), now, out);
+            } else {
+                out.messages.push((
+                    shard,
+                    ShardMessage::Apply {
+                        request,
+                        mutation,
+                        counts,
+                    },
+                ));
+            }
+        }
+    }
+
+    /// Applies a mutation this shard owns; one of increments is counted first.
+    pub(crate) fn apply_here(
+        &mut self,
+        mutation: Vec<u8>,
+        counts: bool,
+        waiter: Waiter,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        self.metrics.replica_writes += 1;
+        if counts {
+            self.count(mutation, waiter, now, out);
+        } else {
+            self.replica.apply(&mutation, waiter, now);
+        }
+    }
+
+    /// A mutation nobody waits for.
+    pub(crate) fn write_unattended(&mut self, mutation: &Mutation, now: Now, out: &mut Effects) {
+        let plan = ReplicaPlan {
+            consistency: Consistency::One,
+            block_for: 1,
+            replicas: vec![self.topology.local],
+        };
+        self.write(
+            vec![mutation.clone()],
+            plan,
+            WriteType::Simple,
+            None,
+            now,
+            out,
+        );
+    }
+
+    /// One of a write's mutations is durable or was refused.
+    pub(crate) fn write_applied(
+        &mut self,
+        number: u64,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Write(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let ended = match result {
+            Ok(()) => {
+                operation.left -= 1;
+                if operation.left > 0 {
+                    return;
+                }
+                match operation.write.on_ack() {
+                    Progress::Pending => return,
+                    Progress::Done(result) => result,
+                }
+            }
+            Err(ReplicaError::Overloaded(message)) => Err(RequestError::Overloaded(message)),
+            Err(ReplicaError::Invalid(message)) => Err(RequestError::Invalid(message)),
+            Err(ReplicaError::Failed(reason, detail)) => {
+                let node = self.config.client_address.ip();
+                match operation
+                    .write
+                    .on_failure(node, reason, format!(": {detail}"))
+                {
+                    Progress::Pending => return,
+                    Progress::Done(result) => result,
+                }
+            }
+        };
+        let Some(Operation::Write(operation)) = self.operations.remove(number) else {
+            unreachable!("just found")
+        };
+        let Some(mut reply) = operation.reply else {
+            return;
+        };
+        reply.note(now, || "Mutation is durable".into());
+        match ended {
+            Ok(()) => {
+                reply.result(out, put_void);
+                self.finish_trace(&reply, now, out);
+            }
+            Err(error) => self.fail(&reply, &error, now, out),
+        }
+    }
+}

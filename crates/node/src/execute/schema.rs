@@ -1,0 +1,555 @@
+//! What changes the schema or the roles: planned and made durable on shard 0, one change at a time, then put in force
+//! on every shard before the client is answered.
+
+use super::operation::{AfterGather, GatherOperation, Operation};
+use super::request::{Requester, Terms, send_prepared};
+use crate::client::ClientId;
+use crate::effects::{Effects, Work, WorkDone};
+use crate::message::{ReplicaError, ShardMessage};
+use crate::metadata::{self, Entry};
+use crate::replica::Waiter;
+use crate::reply::Reply;
+use crate::shard::Shard;
+use cql::ast::Statement as Syntax;
+use cql::frame::RequestFrame;
+use cql::frame::response::{Event, MetadataForm, RowsWriter, put_schema_change, put_void};
+use cql::frame::{ColumnSpec, ResultMetadata};
+use cql::plan::ddl::roles::{
+    Authorization, Listing, PasswordChange, RoleContext, RolePlan, User, plan_role,
+};
+use cql::plan::ddl::{self, DdlContext, SchemaEvent, SchemaPlan};
+use model::env::{IoOutcome, IoQueue, IoTag, Random};
+use model::error::RequestError;
+use model::schema::{Schema, SchemaEdit};
+use model::time::Now;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use storage::MetaLog;
+
+/// What to do when slow work is done.
+#[derive(Debug)]
+pub enum AfterWork {
+    /// A password was checked.
+    LogIn {
+        /// Whose connection.
+        client: ClientId,
+        /// Who wants in.
+        user: Arc<str>,
+    },
+    /// A password was hashed: store the role.
+    StoreRole(Box<PasswordChange>),
+}
+
+/// What is answered once a schema is in force everywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaAnswer {
+    /// A change clients are told of.
+    Change(SchemaEvent),
+    /// Nothing to tell: roles.
+    Void,
+}
+
+/// A change being made.
+#[derive(Debug)]
+struct Change {
+    reply: Reply,
+    edits: Vec<SchemaEdit>,
+    answer: SchemaAnswer,
+}
+
+/// A statement that waits for the change before it.
+#[derive(Debug)]
+struct Waiting {
+    requester: Requester,
+    frame: RequestFrame,
+    statement: Syntax,
+    terms: Terms,
+    reply: Reply,
+}
+
+/// The metadata log and the changes under way. On other shards than 0 there is no log, and nothing is ever under way.
+pub struct SchemaChanges {
+    log: Option<MetaLog>,
+    current: Option<Change>,
+    waiting: VecDeque<Waiting>,
+    /// Roles whose passwords were hashed while another change was under way.
+    hashed: VecDeque<Change>,
+    next_ticket: u64,
+}
+
+impl SchemaChanges {
+    /// No change under way.
+    pub fn new(log: Option<MetaLog>) -> Self {
+        Self {
+            log,
+            current: None,
+            waiting: VecDeque::new(),
+            hashed: VecDeque::new(),
+            next_ticket: 0,
+        }
+    }
+
+    /// A disk request of the metadata log ended.
+    pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, io: &mut IoQueue) {
+        if let Some(log) = &mut self.log {
+            log.on_io(tag, outcome, io);
+        }
+    }
+
+    /// Tickets of entries that are durable, or why they are not.
+    pub fn take_durable(&mut self) -> Vec<(u64, Result<(), storage::StoreError>)> {
+        let Some(log) = &mut self.log else {
+            return Vec::new();
+        };
+        let durable = log
+            .durable_tickets()
+            .into_iter()
+            .map(|ticket| (ticket, Ok(())));
+        let mut ended: Vec<_> = durable.collect();
+        ended.extend(
+            log.failed_tickets()
+                .into_iter()
+                .map(|(ticket, error)| (ticket, Err(error))),
+        );
+        ended
+    }
+
+    fn append(&mut self, change: Change, io: &mut IoQueue) {
+        assert!(self.current.is_none(), "one change at a time");
+        let entry = metadata::encode(Entry::Schema(change.edits.clone()));
+        self.current = Some(change);
+        self.next_ticket += 1;
+        let log = self.log.as_mut().expect("shard 0 has the metadata log");
+        log.append(&entry, self.next_ticket, io);
+    }
+}
+
+impl Shard {
+    /// Schema, roles, TRUNCATE.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn administer(
+        &mut self,
+        requester: &Requester,
+        frame: &RequestFrame,
+        statement: &Syntax,
+        terms: &Terms,
+        reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), (Reply, RequestError)> {
+        if self.number != 0 {
+            self.forward(0, requester, frame, reply, now, out);
+            return Ok(());
+        }
+        if self.schema_changes.current.is_some() {
+            self.schema_changes.waiting.push_back(Waiting {
+                requester: requester.clone(),
+                frame: frame.clone(),
+                statement: statement.clone(),
+                terms: terms.clone(),
+                reply,
+            });
+            return Ok(());
+        }
+        self.administer_now(requester, statement, reply, now, out)
+    }
+
+    fn administer_now(
+        &mut self,
+        requester: &Requester,
+        statement: &Syntax,
+        mut reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), (Reply, RequestError)> {
+        let datacenters = self.datacenters();
+        let new_id = uuid::Builder::from_random_bytes(self.random_bytes()).into_uuid();
+        let context = DdlContext {
+            keyspace: requester.keyspace.as_deref(),
+            now_micros: self.clock.next(now),
+            new_id,
+            datacenters: &datacenters,
+            virtual_keyspaces: &self.virtual_keyspaces,
+            config: &self.config.ddl,
+        };
+        if let Syntax::Truncate(name) = statement {
+            return match ddl::plan_truncate(name, &self.schema, &context) {
+                Ok(table) => {
+                    let at = context.now_micros;
+                    self.truncate(table.id, at, reply, now, out);
+                    Ok(())
+                }
+                Err(error) => Err((reply, error)),
+            };
+        }
+        let planned = match ddl::plan(statement, &self.schema, &context) {
+            Some(planned) => planned,
+            None => return self.administer_roles(requester, statement, reply, now, out),
+        };
+        match planned {
+            Err(error) => Err((reply, error)),
+            Ok(SchemaPlan::Nothing { warnings }) => {
+                reply.warnings.extend(warnings);
+                reply.result(out, put_void);
+                self.finish_trace(&reply, now, out);
+                Ok(())
+            }
+            Ok(SchemaPlan::Change {
+                edits,
+                event,
+                warnings,
+            }) => {
+                reply.warnings.extend(warnings);
+                self.schema_changes.append(
+                    Change {
+                        reply,
+                        edits,
+                        answer: SchemaAnswer::Change(event),
+                    },
+                    &mut out.io,
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Roles and permissions. A password is hashed on a worker thread before its edit is stored.
+    fn administer_roles(
+        &mut self,
+        requester: &Requester,
+        statement: &Syntax,
+        reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), (Reply, RequestError)> {
+        let datacenters = self.datacenters();
+        let context = DdlContext {
+            keyspace: requester.keyspace.as_deref(),
+            now_micros: now.wall.0,
+            new_id: uuid::Uuid::nil(),
+            datacenters: &datacenters,
+            virtual_keyspaces: &self.virtual_keyspaces,
+            config: &self.config.ddl,
+        };
+        let roles = RoleContext {
+            user: requester
+                .user
+                .as_deref()
+                .map_or(User::Anonymous, User::Role),
+            passwords: self.config.password_authentication,
+            authorization: Authorization::None,
+        };
+        match plan_role(statement, &self.schema, &context, &roles) {
+            None => Err((reply, RequestError::not_supported("This statement is"))),
+            Some(Err(error)) => Err((reply, error)),
+            Some(Ok(RolePlan::Nothing)) => {
+                reply.result(out, put_void);
+                Ok(())
+            }
+            Some(Ok(RolePlan::Change(edits))) => {
+                let answer = SchemaAnswer::Void;
+                self.schema_changes.append(
+                    Change {
+                        reply,
+                        edits,
+                        answer,
+                    },
+                    &mut out.io,
+                );
+                Ok(())
+            }
+            Some(Ok(RolePlan::HashPassword(change))) => {
+                let work = Work::HashPassword {
+                    password: change.password.clone(),
+                    cost: self.config.password_cost,
+                };
+                let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
+                let then = AfterWork::StoreRole(Box::new(change));
+                let number = self.operations.insert(Operation::Work {
+                    reply,
+                    then,
+                    deadline,
+                });
+                out.work.push((number, work));
+                Ok(())
+            }
+            Some(Ok(RolePlan::Rows(listing))) => {
+                send_listing(&reply, &listing, out);
+                Ok(())
+            }
+        }
+    }
+
+    fn random_bytes(&mut self) -> [u8; 16] {
+        let (high, low) = (self.random.next_u64(), self.random.next_u64());
+        (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+    }
+
+    fn datacenters(&self) -> BTreeMap<String, u32> {
+        let mut counts = BTreeMap::new();
+        for node in &self.topology.nodes {
+            *counts.entry(node.datacenter.clone()).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    fn truncate(
+        &mut self,
+        table: model::schema::TableId,
+        at: i64,
+        reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
+        let left = usize::from(self.config.shards);
+        let gather = GatherOperation {
+            reply,
+            left,
+            then: AfterGather::Truncated,
+            failed: None,
+            deadline,
+        };
+        let request = self.operations.insert(Operation::Gather(gather));
+        for shard in self.other_shards() {
+            out.messages
+                .push((shard, ShardMessage::Truncate { request, table, at }));
+        }
+        self.replica
+            .truncate(table, at, Waiter::Local(request), now, &mut out.io);
+    }
+
+    /// The entry of the change under way is durable: put it in force.
+    pub(crate) fn on_schema_durable(
+        &mut self,
+        ended: (u64, Result<(), storage::StoreError>),
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(change) = self.schema_changes.current.take() else {
+            return;
+        };
+        let (_, result) = ended;
+        if let Err(error) = result {
+            let error = RequestError::Server(format!(
+                "The schema change could not be made durable: {error}"
+            ));
+            self.fail(&change.reply, &error, now, out);
+            return self.next_schema_change(now, out);
+        }
+        let schema = Arc::new(self.schema.apply_all(&change.edits));
+        self.install_schema(schema.clone(), out);
+        let event = match &change.answer {
+            SchemaAnswer::Change(event) => Some(Event::Schema(event.change, event.target.clone())),
+            SchemaAnswer::Void => None,
+        };
+        if let Some(event) = &event {
+            self.publish(event, out);
+        }
+        let left = usize::from(self.config.shards) - 1;
+        let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
+        let gather = GatherOperation {
+            reply: change.reply,
+            left,
+            then: AfterGather::Schema(change.answer),
+            failed: None,
+            deadline,
+        };
+        if left == 0 {
+            return self.gathered(gather, now, out);
+        }
+        let request = self.operations.insert(Operation::Gather(gather));
+        for shard in self.other_shards() {
+            out.messages.push((
+                shard,
+                ShardMessage::Schema {
+                    request,
+                    schema: schema.clone(),
+                    event: event.clone(),
+                },
+            ));
+        }
+    }
+
+    fn next_schema_change(&mut self, now: Now, out: &mut Effects) {
+        if let Some(change) = self.schema_changes.hashed.pop_front() {
+            return self.schema_changes.append(change, &mut out.io);
+        }
+        while self.schema_changes.current.is_none() {
+            let Some(waiting) = self.schema_changes.waiting.pop_front() else {
+                return;
+            };
+            let Waiting {
+                requester,
+                frame,
+                statement,
+                terms,
+                reply,
+            } = waiting;
+            if let Err((reply, error)) =
+                self.administer(&requester, &frame, &statement, &terms, reply, now, out)
+            {
+                self.fail(&reply, &error, now, out);
+            }
+        }
+    }
+
+    /// Puts a schema in force on this shard.
+    pub(crate) fn install_schema(&mut self, schema: Arc<Schema>, out: &mut Effects) {
+        assert!(
+            schema.epoch >= self.schema.epoch,
+            "the schema does not go back"
+        );
+        self.schema = schema.clone();
+        self.replica.store.set_schema(&schema, &mut out.io);
+    }
+
+    /// Another shard did what it was asked.
+    pub(crate) fn on_acknowledged(
+        &mut self,
+        request: u64,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Gather(gather)) = self.operations.get_mut(request) else {
+            return;
+        };
+        gather.left -= 1;
+        if let Err(error) = result {
+            gather.failed.get_or_insert(error);
+        }
+        if gather.left > 0 {
+            return;
+        }
+        let Some(Operation::Gather(gather)) = self.operations.remove(request) else {
+            unreachable!("just found")
+        };
+        self.gathered(gather, now, out);
+    }
+
+    fn gathered(&mut self, gather: GatherOperation, now: Now, out: &mut Effects) {
+        let GatherOperation {
+            reply,
+            then,
+            failed,
+            ..
+        } = gather;
+        if let Some(error) = failed {
+            let (ReplicaError::Overloaded(text)
+            | ReplicaError::Failed(_, text)
+            | ReplicaError::Invalid(text)) = error;
+            let error = match then {
+                AfterGather::Truncated => {
+                    RequestError::Truncate(format!("Error during truncate: {text}"))
+                }
+                _ => RequestError::Server(text),
+            };
+            self.fail(&reply, &error, now, out);
+        } else {
+            match &then {
+                AfterGather::Prepared(statement) => send_prepared(&reply, statement, out),
+                AfterGather::Schema(SchemaAnswer::Change(event)) => {
+                    reply.result(out, |buffer| {
+                        put_schema_change(buffer, reply.version, event.change, &event.target)
+                    });
+                }
+                AfterGather::Schema(SchemaAnswer::Void) | AfterGather::Truncated => {
+                    reply.result(out, put_void)
+                }
+            }
+            self.finish_trace(&reply, now, out);
+        }
+        if matches!(then, AfterGather::Schema(_)) {
+            self.next_schema_change(now, out);
+        }
+    }
+
+    /// Slow work is done.
+    pub(crate) fn on_work_done(
+        &mut self,
+        number: u64,
+        done: WorkDone,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Work { reply, then, .. }) = self.operations.remove(number) else {
+            return;
+        };
+        match (then, done) {
+            (AfterWork::LogIn { client, user }, done) => {
+                self.logged_in(client, &user, done == WorkDone::Verified(true), &reply, out);
+            }
+            (AfterWork::StoreRole(change), WorkDone::Hashed(Ok(hash))) => {
+                let change = Change {
+                    reply,
+                    edits: change.edits(hash),
+                    answer: SchemaAnswer::Void,
+                };
+                if self.schema_changes.current.is_some() {
+                    self.schema_changes.hashed.push_back(change);
+                } else {
+                    self.schema_changes.append(change, &mut out.io);
+                }
+            }
+            (AfterWork::StoreRole(_), done) => {
+                let reason = match done {
+                    WorkDone::Hashed(Err(reason)) => reason,
+                    _ => "no hash".to_owned(),
+                };
+                let error =
+                    RequestError::Server(format!("The password could not be hashed: {reason}"));
+                self.fail(&reply, &error, now, out);
+            }
+        }
+    }
+
+    /// An operation's deadline passed.
+    pub(crate) fn time_out(&mut self, number: u64, now: Now, out: &mut Effects) {
+        if let Some(Operation::Rmw(_)) = self.operations.get_mut(number) {
+            return self.rmw_time_out(number, now, out);
+        }
+        match self.operations.remove(number) {
+            Some(Operation::Write(operation)) => {
+                if let Some(reply) = operation.reply {
+                    self.fail(&reply, &operation.write.on_timeout(), now, out);
+                }
+            }
+            Some(Operation::Select(operation)) => self.select_time_out(&operation, now, out),
+            Some(Operation::Forwarded { reply, .. } | Operation::Work { reply, .. }) => {
+                self.fail(
+                    &reply,
+                    &RequestError::Server("The request was not answered in time".into()),
+                    now,
+                    out,
+                );
+            }
+            Some(Operation::Gather(gather)) => {
+                let error = match gather.then {
+                    AfterGather::Truncated => RequestError::Truncate("Truncate timed out".into()),
+                    _ => RequestError::Server("Not all shards answered in time".into()),
+                };
+                self.fail(&gather.reply, &error, now, out);
+            }
+            Some(Operation::Rmw(_) | Operation::Count(_) | Operation::Reserved) | None => {}
+        }
+    }
+}
+
+/// Answers with the rows of a LIST.
+fn send_listing(reply: &Reply, listing: &Listing, out: &mut Effects) {
+    let specs = listing.columns.iter().map(|(name, ctype)| ColumnSpec {
+        keyspace: "system_auth".into(),
+        table: listing.table.into(),
+        name: (*name).into(),
+        cql_type: ctype.clone(),
+    });
+    let metadata = ResultMetadata::new(specs.collect());
+    reply.result(out, |buffer| {
+        let mut writer = RowsWriter::begin(buffer, &metadata, reply.version, MetadataForm::Full);
+        for value in listing.rows.iter().flatten() {
+            writer.cell(Some(value));
+        }
+        writer.finish(None);
+    });
+}

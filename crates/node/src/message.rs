@@ -1,0 +1,133 @@
+//! Messages between the shards of a node.
+
+use crate::statement::Statement;
+use crate::system::NodeFacts;
+use bytes::Bytes;
+use cql::frame::response::Event;
+use cql::frame::{ProtocolVersion, RequestFrame};
+use model::read::{ReadCommand, ReadResponse};
+use model::schema::Schema;
+use model::time::BootNanos;
+use std::sync::Arc;
+
+/// Number of a request of the shard that sent it; its answer carries the same.
+pub type RequestId = u64;
+
+/// Why a replica could not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicaError {
+    /// No room: the client is to slow down.
+    Overloaded(String),
+    /// It failed; reason code of the protocol and detail.
+    Failed(u16, String),
+    /// What was asked is wrong, found out only with the data at hand.
+    Invalid(String),
+}
+
+/// Who a forwarded request is executed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnBehalf {
+    /// Version the client speaks.
+    pub version: ProtocolVersion,
+    /// Keyspace in use.
+    pub keyspace: Option<Arc<str>>,
+    /// Who is logged in.
+    pub user: Option<Arc<str>>,
+    /// The client's address.
+    pub address: std::net::SocketAddr,
+}
+
+/// One message.
+#[derive(Debug)]
+pub enum ShardMessage {
+    /// Apply a mutation; answered by `Applied`.
+    Apply {
+        /// Answer under this number.
+        request: RequestId,
+        /// Encoded mutation.
+        mutation: Vec<u8>,
+        /// Whether its counter cells are increments, to be counted here.
+        counts: bool,
+    },
+    /// The mutation is durable, or was refused.
+    Applied {
+        /// Number of the request.
+        request: RequestId,
+        /// How it ended.
+        result: Result<(), ReplicaError>,
+    },
+    /// Read; answered by `ReadDone`.
+    Read {
+        /// Answer under this number.
+        request: RequestId,
+        /// What.
+        command: Box<ReadCommand>,
+        /// Drop it after this.
+        deadline: BootNanos,
+    },
+    /// What was read.
+    ReadDone {
+        /// Number of the request.
+        request: RequestId,
+        /// The rows.
+        result: Result<ReadResponse, ReplicaError>,
+    },
+    /// Execute a client's whole request here: conditional statements at the owner of their partition, schema on shard 0.
+    Forward {
+        /// Answer under this number.
+        request: RequestId,
+        /// For whom.
+        client: OnBehalf,
+        /// The request.
+        frame: RequestFrame,
+    },
+    /// The answer, a plain envelope for the client.
+    Forwarded {
+        /// Number of the request.
+        request: RequestId,
+        /// The envelope.
+        envelope: Bytes,
+        /// The keyspace the client uses from now on, after USE.
+        keyspace: Option<Arc<str>>,
+    },
+    /// A new schema; answered by `Acknowledged` once it is in force here.
+    Schema {
+        /// Answer under this number.
+        request: RequestId,
+        /// The schema.
+        schema: Arc<Schema>,
+        /// What registered clients are told.
+        event: Option<Event>,
+    },
+    /// A statement was prepared; answered by `Acknowledged` once it can be executed here.
+    Prepared {
+        /// Answer under this number.
+        request: RequestId,
+        /// The statement.
+        statement: Arc<Statement>,
+    },
+    /// Empty a table; answered by `Acknowledged`.
+    Truncate {
+        /// Answer under this number.
+        request: RequestId,
+        /// Which.
+        table: model::schema::TableId,
+        /// Everything written up to this time, in microseconds.
+        at: i64,
+    },
+    /// Done.
+    Acknowledged {
+        /// Number of the request.
+        request: RequestId,
+        /// How it ended.
+        result: Result<(), ReplicaError>,
+    },
+    /// Shard 0 knows the schema and the data to open: recover.
+    Start(Box<crate::startup::StartOrder>),
+    /// The sender has recovered.
+    Started,
+    /// All have: serve.
+    Go,
+    /// What the sender's system tables show of itself.
+    Facts(Arc<NodeFacts>),
+}

@@ -1,0 +1,89 @@
+//! Counters of a shard, summed over shards by the shell.
+
+use std::fmt;
+
+/// Counts since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct ShardMetrics {
+    pub requests: u64,
+    pub reads: u64,
+    pub range_reads: u64,
+    pub writes: u64,
+    pub conditional_writes: u64,
+    pub counter_writes: u64,
+    pub batches: u64,
+    pub prepared_executed: u64,
+    pub regular_executed: u64,
+    pub replica_reads: u64,
+    pub replica_writes: u64,
+    pub forwarded: u64,
+    pub timeouts: u64,
+    pub unavailable: u64,
+    pub failures: u64,
+    pub overloaded: u64,
+    pub dropped_reads: u64,
+    pub invalid: u64,
+}
+
+impl ShardMetrics {
+    /// Names and values, for the metrics endpoint and virtual tables.
+    pub fn entries(&self) -> [(&'static str, u64); 18] {
+        [
+            ("requests", self.requests),
+            ("reads", self.reads),
+            ("range_reads", self.range_reads),
+            ("writes", self.writes),
+            ("conditional_writes", self.conditional_writes),
+            ("counter_writes", self.counter_writes),
+            ("batches", self.batches),
+            ("prepared_executed", self.prepared_executed),
+            ("regular_executed", self.regular_executed),
+            ("replica_reads", self.replica_reads),
+            ("replica_writes", self.replica_writes),
+            ("forwarded", self.forwarded),
+            ("timeouts", self.timeouts),
+            ("unavailable", self.unavailable),
+            ("failures", self.failures),
+            ("overloaded", self.overloaded),
+            ("dropped_reads", self.dropped_reads),
+            ("invalid", self.invalid),
+        ]
+    }
+
+    /// Adds another shard's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.reads += other.reads;
+        self.range_reads += other.range_reads;
+        self.writes += other.writes;
+        self.conditional_writes += other.conditional_writes;
+        self.counter_writes += other.counter_writes;
+        self.batches += other.batches;
+        self.prepared_executed += other.prepared_executed;
+        self.regular_executed += other.regular_executed;
+        self.replica_reads += other.replica_reads;
+        self.replica_writes += other.replica_writes;
+        self.forwarded += other.forwarded;
+        self.timeouts += other.timeouts;
+        self.unavailable += other.unavailable;
+        self.failures += other.failures;
+        self.overloaded += other.overloaded;
+        self.dropped_reads += other.dropped_reads;
+        self.invalid += other.invalid;
+    }
+}
+
+impl fmt::Display for ShardMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self
+            .entries()
+            .into_iter()
+            .filter(|(_, value)| *value > 0)
+            .enumerate()
+        {
+            write!(f, "{}{name} {value}", if index == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! This shard as a replica: its store, and who waits for what it does.
+//!
+//! The only place that calls `storage`. What cannot be answered at once is kept under a ticket; [`Replica::finished`]
+//! gives the answers as the store finishes them.
+
+use crate::message::{ReplicaError, RequestId};
+use crate::shard::DRAIN_TICKET;
+use crate::slab::Slab;
+use model::env::IoQueue;
+use model::read::{ReadCommand, ReadResponse};
+use model::schema::TableId;
+use model::time::Now;
+use storage::{ReadProgress, Store, StoreError};
+
+/// Who waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiter {
+    /// An operation of this shard.
+    Local(u64),
+    /// Another shard.
+    Shard(u16, RequestId),
+}
+
+/// Something a waiter waited for.
+#[derive(Debug)]
+pub enum Finished {
+    /// A mutation is durable, or was refused.
+    Applied(Waiter, Result<(), ReplicaError>),
+    /// A truncation, flush or the like is done.
+    Task(Waiter, Result<(), ReplicaError>),
+    /// A read is done.
+    Read(Waiter, Result<ReadResponse, ReplicaError>),
+}
+
+/// The store and its waiters.
+pub struct Replica {
+    /// The shard's data.
+    pub store: Store,
+    tickets: Slab<Waiter>,
+    finished: Vec<Finished>,
+    /// Whether a drain that was asked for is done.
+    pub is_drained: bool,
+}
+
+impl Replica {
+    /// A replica over a store that is ready.
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            tickets: Slab::default(),
+            finished: Vec::new(),
+            is_drained: false,
+        }
+    }
+
+    /// Applies an encoded mutation; the waiter hears when it is durable.
+    pub fn apply(&mut self, mutation: &[u8], waiter: Waiter, now: Now) {
+        let ticket = self.tickets.insert(waiter);
+        match self.store.apply(mutation, None, ticket, now) {
+            Ok(applied) if applied.durable => {
+                self.tickets.remove(ticket);
+                self.finished.push(Finished::Applied(waiter, Ok(())));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.tickets.remove(ticket);
+                self.finished
+                    .push(Finished::Applied(waiter, Err(classed(&error))));
+            }
+        }
+    }
+
+    /// Reads; `None` if the waiter hears later.
+    pub fn read(
+        &mut self,
+        command: &ReadCommand,
+        waiter: Waiter,
+        now: Now,
+        io: &mut IoQueue,
+    ) -> Option<Result<ReadResponse, ReplicaError>> {
+        let ticket = self.tickets.insert(waiter);
+        match self.store.read(command, ticket, now, io) {
+            ReadProgress::Waiting => None,
+            ReadProgress::Done(response) => {
+                self.tickets.remove(ticket);
+                Some(Ok(response))
+            }
+            ReadProgress::Failed(error) => {
+                self.tickets.remove(ticket);
+                Some(Err(classed(&error)))
+            }
+        }
+    }
+
+    /// Empties a table of what was written up to a time in microseconds.
+    pub fn truncate(
+        &mut self,
+        table: TableId,
+        at: i64,
+        waiter: Waiter,
+        now: Now,
+        io: &mut IoQueue,
+    ) {
+        let ticket = self.tickets.insert(waiter);
+        if let Err(error) = self.store.truncate(table, at, ticket, now, io) {
+            self.tickets.remove(ticket);
+            self.finished
+                .push(Finished::Task(waiter, Err(classed(&error))));
+        }
+    }
+
+    /// The state of the store in a line.
+    pub fn describe(&self) -> String {
+        let stats = self.store.stats();
+        format!(
+            "{} tickets, {} bytes in memtables, {} bytes in the block cache, {} jobs",
+            self.tickets.len(),
+            stats.memtable_bytes,
+            stats.cache_bytes,
+            stats.jobs.len()
+        )
+    }
+
+    /// Takes what finished since the last call.
+    pub fn finished(&mut self) -> Vec<Finished> {
+        for ticket in self.store.durable_tickets() {
+            if let Some(waiter) = self.tickets.remove(ticket) {
+                self.finished.push(Finished::Applied(waiter, Ok(())));
+            }
+        }
+        for (ticket, error) in self.store.failed_tickets() {
+            if let Some(waiter) = self.tickets.remove(ticket) {
+                self.finished
+                    .push(Finished::Applied(waiter, Err(classed(&error))));
+            }
+        }
+        for (ticket, result) in self.store.take_finished_tasks() {
+            self.is_drained |= ticket == DRAIN_TICKET;
+            if let Some(waiter) = self.tickets.remove(ticket) {
+                self.finished.push(Finished::Task(
+                    waiter,
+                    result.map_err(|error| classed(&error)),
+                ));
+            }
+        }
+        for (ticket, result) in self.store.take_finished_reads() {
+            if let Some(waiter) = self.tickets.remove(ticket) {
+                self.finished.push(Finished::Read(
+                    waiter,
+                    result.map_err(|error| classed(&error)),
+                ));
+            }
+        }
+        std::mem::take(&mut self.finished)
+    }
+}
+
+/// What a coordinator is told of a store's error.
+pub fn classed(error: &StoreError) -> ReplicaError {
+    match error {
+        StoreError::Overloaded { .. } => ReplicaError::Overloaded(error.to_string()),
+        StoreError::TooLarge { .. } | StoreError::UnknownTable(_) => {
+            ReplicaError::Invalid(error.to_string())
+        }
+        other => ReplicaError::Failed(0, other.to_string()),
+    }
+}

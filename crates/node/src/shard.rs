@@ -1,0 +1,474 @@
+//! One shard of a node: clients' requests, other shards' messages and the disk's completions in, effects out.
+//!
+//! Nothing here waits. A request that cannot be answered at once becomes an operation in a slab, found again by the
+//! number its disk requests and messages carry. Invariants:
+//! - a request gets exactly one answer;
+//! - an operation lives until it is answered or its deadline passes; what comes for it later is dropped;
+//! - only the owner of a token applies and reads its data.
+
+use crate::client::{Client, ClientId, Stage};
+use crate::config::NodeConfig;
+use crate::effects::{Effects, LogLevel, WorkDone};
+use crate::execute::operation::Operation;
+use crate::hybrid_clock::HybridClock;
+use crate::message::{ReplicaError, RequestId, ShardMessage};
+use crate::metrics::ShardMetrics;
+use crate::random::SplitMix;
+use crate::replica::{Finished, Replica, Waiter};
+use crate::reply::{Origin, Reply};
+use crate::slab::Slab;
+use crate::statement::Statements;
+use cluster::coordinate::partition_queue::PartitionQueue;
+use cluster::topology::Topology;
+use cql::frame::response::{Event, put_event};
+use cql::frame::{ProtocolVersion, RequestFrame};
+use cql::plan::Catalog;
+use model::env::{IoOutcome, IoTag};
+use model::error::RequestError;
+use model::key::Token;
+use model::limits::SHARDING_IGNORE_MSB;
+use model::schema::{Keyspace, Schema};
+use model::time::{BootNanos, Now};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How often operations are looked through for passed deadlines, in milliseconds.
+const EXPIRY_PERIOD_MS: u64 = 50;
+
+/// How often shards tell one another what system tables show of them, in milliseconds.
+const FACTS_PERIOD_MS: u64 = 1_000;
+/// Bytes of background work a turn does: about half a millisecond.
+const BACKGROUND_BYTES: usize = 128 << 10;
+/// The ticket of the drain: the shell asks whether it is done.
+pub(crate) const DRAIN_TICKET: u64 = u64::MAX;
+/// Where the user of the shard's disk queue stands in its tags.
+const IO_SPACE_SHIFT: u32 = 56;
+/// The store's disk requests.
+pub const STORE_IO_SPACE: u8 = 1;
+/// The metadata log's.
+pub const METADATA_IO_SPACE: u8 = 2;
+/// The layout file's.
+pub const LAYOUT_IO_SPACE: u8 = 3;
+
+/// A shard.
+pub struct Shard {
+    /// This shard's number.
+    pub number: u16,
+    /// What the node was told.
+    pub config: Arc<NodeConfig>,
+    /// The schema in force.
+    pub schema: Arc<Schema>,
+    /// Keyspaces whose tables are computed.
+    pub virtual_keyspaces: Arc<BTreeMap<String, Arc<Keyspace>>>,
+    /// The cluster.
+    pub topology: Arc<Topology>,
+    /// Data.
+    pub replica: Replica,
+    /// Connections.
+    pub clients: BTreeMap<ClientId, Client>,
+    /// Prepared statements.
+    pub statements: Statements,
+    /// Counters.
+    pub metrics: ShardMetrics,
+    pub(crate) operations: Slab<Operation>,
+    pub(crate) partitions: PartitionQueue<u64>,
+    pub(crate) clock: Arc<HybridClock>,
+    pub(crate) random: SplitMix,
+    pub(crate) list_position: i64,
+    /// Facts other shards sent of themselves, by shard.
+    pub(crate) facts: Vec<Option<Arc<crate::system::NodeFacts>>>,
+    /// Shard 0 alone changes the schema, one change at a time.
+    pub(crate) schema_changes: crate::execute::schema::SchemaChanges,
+    next_expiry: BootNanos,
+    next_facts: BootNanos,
+    /// Whether a drain is done, once one was asked for.
+    draining: Option<bool>,
+}
+
+/// What a shard starts with.
+pub struct ShardParts {
+    /// This shard's number.
+    pub number: u16,
+    /// What the node was told.
+    pub config: Arc<NodeConfig>,
+    /// The schema of the metadata log.
+    pub schema: Arc<Schema>,
+    /// The cluster.
+    pub topology: Arc<Topology>,
+    /// Its store, recovered.
+    pub store: storage::Store,
+    /// The metadata log, on shard 0.
+    pub metadata_log: Option<storage::MetaLog>,
+    /// The node's clock for timestamps.
+    pub clock: Arc<HybridClock>,
+    /// Seed of its random numbers.
+    pub seed: u64,
+}
+
+impl Shard {
+    /// A shard over a recovered store.
+    pub fn new(parts: ShardParts) -> Self {
+        let shards = parts.config.shards as usize;
+        Self {
+            number: parts.number,
+            virtual_keyspaces: Arc::new(crate::system::keyspaces()),
+            config: parts.config,
+            schema: parts.schema,
+            topology: parts.topology,
+            replica: Replica::new(parts.store),
+            clients: BTreeMap::new(),
+            statements: Statements::default(),
+            metrics: ShardMetrics::default(),
+            operations: Slab::default(),
+            partitions: PartitionQueue::default(),
+            clock: parts.clock,
+            random: SplitMix::new(parts.seed),
+            list_position: 0,
+            facts: vec![None; shards],
+            schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
+            next_expiry: BootNanos(0),
+            next_facts: BootNanos(0),
+            draining: None,
+        }
+    }
+
+    /// The shard that owns a token.
+    pub fn owner(&self, token: Token) -> u16 {
+        token.shard(u32::from(self.config.shards), SHARDING_IGNORE_MSB)
+    }
+
+    /// Where names are looked up.
+    pub fn catalog(&self) -> Catalog<'_> {
+        Catalog {
+            schema: &self.schema,
+            virtual_keyspaces: &self.virtual_keyspaces,
+        }
+    }
+
+    /// A connection was accepted.
+    pub fn on_client_connected(&mut self, id: ClientId, address: SocketAddr, tls: bool) {
+        self.clients.insert(id, Client::new(id, address, tls));
+    }
+
+    /// A connection is gone; what it still waits for is dropped when it is done.
+    pub fn on_client_closed(&mut self, id: ClientId) {
+        self.clients.remove(&id);
+    }
+
+    /// A client sent a frame.
+    pub fn on_client_frame(
+        &mut self,
+        id: ClientId,
+        frame: RequestFrame,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        client.requests += 1;
+        client.version = frame.header.version;
+        self.metrics.requests += 1;
+        let reply = Reply {
+            origin: Origin::Client(id),
+            version: frame.header.version,
+            stream: frame.header.stream,
+            trace: None,
+            warnings: Vec::new(),
+            keyspace: None,
+        };
+        if self.operations.len() >= self.config.max_requests_in_flight {
+            self.metrics.overloaded += 1;
+            return reply.error(
+                out,
+                &RequestError::Overloaded(
+                    "Request queue is full: too many requests in flight on this shard".into(),
+                ),
+            );
+        }
+        self.serve(id, frame, reply, now, out);
+        self.settle(now, out);
+    }
+
+    /// Messages from another shard.
+    pub fn on_shard_messages(
+        &mut self,
+        from: u16,
+        batch: &mut Vec<ShardMessage>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        for message in batch.drain(..) {
+            self.on_message(from, message, now, out);
+        }
+        self.settle(now, out);
+    }
+
+    fn on_message(&mut self, from: u16, message: ShardMessage, now: Now, out: &mut Effects) {
+        match message {
+            ShardMessage::Apply {
+                request,
+                mutation,
+                counts,
+            } => {
+                self.apply_here(mutation, counts, Waiter::Shard(from, request), now, out);
+            }
+            ShardMessage::Read {
+                request,
+                command,
+                deadline,
+            } => {
+                if now.boot > deadline {
+                    self.metrics.dropped_reads += 1;
+                    return;
+                }
+                self.metrics.replica_reads += 1;
+                if let Some(result) =
+                    self.replica
+                        .read(&command, Waiter::Shard(from, request), now, &mut out.io)
+                {
+                    out.messages
+                        .push((from, ShardMessage::ReadDone { request, result }));
+                }
+            }
+            ShardMessage::Applied { request, result } => self.on_applied(request, result, now, out),
+            ShardMessage::ReadDone { request, result } => {
+                self.on_read(request, from, result, now, out)
+            }
+            ShardMessage::Acknowledged { request, result } => {
+                self.on_acknowledged(request, result, now, out)
+            }
+            ShardMessage::Forward {
+                request,
+                client,
+                frame,
+            } => self.serve_forwarded(from, request, &client, &frame, now, out),
+            ShardMessage::Forwarded {
+                request,
+                envelope,
+                keyspace,
+            } => self.on_forwarded(request, &envelope, keyspace, out),
+            ShardMessage::Schema {
+                request,
+                schema,
+                event,
+            } => {
+                self.install_schema(schema, out);
+                if let Some(event) = event {
+                    self.publish(&event, out);
+                }
+                out.messages.push((
+                    from,
+                    ShardMessage::Acknowledged {
+                        request,
+                        result: Ok(()),
+                    },
+                ));
+            }
+            ShardMessage::Prepared { request, statement } => {
+                self.statements.put(statement);
+                out.messages.push((
+                    from,
+                    ShardMessage::Acknowledged {
+                        request,
+                        result: Ok(()),
+                    },
+                ));
+            }
+            ShardMessage::Truncate { request, table, at } => {
+                self.replica
+                    .truncate(table, at, Waiter::Shard(from, request), now, &mut out.io);
+            }
+            ShardMessage::Start(_) | ShardMessage::Started | ShardMessage::Go => {
+                unreachable!("sent only while shards start")
+            }
+            ShardMessage::Facts(facts) => self.facts[usize::from(from)] = Some(facts),
+        }
+    }
+
+    /// A disk request ended.
+    pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
+        if tag.0 >> IO_SPACE_SHIFT == u64::from(METADATA_IO_SPACE) {
+            self.schema_changes.on_io(tag, outcome, &mut out.io);
+        } else {
+            self.replica.store.on_io(tag, outcome, now, &mut out.io);
+        }
+        self.settle(now, out);
+    }
+
+    /// Slow work ended.
+    pub fn on_work(&mut self, number: u64, done: WorkDone, now: Now, out: &mut Effects) {
+        self.on_work_done(number, done, now, out);
+        self.settle(now, out);
+    }
+
+    /// No more requests come: make everything durable. [`Self::is_drained`] says when it is.
+    pub fn drain(&mut self, out: &mut Effects) {
+        self.draining = Some(false);
+        if let Err(error) = self.replica.store.drain(DRAIN_TICKET) {
+            out.log
+                .push((LogLevel::Error, format!("cannot drain: {error}")));
+            self.draining = Some(true);
+        }
+    }
+
+    /// Whether everything is durable.
+    pub fn is_drained(&self) -> bool {
+        self.draining == Some(true)
+    }
+
+    /// Called once per wake-up after everything else: starts the next group commit, runs a step of background
+    /// work and says when to be woken at the latest.
+    pub fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd {
+        self.replica.store.end_of_turn(now, &mut out.io);
+        let more = self
+            .replica
+            .store
+            .background(now, BACKGROUND_BYTES, &mut out.io);
+        self.settle(now, out);
+        if now.boot >= self.next_expiry {
+            self.expire(now, out);
+            self.next_expiry = now.boot.plus_millis(EXPIRY_PERIOD_MS);
+        }
+        if now.boot >= self.next_facts {
+            self.share_facts(out);
+            self.next_facts = now.boot.plus_millis(FACTS_PERIOD_MS);
+        }
+        let wake = match (
+            self.operations.is_empty(),
+            self.replica.store.next_deadline(),
+        ) {
+            (false, Some(store)) => Some(store.min(self.next_expiry)),
+            (false, None) => Some(self.next_expiry),
+            (true, store) => store,
+        };
+        TurnEnd { more, wake }
+    }
+
+    /// Hands finished work to those who wait for it, until nothing is finished.
+    pub(crate) fn settle(&mut self, now: Now, out: &mut Effects) {
+        loop {
+            let finished = self.replica.finished();
+            if self.replica.is_drained {
+                self.draining = Some(true);
+            }
+            let appended = self.schema_changes.take_durable();
+            if finished.is_empty() && appended.is_empty() {
+                return;
+            }
+            for item in finished {
+                self.deliver(item, now, out);
+            }
+            for number in appended {
+                self.on_schema_durable(number, now, out);
+            }
+        }
+    }
+
+    pub(crate) fn deliver(&mut self, finished: Finished, now: Now, out: &mut Effects) {
+        match finished {
+            Finished::Applied(Waiter::Local(operation), result) => {
+                self.on_applied(operation, result, now, out)
+            }
+            Finished::Applied(Waiter::Shard(shard, request), result) => {
+                out.messages
+                    .push((shard, ShardMessage::Applied { request, result }));
+            }
+            Finished::Read(Waiter::Local(operation), result) => {
+                self.on_read(operation, self.number, result, now, out)
+            }
+            Finished::Read(Waiter::Shard(shard, request), result) => {
+                out.messages
+                    .push((shard, ShardMessage::ReadDone { request, result }));
+            }
+            Finished::Task(Waiter::Local(operation), result) => {
+                self.on_acknowledged(operation, result, now, out)
+            }
+            Finished::Task(Waiter::Shard(shard, request), result) => {
+                out.messages
+                    .push((shard, ShardMessage::Acknowledged { request, result }));
+            }
+        }
+    }
+
+    fn on_applied(
+        &mut self,
+        number: RequestId,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match self.operations.get_mut(number) {
+            Some(Operation::Write(_)) => self.write_applied(number, result, now, out),
+            Some(Operation::Rmw(_)) => self.rmw_applied(number, result, now, out),
+            Some(Operation::Count(_)) => self.count_applied(number, result, now, out),
+            Some(_) | None => {}
+        }
+    }
+
+    fn on_read(
+        &mut self,
+        number: RequestId,
+        from: u16,
+        result: Result<model::read::ReadResponse, ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match self.operations.get_mut(number) {
+            Some(Operation::Select(_)) => self.select_read(number, from, result, now, out),
+            Some(Operation::Rmw(_)) => self.rmw_read(number, result, now, out),
+            Some(Operation::Count(_)) => self.count_read(number, result, now, out),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Answers operations whose deadline passed.
+    fn expire(&mut self, now: Now, out: &mut Effects) {
+        for number in self
+            .operations
+            .select(|operation| operation.deadline() <= now.boot)
+        {
+            self.metrics.timeouts += 1;
+            self.time_out(number, now, out);
+        }
+    }
+
+    /// Sends an event to the clients that registered for its kind.
+    pub(crate) fn publish(&self, event: &Event, out: &mut Effects) {
+        for client in self.clients.values() {
+            if client.stage == Stage::Ready && client.events.contains(&event.event_type()) {
+                out.respond(client.id, |buffer| put_event(buffer, client.version, event));
+            }
+        }
+    }
+
+    /// The version a reply to a client speaks.
+    pub fn client_version(&self, id: ClientId) -> Option<ProtocolVersion> {
+        self.clients.get(&id).map(|client| client.version)
+    }
+
+    /// A plain description of the shard's state, for SIGQUIT and the admin API.
+    pub fn describe(&self) -> String {
+        format!(
+            "shard {}: {} clients, {} operations in flight, {} waiting for a partition, {} prepared statements, schema epoch {}; {}; {}",
+            self.number,
+            self.clients.len(),
+            self.operations.len(),
+            self.partitions.waiting(),
+            self.statements.len(),
+            self.schema.epoch,
+            self.metrics,
+            self.replica.describe(),
+        )
+    }
+}
+
+/// What a shard wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnEnd {
+    /// Background work is left: run another turn soon.
+    pub more: bool,
+    /// Wake the shard at this moment at the latest.
+    pub wake: Option<BootNanos>,
+}

@@ -1,0 +1,475 @@
+//! A shard from its thread's first event to its last: starting, running, ended.
+//!
+//! Shard 0 reads the layout file and the metadata log (on the very first start it writes them), then tells the others
+//! what the schema is; all recover their stores; when the last is ready, a change of the number of shards is made final,
+//! and all begin to serve. Nothing is written to a store before that.
+
+use crate::client::ClientId;
+use crate::config::NodeConfig;
+use crate::effects::{Effects, LogLevel, WorkDone};
+use crate::hybrid_clock::HybridClock;
+use crate::message::ShardMessage;
+use crate::metadata::{self, Entry, Identity};
+use crate::random::SplitMix;
+use crate::shard::{LAYOUT_IO_SPACE, METADATA_IO_SPACE, Shard, ShardParts, TurnEnd};
+use cluster::topology::{Node, NodeId, Topology};
+use cql::frame::RequestFrame;
+use model::env::{IoOutcome, IoTag};
+use model::schema::Schema;
+use model::time::Now;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use storage::{Generation, LayoutFile, MetaLog, Store, StoreConfig};
+
+/// Bytes of recovery a turn does: about half a millisecond.
+const RECOVERY_BYTES: usize = 128 << 10;
+
+/// What a shard is made of.
+#[derive(Debug, Clone)]
+pub struct StartupConfig {
+    /// This shard's number.
+    pub number: u16,
+    /// What the node was told.
+    pub node: Arc<NodeConfig>,
+    /// What its store is told; shard, shards and generation are set here.
+    pub store: StoreConfig,
+    /// The node's clock for timestamps.
+    pub clock: Arc<HybridClock>,
+    /// Seed of its random numbers, different for every shard and start.
+    pub seed: u64,
+}
+
+/// What shard 0 tells the others when it knows it.
+#[derive(Debug, Clone)]
+pub struct StartOrder {
+    /// The schema.
+    pub schema: Arc<Schema>,
+    /// What the node is.
+    pub identity: Identity,
+    /// Which data to open.
+    pub generation: Generation,
+}
+
+/// A shard, whatever it is doing.
+pub struct NodeShard {
+    config: StartupConfig,
+    state: State,
+}
+
+enum State {
+    /// Not begun, or not told yet (all shards but 0).
+    Waiting,
+    /// Shard 0 reads what all need.
+    Reading { layout: LayoutFile, log: MetaLog },
+    /// Shard 0 writes the first entries of a new data directory.
+    Founding {
+        layout: LayoutFile,
+        log: MetaLog,
+        order: StartOrder,
+    },
+    /// The store recovers.
+    Recovering(Box<Recovering>),
+    /// Clients are served.
+    Running(Box<Shard>),
+    /// It could not start; the text says why.
+    Failed(String),
+}
+
+struct Recovering {
+    order: StartOrder,
+    store: Store,
+    /// Shard 0's own.
+    layout: Option<LayoutFile>,
+    log: Option<MetaLog>,
+    /// Other shards that are ready; shard 0 counts them.
+    others_ready: u16,
+    told: bool,
+    go: bool,
+}
+
+impl NodeShard {
+    /// A shard that has not begun.
+    pub fn new(config: StartupConfig) -> Self {
+        Self {
+            config,
+            state: State::Waiting,
+        }
+    }
+
+    /// The first event.
+    pub fn start(&mut self, out: &mut Effects) {
+        if self.config.number == 0 {
+            let layout = LayoutFile::open(self.config.node.shards, LAYOUT_IO_SPACE, &mut out.io);
+            let log = MetaLog::open(METADATA_IO_SPACE, &mut out.io);
+            self.state = State::Reading { layout, log };
+        }
+    }
+
+    /// Whether clients are served.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, State::Running(_))
+    }
+
+    /// Why the shard could not start.
+    pub fn failure(&self) -> Option<&str> {
+        match &self.state {
+            State::Failed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The shard at work.
+    pub fn running(&mut self) -> Option<&mut Shard> {
+        match &mut self.state {
+            State::Running(shard) => Some(shard),
+            _ => None,
+        }
+    }
+
+    /// A connection was accepted.
+    pub fn on_client_connected(&mut self, id: ClientId, address: SocketAddr, tls: bool) {
+        if let Some(shard) = self.running() {
+            shard.on_client_connected(id, address, tls);
+        }
+    }
+
+    /// A connection is gone.
+    pub fn on_client_closed(&mut self, id: ClientId) {
+        if let Some(shard) = self.running() {
+            shard.on_client_closed(id);
+        }
+    }
+
+    /// A client sent a frame.
+    pub fn on_client_frame(
+        &mut self,
+        id: ClientId,
+        frame: RequestFrame,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if let Some(shard) = self.running() {
+            shard.on_client_frame(id, frame, now, out);
+        }
+    }
+
+    /// Slow work ended.
+    pub fn on_work(&mut self, number: u64, done: WorkDone, now: Now, out: &mut Effects) {
+        if let Some(shard) = self.running() {
+            shard.on_work(number, done, now, out);
+        }
+    }
+
+    /// Messages from another shard.
+    pub fn on_shard_messages(
+        &mut self,
+        from: u16,
+        batch: &mut Vec<ShardMessage>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if let State::Running(shard) = &mut self.state {
+            return shard.on_shard_messages(from, batch, now, out);
+        }
+        for message in batch.drain(..) {
+            match (message, &mut self.state) {
+                (ShardMessage::Start(order), State::Waiting) => {
+                    self.recover(*order, None, None, now, out)
+                }
+                (ShardMessage::Started, State::Recovering(recovering)) => {
+                    recovering.others_ready += 1
+                }
+                (ShardMessage::Go, State::Recovering(recovering)) => recovering.go = true,
+                // A running shard's messages come only after Go, which comes first on the same queue.
+                (message, State::Failed(_)) => drop(message),
+                (message, _) => unreachable!("{message:?} before the shard is ready for it"),
+            }
+        }
+        self.advance(now, out);
+    }
+
+    /// A disk request ended.
+    pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
+        match &mut self.state {
+            State::Running(shard) => return shard.on_io(tag, outcome, now, out),
+            State::Reading { layout, log } | State::Founding { layout, log, .. } => {
+                if !log.on_io(tag, outcome.clone(), &mut out.io) {
+                    layout.on_io(tag, outcome, &mut out.io);
+                }
+            }
+            State::Recovering(recovering) => {
+                if !recovering
+                    .store
+                    .on_io(tag, outcome.clone(), now, &mut out.io)
+                    && let Some(layout) = &mut recovering.layout
+                {
+                    layout.on_io(tag, outcome, &mut out.io);
+                }
+            }
+            State::Waiting | State::Failed(_) => {}
+        }
+        self.advance(now, out);
+    }
+
+    /// Ends a wake-up.
+    pub fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd {
+        let mut more = false;
+        match &mut self.state {
+            State::Running(shard) => return shard.end_of_turn(now, out),
+            State::Recovering(recovering) => {
+                more = recovering
+                    .store
+                    .background(now, RECOVERY_BYTES, &mut out.io);
+                recovering.store.end_of_turn(now, &mut out.io);
+            }
+            _ => {}
+        }
+        self.advance(now, out);
+        let wake = match &self.state {
+            State::Recovering(recovering) => recovering.store.next_deadline(),
+            _ => None,
+        };
+        TurnEnd {
+            more: more || self.is_ready(),
+            wake,
+        }
+    }
+
+    /// No more requests come: make everything durable.
+    pub fn drain(&mut self, out: &mut Effects) {
+        if let Some(shard) = self.running() {
+            shard.drain(out);
+        }
+    }
+
+    /// Whether everything is durable.
+    pub fn is_drained(&self) -> bool {
+        match &self.state {
+            State::Running(shard) => shard.is_drained(),
+            _ => true,
+        }
+    }
+
+    /// The state in words.
+    pub fn describe(&self) -> String {
+        match &self.state {
+            State::Running(shard) => shard.describe(),
+            State::Failed(reason) => {
+                format!("shard {} could not start: {reason}", self.config.number)
+            }
+            State::Recovering(_) => format!("shard {} is recovering", self.config.number),
+            _ => format!("shard {} is starting", self.config.number),
+        }
+    }
+
+    fn fail(&mut self, reason: String, out: &mut Effects) {
+        out.log.push((LogLevel::Error, reason.clone()));
+        self.state = State::Failed(reason);
+    }
+
+    /// Goes from one state to the next where it can.
+    fn advance(&mut self, now: Now, out: &mut Effects) {
+        loop {
+            let state = std::mem::replace(&mut self.state, State::Waiting);
+            let (next, again) = match state {
+                State::Reading { layout, log } => self.read(layout, log, now, out),
+                State::Founding { layout, log, order } => self.found(layout, log, order, now, out),
+                State::Recovering(recovering) => self.recovered(recovering, out),
+                other => (other, false),
+            };
+            self.state = next;
+            if !again {
+                if let State::Failed(reason) = &self.state {
+                    let known = out.log.iter().any(|(_, text)| text == reason);
+                    let reason = reason.clone();
+                    if !known {
+                        self.fail(reason, out);
+                    }
+                }
+                return;
+            }
+        }
+    }
+
+    /// Shard 0: are the layout and the metadata log read?
+    fn read(
+        &mut self,
+        layout: LayoutFile,
+        mut log: MetaLog,
+        now: Now,
+        out: &mut Effects,
+    ) -> (State, bool) {
+        if let Some(error) = layout.error() {
+            return (State::Failed(error.to_string()), false);
+        }
+        if let Some(error) = log.error() {
+            return (State::Failed(error.to_string()), false);
+        }
+        let (Some(generation), true) = (layout.generation(), log.is_ready()) else {
+            return (State::Reading { layout, log }, false);
+        };
+        let entries = log.take_entries();
+        match metadata::replay(entries.iter().map(Vec::as_slice)) {
+            Err(error) => (State::Failed(error.to_string()), false),
+            Ok((schema, Some(identity))) => {
+                let order = StartOrder {
+                    schema: Arc::new(schema),
+                    identity,
+                    generation,
+                };
+                (
+                    self.begin_recovery(order, Some(layout), Some(log), now, out),
+                    true,
+                )
+            }
+            Ok((_, None)) => {
+                let identity = Identity::new(
+                    self.config.node.num_tokens,
+                    &mut SplitMix::new(self.config.seed),
+                );
+                let edits = crate::system::initial_edits();
+                let schema = Schema::default().apply_all(&edits);
+                log.append(&metadata::encode(Entry::Schema(edits)), 1, &mut out.io);
+                log.append(
+                    &metadata::encode(Entry::Identity(identity.clone())),
+                    2,
+                    &mut out.io,
+                );
+                let order = StartOrder {
+                    schema: Arc::new(schema),
+                    identity,
+                    generation,
+                };
+                (State::Founding { layout, log, order }, true)
+            }
+        }
+    }
+
+    /// Shard 0: are the first entries durable?
+    fn found(
+        &mut self,
+        layout: LayoutFile,
+        mut log: MetaLog,
+        order: StartOrder,
+        now: Now,
+        out: &mut Effects,
+    ) -> (State, bool) {
+        if let Some((_, error)) = log.failed_tickets().into_iter().next() {
+            return (State::Failed(error.to_string()), false);
+        }
+        if log.durable_tickets().contains(&2) {
+            return (
+                self.begin_recovery(order, Some(layout), Some(log), now, out),
+                true,
+            );
+        }
+        (State::Founding { layout, log, order }, false)
+    }
+
+    fn recover(
+        &mut self,
+        order: StartOrder,
+        layout: Option<LayoutFile>,
+        log: Option<MetaLog>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        self.state = self.begin_recovery(order, layout, log, now, out);
+    }
+
+    fn begin_recovery(
+        &mut self,
+        order: StartOrder,
+        layout: Option<LayoutFile>,
+        log: Option<MetaLog>,
+        now: Now,
+        out: &mut Effects,
+    ) -> State {
+        if self.config.number == 0 {
+            for shard in 1..self.config.node.shards {
+                out.messages
+                    .push((shard, ShardMessage::Start(Box::new(order.clone()))));
+            }
+        }
+        let config = StoreConfig {
+            shard: self.config.number,
+            shards: self.config.node.shards,
+            generation: order.generation,
+            ..self.config.store.clone()
+        };
+        let store = Store::open(config, &order.schema, now, &mut out.io);
+        State::Recovering(Box::new(Recovering {
+            order,
+            store,
+            layout,
+            log,
+            others_ready: 0,
+            told: false,
+            go: false,
+        }))
+    }
+
+    /// Is the store recovered, and may it serve?
+    fn recovered(&mut self, mut recovering: Box<Recovering>, out: &mut Effects) -> (State, bool) {
+        if let Some(error) = recovering.store.recovery_error() {
+            return (State::Failed(error.to_string()), false);
+        }
+        if !recovering.store.is_ready() {
+            return (State::Recovering(recovering), false);
+        }
+        if let Some(layout) = &mut recovering.layout {
+            if let Some(error) = layout.error() {
+                return (State::Failed(error.to_string()), false);
+            }
+            if recovering.others_ready + 1 == self.config.node.shards {
+                if layout.is_settled() {
+                    for shard in 1..self.config.node.shards {
+                        out.messages.push((shard, ShardMessage::Go));
+                    }
+                    recovering.go = true;
+                } else {
+                    layout.commit(&mut out.io);
+                }
+            }
+        } else if !recovering.told {
+            recovering.told = true;
+            out.messages.push((0, ShardMessage::Started));
+        }
+        if recovering.go {
+            (State::Running(Box::new(self.run(*recovering))), false)
+        } else {
+            (State::Recovering(recovering), false)
+        }
+    }
+
+    fn run(&self, recovering: Recovering) -> Shard {
+        let Recovering {
+            order, store, log, ..
+        } = recovering;
+        let node = &self.config.node;
+        let local = Node {
+            id: NodeId(1),
+            host_id: order.identity.host_id,
+            client_address: node.client_address,
+            datacenter: node.datacenter.clone(),
+            rack: node.rack.clone(),
+            tokens: order.identity.tokens.clone(),
+            alive: true,
+        };
+        let topology = Topology {
+            cluster_name: node.cluster_name.clone(),
+            nodes: vec![local],
+            local: NodeId(1),
+        };
+        Shard::new(ShardParts {
+            number: self.config.number,
+            config: node.clone(),
+            schema: order.schema,
+            topology: Arc::new(topology),
+            store,
+            metadata_log: log,
+            clock: self.config.clock.clone(),
+            seed: self.config.seed,
+        })
+    }
+}

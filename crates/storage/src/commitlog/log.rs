@@ -1,0 +1,708 @@
+//! The writing side of the commit log: batches, one sync in flight, segments prepared ahead.
+
+use super::Position;
+use super::record::{self, Checkpoint, Kind, SegmentHead};
+use super::replay::{SegmentImage, SegmentName};
+use crate::config::SyncMode;
+use crate::error::StoreError;
+use crate::io::{Purpose, Requests};
+use model::env::{FileId, IoError, IoOutcome, IoQueue, IoRequest, OpenMode};
+use model::time::{BootNanos, Now};
+use model::track::MutationId;
+use model::varint;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Bytes of zeros written at once when a segment is prepared.
+const FILL_BYTES: usize = 1 << 20;
+/// Milliseconds between two attempts on a full disk.
+const RETRY_MS: u64 = 500;
+/// Freed segments kept for recycling.
+const MAX_SPARES: usize = 2;
+/// Bytes that may wait in memory for the disk.
+pub(crate) const MAX_QUEUED_BYTES: usize = 128 << 20;
+
+/// What a request of the log was for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LogStep {
+    /// The front batch.
+    Batch,
+    /// A periodic sync of everything written before.
+    Sync,
+    /// Making or opening the file of the next segment.
+    Open,
+    /// Zero-filling it.
+    Fill,
+    /// Giving it its head and name.
+    Name,
+    /// Renaming a freed segment for recycling.
+    Spare(String),
+}
+
+/// Whether the log takes writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It does.
+    Fine,
+    /// The disk is full; the next attempt is at this time.
+    Full(BootNanos),
+    /// A write or sync failed: never again.
+    Poisoned(String),
+}
+
+/// What becomes of a segment that is not needed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retired {
+    /// It is one of this log's size and may be used again.
+    Recycle,
+    /// It is removed.
+    Remove,
+}
+
+/// Where and how the log is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct LogConfig {
+    pub directory: String,
+    pub generation: u32,
+    pub shard: u16,
+    pub segment_bytes: u32,
+    pub sync: SyncMode,
+}
+
+#[derive(Debug)]
+struct Active {
+    number: u64,
+    salt: u32,
+    /// Where the next record goes.
+    offset: u32,
+    /// Below this the segment is synced.
+    synced: u32,
+    ids: Vec<(MutationId, u32)>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    segment: u64,
+    offset: u32,
+    data: Vec<u8>,
+    tickets: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct Preparing {
+    number: u64,
+    file: FileId,
+    path: String,
+    filled: usize,
+    fill: bool,
+}
+
+/// The log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    config: LogConfig,
+    opened: Now,
+    active: Active,
+    /// Segments that can be written.
+    files: BTreeMap<u64, FileId>,
+    /// Ends of the segments before the active one.
+    sealed: BTreeMap<u64, (u32, Retired)>,
+    batches: VecDeque<Batch>,
+    in_flight: bool,
+    /// Segments written and not synced (periodic only).
+    unsynced: BTreeSet<u64>,
+    last_sync: BootNanos,
+    preparing: Option<Preparing>,
+    spares: Vec<String>,
+    spare_counter: u64,
+    retry_prepare: Option<BootNanos>,
+    health: Health,
+    queued_bytes: usize,
+    durable: Vec<u64>,
+    failed: Vec<(u64, StoreError)>,
+    syncs: u64,
+}
+
+impl Log {
+    /// A log that begins a new segment after the ones found, whose ends are given.
+    pub(crate) fn new(config: LogConfig, number: u64, found: BTreeMap<u64, u32>, now: Now) -> Self {
+        let active = Active {
+            number,
+            salt: salt(&config, number, now),
+            offset: SegmentImage::START,
+            synced: SegmentImage::START,
+            ids: Vec::new(),
+        };
+        Self {
+            active,
+            files: BTreeMap::new(),
+            // What an earlier run left may have another size: it is not recycled.
+            sealed: found
+                .into_iter()
+                .map(|(number, end)| (number, (end, Retired::Remove)))
+                .collect(),
+            batches: VecDeque::new(),
+            in_flight: false,
+            unsynced: BTreeSet::new(),
+            last_sync: now.boot,
+            preparing: None,
+            spares: Vec::new(),
+            spare_counter: 0,
+            retry_prepare: None,
+            health: Health::Fine,
+            queued_bytes: 0,
+            durable: Vec::new(),
+            failed: Vec::new(),
+            syncs: 0,
+            opened: now,
+            config,
+        }
+    }
+
+    /// Whether it takes writes.
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Whether the active segment can be written to.
+    pub(crate) fn is_open(&self) -> bool {
+        self.files.contains_key(&self.active.number)
+    }
+
+    /// Where the next record goes.
+    pub(crate) fn end(&self) -> Position {
+        Position {
+            segment: self.active.number,
+            offset: self.active.offset,
+        }
+    }
+
+    /// The oldest segment there is.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.sealed
+            .first_key_value()
+            .map_or(self.active.number, |(number, _)| *number)
+    }
+
+    /// Segments there are.
+    pub(crate) fn segments(&self) -> usize {
+        self.sealed.len() + 1
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.segments() + self.spares.len()) * self.config.segment_bytes as usize
+    }
+
+    /// Syncs done.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.syncs
+    }
+
+    /// Bytes waiting for the disk.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Whether everything appended is on disk, and synced.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.batches.is_empty() && self.unsynced.is_empty()
+    }
+
+    /// Tickets whose records are durable.
+    pub(crate) fn durable(&mut self) -> &mut Vec<u64> {
+        &mut self.durable
+    }
+
+    /// Tickets whose records may not be.
+    pub(crate) fn failed(&mut self) -> &mut Vec<(u64, StoreError)> {
+        &mut self.failed
+    }
+
+    /// The longest body a record may have.
+    pub(crate) fn max_body(&self) -> usize {
+        (self.config.segment_bytes as usize / 2).min(model::limits::MAX_MUTATION_BYTES + 64)
+    }
+
+    /// Whether a record of this body and the seal still fit in the active segment.
+    pub(crate) fn fits(&self, body: usize) -> bool {
+        self.active.offset as usize
+            + record::record_bytes(body + 2 * varint::MAX_BYTES)
+            + record::seal_bytes(self.active.ids.len() + 1)
+            <= self.config.segment_bytes as usize
+    }
+
+    /// Whether the segment after the active one is ready, so that a rotation makes nobody wait.
+    pub(crate) fn next_is_ready(&self) -> bool {
+        self.files.contains_key(&(self.active.number + 1))
+    }
+
+    /// Seals the active segment and begins the next with a checkpoint.
+    pub(crate) fn rotate(&mut self, mut checkpoint: Checkpoint) {
+        let mut ids = std::mem::take(&mut self.active.ids);
+        self.put(Kind::Seal, None, |out| record::put_seal(&mut ids, out));
+        let (number, end) = (self.active.number, self.active.offset);
+        assert!(end <= self.config.segment_bytes, "a segment holds its seal");
+        self.sealed.insert(number, (end, Retired::Recycle));
+        let number = number + 1;
+        self.active = Active {
+            number,
+            salt: salt(&self.config, number, self.opened),
+            offset: SegmentImage::START,
+            synced: SegmentImage::START,
+            ids: Vec::new(),
+        };
+        checkpoint.ends = self
+            .sealed
+            .iter()
+            .map(|(&number, &(end, _))| (number, end))
+            .collect();
+        self.put(Kind::Checkpoint, None, |out| checkpoint.encode(out));
+    }
+
+    /// Writes the first checkpoint of a log just opened.
+    pub(crate) fn begin(&mut self, mut checkpoint: Checkpoint) {
+        assert_eq!(self.active.offset, SegmentImage::START, "a log begins once");
+        checkpoint.ends = self
+            .sealed
+            .iter()
+            .map(|(&number, &(end, _))| (number, end))
+            .collect();
+        self.put(Kind::Checkpoint, None, |out| checkpoint.encode(out));
+    }
+
+    /// Appends a mutation; its ticket is reported when it is durable. It must fit.
+    pub(crate) fn append(
+        &mut self,
+        id: Option<MutationId>,
+        mutation: &[u8],
+        ticket: u64,
+    ) -> Position {
+        let position = self.end();
+        match id {
+            None => self.put(Kind::Mutation, Some(ticket), |out| {
+                out.extend_from_slice(mutation);
+            }),
+            Some(id) => {
+                self.active.ids.push((id, position.offset));
+                self.put(Kind::Tracked, Some(ticket), |out| {
+                    varint::put(out, id.log.0);
+                    varint::put(out, id.sequence);
+                    out.extend_from_slice(mutation);
+                });
+            }
+        }
+        position
+    }
+
+    fn put(&mut self, kind: Kind, ticket: Option<u64>, body: impl FnOnce(&mut Vec<u8>)) {
+        let open = self.batches.len() > usize::from(self.in_flight)
+            && self
+                .batches
+                .back()
+                .is_some_and(|batch| batch.segment == self.active.number);
+        if !open {
+            self.batches.push_back(Batch {
+                segment: self.active.number,
+                offset: self.active.offset,
+                data: Vec::new(),
+                tickets: Vec::new(),
+            });
+        }
+        let batch = self.batches.back_mut().expect("just made");
+        let before = batch.data.len();
+        record::put_record(
+            &mut batch.data,
+            self.active.salt,
+            self.active.synced,
+            kind,
+            body,
+        );
+        let bytes = batch.data.len() - before;
+        self.active.offset += bytes as u32;
+        self.queued_bytes += bytes;
+        if let Some(ticket) = ticket {
+            match self.config.sync {
+                SyncMode::Periodic { .. } => self.durable.push(ticket),
+                SyncMode::Group | SyncMode::Batch => batch.tickets.push(ticket),
+            }
+        }
+    }
+
+    /// Submits what waits: the next batch, a periodic sync, the preparation of the next segment.
+    pub(crate) fn submit(&mut self, now: Now, requests: &mut Requests, io: &mut IoQueue) {
+        match self.health {
+            Health::Poisoned(_) => return,
+            Health::Full(at) if now.boot < at => return,
+            _ => {}
+        }
+        self.submit_batch(requests, io);
+        self.submit_sync(now, requests, io);
+        self.prepare(now, requests, io);
+    }
+
+    fn submit_batch(&mut self, requests: &mut Requests, io: &mut IoQueue) {
+        if self.in_flight {
+            return;
+        }
+        let Some(batch) = self.batches.front() else {
+            return;
+        };
+        let Some(&file) = self.files.get(&batch.segment) else {
+            return;
+        };
+        let mut chain = Vec::with_capacity(3);
+        // A segment's first record vouches for the segments before it.
+        let before = self.unsynced.range(..batch.segment);
+        chain.extend(before.map(|segment| IoRequest::Sync {
+            file: self.files[segment],
+        }));
+        chain.push(IoRequest::Write {
+            file,
+            offset: u64::from(batch.offset),
+            data: batch.data.clone(),
+        });
+        if !matches!(self.config.sync, SyncMode::Periodic { .. }) {
+            chain.push(IoRequest::Sync { file });
+        }
+        self.in_flight = true;
+        requests.submit(io, Purpose::Log(LogStep::Batch), IoRequest::Chain(chain));
+    }
+
+    fn submit_sync(&mut self, now: Now, requests: &mut Requests, io: &mut IoQueue) {
+        if self.in_flight || self.sync_due().is_none_or(|at| now.boot < at) {
+            return;
+        }
+        let chain = self
+            .unsynced
+            .iter()
+            .map(|segment| IoRequest::Sync {
+                file: self.files[segment],
+            })
+            .collect();
+        self.in_flight = true;
+        requests.submit(io, Purpose::Log(LogStep::Sync), IoRequest::Chain(chain));
+    }
+
+    fn sync_due(&self) -> Option<BootNanos> {
+        match self.config.sync {
+            SyncMode::Periodic { ms } if !self.unsynced.is_empty() => {
+                Some(self.last_sync.plus_millis(ms))
+            }
+            _ => None,
+        }
+    }
+
+    /// When [`Self::submit`] has something to do although nothing happens.
+    pub(crate) fn next_deadline(&self) -> Option<BootNanos> {
+        match self.health {
+            Health::Poisoned(_) => None,
+            Health::Full(_) if self.in_flight || self.preparing.is_some() => None,
+            Health::Full(at) => Some(at),
+            Health::Fine => [self.sync_due(), self.retry_prepare]
+                .into_iter()
+                .flatten()
+                .min(),
+        }
+    }
+
+    fn prepare(&mut self, now: Now, requests: &mut Requests, io: &mut IoQueue) {
+        if self.preparing.is_some() || self.retry_prepare.is_some_and(|at| now.boot < at) {
+            return;
+        }
+        let number = if self.is_open() {
+            self.active.number + 1
+        } else {
+            // A rotation may have run ahead of the files: the oldest one missing comes first.
+            let from = self
+                .batches
+                .front()
+                .map_or(self.active.number, |batch| batch.segment);
+            match (from..=self.active.number).find(|number| !self.files.contains_key(number)) {
+                Some(number) => number,
+                None => return,
+            }
+        };
+        if self.files.contains_key(&number) {
+            return;
+        }
+        self.retry_prepare = None;
+        let file = requests.file();
+        let (path, mode, fill) = match self.spares.pop() {
+            Some(path) => (path, OpenMode::Write, false),
+            None => {
+                self.spare_counter += 1;
+                // The first segment is written sparse, so that a start does not wait for zeros.
+                (self.spare_path(), OpenMode::Create, !self.files.is_empty())
+            }
+        };
+        let mut chain = vec![IoRequest::Open {
+            file,
+            path: path.clone(),
+            mode,
+        }];
+        if mode == OpenMode::Create {
+            chain.push(IoRequest::SetLength {
+                file,
+                length: u64::from(self.config.segment_bytes),
+            });
+        }
+        self.preparing = Some(Preparing {
+            number,
+            file,
+            path,
+            filled: 0,
+            fill,
+        });
+        requests.submit(io, Purpose::Log(LogStep::Open), IoRequest::Chain(chain));
+    }
+
+    fn spare_path(&self) -> String {
+        format!(
+            "{}/{}-{}-spare-{}",
+            self.config.directory, self.config.generation, self.config.shard, self.spare_counter
+        )
+    }
+
+    fn name(&self, number: u64) -> String {
+        SegmentName {
+            generation: self.config.generation,
+            shard: self.config.shard,
+            number,
+        }
+        .path(&self.config.directory)
+    }
+
+    fn prepare_on(&mut self, requests: &mut Requests, io: &mut IoQueue) {
+        let Some(preparing) = &mut self.preparing else {
+            return;
+        };
+        let left = self.config.segment_bytes as usize - preparing.filled;
+        if preparing.fill && left > 0 {
+            let length = left.min(FILL_BYTES);
+            let request = IoRequest::Write {
+                file: preparing.file,
+                offset: preparing.filled as u64,
+                data: vec![0; length],
+            };
+            preparing.filled += length;
+            requests.submit(io, Purpose::Log(LogStep::Fill), request);
+            return;
+        }
+        let (number, file, path) = (preparing.number, preparing.file, preparing.path.clone());
+        let head = SegmentHead {
+            generation: self.config.generation,
+            shard: self.config.shard,
+            number,
+            salt: salt(&self.config, number, self.opened),
+            length: self.config.segment_bytes,
+        };
+        let chain = vec![
+            IoRequest::Write {
+                file,
+                offset: 0,
+                data: head.encode().to_vec(),
+            },
+            IoRequest::Sync { file },
+            IoRequest::Rename {
+                from: path,
+                to: self.name(number),
+            },
+            IoRequest::SyncDirectory {
+                path: self.config.directory.clone(),
+            },
+        ];
+        requests.submit(io, Purpose::Log(LogStep::Name), IoRequest::Chain(chain));
+    }
+
+    /// Takes the outcome of one of the log's requests.
+    pub(crate) fn on_io(
+        &mut self,
+        step: LogStep,
+        outcome: IoOutcome,
+        now: Now,
+        requests: &mut Requests,
+        io: &mut IoQueue,
+    ) {
+        match (step, outcome) {
+            (LogStep::Batch, Ok(_)) => self.batch_done(now, requests, io),
+            (LogStep::Sync, Ok(_)) => {
+                self.in_flight = false;
+                self.synced(now);
+                self.close_written(requests, io);
+            }
+            (LogStep::Batch, Err(IoError::Full(_))) => {
+                self.in_flight = false;
+                self.fail_all(&StoreError::DiskFull);
+                self.health = Health::Full(now.boot.plus_millis(RETRY_MS));
+            }
+            (LogStep::Batch | LogStep::Sync, Err(error)) => {
+                self.in_flight = false;
+                self.poison(&error);
+            }
+            (LogStep::Open | LogStep::Fill, Ok(_)) => self.prepare_on(requests, io),
+            (LogStep::Name, Ok(_)) => {
+                let prepared = self.preparing.take().expect("it was being prepared");
+                self.files.insert(prepared.number, prepared.file);
+            }
+            (LogStep::Open | LogStep::Fill | LogStep::Name, Err(error)) => {
+                self.prepare_failed(&error, now, requests, io);
+            }
+            (LogStep::Spare(path), Ok(_)) => self.spares.push(path),
+            // The segment is still under its old name: the next start removes it.
+            (LogStep::Spare(_), Err(_)) => {}
+        }
+        self.submit(now, requests, io);
+    }
+
+    fn batch_done(&mut self, now: Now, requests: &mut Requests, io: &mut IoQueue) {
+        self.in_flight = false;
+        self.health = Health::Fine;
+        let mut batch = self
+            .batches
+            .pop_front()
+            .expect("the front batch was in flight");
+        self.queued_bytes -= batch.data.len();
+        self.durable.append(&mut batch.tickets);
+        if let SyncMode::Periodic { .. } = self.config.sync {
+            if self.unsynced.is_empty() {
+                self.last_sync = now.boot;
+            }
+            self.unsynced = self.unsynced.split_off(&batch.segment);
+            self.unsynced.insert(batch.segment);
+        } else {
+            self.syncs += 1;
+            if batch.segment == self.active.number {
+                self.active.synced = batch.offset + batch.data.len() as u32;
+            }
+        }
+        self.close_written(requests, io);
+    }
+
+    fn synced(&mut self, now: Now) {
+        self.syncs += 1;
+        self.last_sync = now.boot;
+        self.unsynced.clear();
+        // Nothing was written while the sync was in flight, so what is not in a batch is synced.
+        let queued: usize = self
+            .batches
+            .iter()
+            .filter(|batch| batch.segment == self.active.number)
+            .map(|batch| batch.data.len())
+            .sum();
+        self.active.synced = self.active.offset - queued as u32;
+    }
+
+    /// Closes the segments that nothing will be written to any more.
+    fn close_written(&mut self, requests: &mut Requests, io: &mut IoQueue) {
+        let needed = self
+            .batches
+            .front()
+            .map_or(self.active.number, |batch| batch.segment);
+        while let Some(entry) = self.files.first_entry() {
+            if *entry.key() >= needed || self.unsynced.contains(entry.key()) {
+                break;
+            }
+            let file = entry.remove();
+            requests.submit(io, Purpose::Nobody, IoRequest::Close { file });
+        }
+    }
+
+    fn prepare_failed(
+        &mut self,
+        error: &IoError,
+        now: Now,
+        requests: &mut Requests,
+        io: &mut IoQueue,
+    ) {
+        let failed = self.preparing.take().expect("it was being prepared");
+        requests.submit(io, Purpose::Nobody, IoRequest::Close { file: failed.file });
+        requests.submit(io, Purpose::Nobody, IoRequest::Remove { path: failed.path });
+        if let IoError::Full(_) = error {
+            let retry = now.boot.plus_millis(RETRY_MS);
+            self.retry_prepare = Some(retry);
+            if failed.number <= self.active.number {
+                self.fail_all(&StoreError::DiskFull);
+                self.health = Health::Full(retry);
+            }
+        } else {
+            self.poison(error);
+        }
+    }
+
+    /// Whether a rotation now would have to wait for a full disk.
+    pub(crate) fn next_is_refused(&self) -> bool {
+        self.retry_prepare.is_some() && !self.next_is_ready()
+    }
+
+    fn poison(&mut self, error: &IoError) {
+        let reason = error.to_string();
+        self.fail_all(&StoreError::Poisoned(reason.clone()));
+        self.health = Health::Poisoned(reason);
+    }
+
+    /// Tells everyone who waits; the records themselves stay queued, for they are applied already.
+    fn fail_all(&mut self, error: &StoreError) {
+        for batch in &mut self.batches {
+            let failed = batch
+                .tickets
+                .drain(..)
+                .map(|ticket| (ticket, error.clone()));
+            self.failed.extend(failed);
+        }
+    }
+
+    /// Frees the segments wholly below a position: recycled, or removed. Returns how many.
+    pub(crate) fn free_below(
+        &mut self,
+        position: Position,
+        requests: &mut Requests,
+        io: &mut IoQueue,
+    ) -> usize {
+        let queued = self
+            .batches
+            .front()
+            .map_or(self.active.number, |batch| batch.segment);
+        let limit = position.segment.min(queued).min(self.active.number);
+        let mut freed = 0;
+        while let Some(entry) = self.sealed.first_entry() {
+            let number = *entry.key();
+            if number >= limit || self.unsynced.contains(&number) {
+                break;
+            }
+            let (_, retired) = entry.remove();
+            freed += 1;
+            let path = self.name(number);
+            if retired == Retired::Recycle && self.spares.len() < MAX_SPARES {
+                self.spare_counter += 1;
+                let spare = self.spare_path();
+                let chain = vec![
+                    IoRequest::Rename {
+                        from: path,
+                        to: spare.clone(),
+                    },
+                    IoRequest::SyncDirectory {
+                        path: self.config.directory.clone(),
+                    },
+                ];
+                requests.submit(
+                    io,
+                    Purpose::Log(LogStep::Spare(spare)),
+                    IoRequest::Chain(chain),
+                );
+            } else {
+                requests.submit(io, Purpose::Nobody, IoRequest::Remove { path });
+            }
+        }
+        freed
+    }
+}
+
+/// A salt no earlier use of the same file had: it differs by number, and by when the log was opened.
+fn salt(config: &LogConfig, number: u64, opened: Now) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&config.generation.to_le_bytes());
+    hasher.update(&config.shard.to_le_bytes());
+    hasher.update(&number.to_le_bytes());
+    hasher.update(&opened.wall.0.to_le_bytes());
+    hasher.finalize()
+}

@@ -1,0 +1,138 @@
+//! Reading segments back: records until the end, and what an end means.
+
+use super::Position;
+use super::record::{ALIGNMENT, Checkpoint, Kind, Record, SegmentHead};
+use crate::error::StoreError;
+use crate::format::HEAD_BYTES;
+
+/// A segment's file name, `<generation>-<shard>-<number>.log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SegmentName {
+    /// Generation of the directory.
+    pub generation: u32,
+    /// The shard that wrote it.
+    pub shard: u16,
+    /// Its number.
+    pub number: u64,
+}
+
+impl SegmentName {
+    /// The name in a path.
+    pub(crate) fn path(&self, directory: &str) -> String {
+        format!(
+            "{directory}/{}-{}-{:012}.log",
+            self.generation, self.shard, self.number
+        )
+    }
+
+    /// Takes a file name apart; `None` if it names no segment.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(".log")?.split('-');
+        let parsed = Self {
+            generation: parts.next()?.parse().ok()?,
+            shard: parts.next()?.parse().ok()?,
+            number: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(parsed)
+    }
+}
+
+/// What stands where no record can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing that was ever acknowledged: the segment ends here.
+    End,
+    /// Something that was synced and is no longer what it was; the next whole record, if any, is at this offset.
+    Rot {
+        /// Where reading can go on.
+        next: Option<u32>,
+    },
+}
+
+/// A segment read into memory.
+#[derive(Debug)]
+pub(crate) struct SegmentImage {
+    path: String,
+    head: SegmentHead,
+    bytes: Vec<u8>,
+}
+
+impl SegmentImage {
+    /// Checks the head.
+    pub(crate) fn new(path: String, name: SegmentName, bytes: Vec<u8>) -> Result<Self, StoreError> {
+        let head = SegmentHead::decode(&path, &bytes)?;
+        if (head.generation, head.shard, head.number) != (name.generation, name.shard, name.number)
+        {
+            return Err(StoreError::corrupt(
+                &path,
+                16,
+                "the segment's head does not match its name",
+            ));
+        }
+        Ok(Self { path, head, bytes })
+    }
+
+    /// Path of its file.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> u64 {
+        self.head.number
+    }
+
+    /// Offset of the first record.
+    pub(crate) const START: u32 = HEAD_BYTES as u32;
+
+    /// What its first record says; `None` if it was never written.
+    pub(crate) fn checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        match self.read(Self::START) {
+            Some((_, record)) if record.kind == Kind::Checkpoint => {
+                Checkpoint::decode(record.body).map(Some).ok_or_else(|| {
+                    StoreError::corrupt(&self.path, u64::from(Self::START), "unreadable checkpoint")
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The record at an offset and the offset after it.
+    pub(crate) fn read(&self, offset: u32) -> Option<(u32, Record<'_>)> {
+        let record = Record::read(self.bytes.get(offset as usize..)?, self.head.salt)?;
+        Some((offset + record.bytes as u32, record))
+    }
+
+    /// Judges an offset where no record could be read. `known_end` is what a later segment says this one's end is.
+    pub(crate) fn judge(&self, offset: u32, known_end: Option<u32>) -> Verdict {
+        if known_end.is_some_and(|end| offset >= end) {
+            return Verdict::End;
+        }
+        let mut next = None;
+        let mut synced = known_end.unwrap_or(0);
+        let mut at = offset as usize + ALIGNMENT;
+        while at < self.bytes.len() {
+            match Record::read(&self.bytes[at..], self.head.salt) {
+                Some(record) => {
+                    next = next.or(Some(at as u32));
+                    synced = synced.max(record.synced);
+                    at += record.bytes;
+                }
+                None => at += ALIGNMENT,
+            }
+        }
+        if synced > offset {
+            Verdict::Rot { next }
+        } else {
+            Verdict::End
+        }
+    }
+
+    /// A position in this segment.
+    pub(crate) fn position(&self, offset: u32) -> Position {
+        Position {
+            segment: self.head.number,
+            offset,
+        }
+    }
+}

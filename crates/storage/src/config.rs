@@ -1,0 +1,90 @@
+//! What a store is told when it is opened.
+
+use model::limits;
+
+/// When a write counts as durable (`commitlog_sync`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncMode {
+    /// After a sync; what arrives while one is in flight shares the next.
+    Group,
+    /// After a sync, like [`Self::Group`]: kept apart because configuration shows which was asked for.
+    Batch,
+    /// At once; the log is synced every so many milliseconds, and a power failure may lose what came since.
+    Periodic {
+        /// Milliseconds between syncs.
+        ms: u64,
+    },
+}
+
+/// What recovery does with a commit-log record that was synced and is no longer what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRot {
+    /// Opening fails and names the file and the offset.
+    Refuse,
+    /// The record is skipped and counted; the operator repairs.
+    Skip,
+}
+
+/// Which generation of the data directory a store opens: given by [`crate::layout::LayoutFile`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Generation {
+    /// Number of the generation.
+    pub number: u32,
+    /// Set when the number of shards changed: the generation whose data this one takes over, and its shards.
+    pub previous: Option<(u32, u16)>,
+}
+
+/// What a store is told when it is opened.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// This shard.
+    pub shard: u16,
+    /// Shards of the node.
+    pub shards: u16,
+    /// Generation of the data directory.
+    pub generation: Generation,
+    /// Upper byte of the tags and file ids the store uses: one value per user of the shard's disk queue.
+    pub io_space: u8,
+    /// Directory of commit-log segments.
+    pub commitlog_directory: String,
+    /// Directory of tables.
+    pub data_directory: String,
+    /// When a write counts as durable.
+    pub sync: SyncMode,
+    /// What recovery does with rotten commit-log records.
+    pub on_rot: OnRot,
+    /// Bytes of a commit-log segment.
+    pub segment_bytes: usize,
+    /// Bytes of commit log after which the tables that hold the oldest segment back are flushed.
+    pub log_bytes: usize,
+    /// Bytes all memtables may take; flushing begins at half.
+    pub memtable_bytes: usize,
+    /// Bytes the block cache may take.
+    pub cache_bytes: usize,
+    /// Bytes the bloom filters may take; tables opened beyond it do without.
+    pub filter_bytes: usize,
+    /// Whether SSTables are compacted without being asked.
+    pub compaction: bool,
+}
+
+impl StoreConfig {
+    /// The defaults of one shard.
+    pub fn new(shard: u16, shards: u16, generation: Generation) -> Self {
+        Self {
+            shard,
+            shards,
+            generation,
+            io_space: 1,
+            commitlog_directory: "commitlog".to_owned(),
+            data_directory: "data".to_owned(),
+            sync: SyncMode::Group,
+            on_rot: OnRot::Refuse,
+            segment_bytes: limits::COMMITLOG_SEGMENT_BYTES,
+            log_bytes: 16 * limits::COMMITLOG_SEGMENT_BYTES,
+            memtable_bytes: 256 << 20,
+            cache_bytes: 128 << 20,
+            filter_bytes: 64 << 20,
+            compaction: true,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Tags and file ids of one store, and what each outstanding request was for.
+
+use crate::commitlog::LogStep;
+use model::env::{FileId, IoQueue, IoRequest, IoTag};
+use model::schema::TableId;
+use std::collections::BTreeMap;
+
+/// What a request was submitted for: who gets its outcome.
+#[derive(Debug, Clone)]
+pub(crate) enum Purpose {
+    /// The commit log.
+    Log(LogStep),
+    /// A step of recovery; the number is recovery's own.
+    Recovery(u64),
+    /// A read of SSTable blocks; the number names the load.
+    Blocks(u64),
+    /// A step of a job that writes SSTables; the number names the job.
+    Job(u64),
+    /// A write of a table's manifest.
+    Manifest(TableId),
+    /// A listing of a directory in which an earlier generation left files.
+    Leftovers(String),
+    /// Removal of a dropped table's manifest.
+    Drop(u64),
+    /// A task that only waits for its one request.
+    Task(u64),
+    /// Nobody: closing and removing, whose failure changes nothing.
+    Nobody,
+}
+
+/// Hands out tags and file ids, both with the store's own upper byte so that a shard can have several users of one
+/// disk, and remembers purposes.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    space: u64,
+    next_tag: u64,
+    next_file: u64,
+    waiting: BTreeMap<u64, Purpose>,
+}
+
+impl Requests {
+    /// Nothing outstanding yet.
+    pub(crate) fn new(space: u8) -> Self {
+        Self {
+            space: u64::from(space) << 56,
+            next_tag: 0,
+            next_file: 0,
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// A file id never used before.
+    pub(crate) fn file(&mut self) -> FileId {
+        self.next_file += 1;
+        FileId(self.space | self.next_file)
+    }
+
+    /// Submits a request.
+    pub(crate) fn submit(&mut self, io: &mut IoQueue, purpose: Purpose, request: IoRequest) {
+        self.next_tag += 1;
+        let tag = self.space | self.next_tag;
+        self.waiting.insert(tag, purpose);
+        io.submit(IoTag(tag), request);
+    }
+
+    /// Whose outcome this is; `None` if the tag is not of this store.
+    pub(crate) fn finish(&mut self, tag: IoTag) -> Option<Purpose> {
+        self.waiting.remove(&tag.0)
+    }
+
+    /// Requests not answered yet.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.waiting.len()
+    }
+}

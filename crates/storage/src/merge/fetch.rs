@@ -1,0 +1,118 @@
+//! Blocks for whoever walks SSTables: from the cache, from what was just read for it, or noted as missing.
+
+use crate::cache::{BlockCache, BlockKey};
+use crate::error::StoreError;
+use crate::sstable::SsTable;
+use crate::sstable::index::Handle;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Why a walk cannot go on.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Blocks are missing; they were noted.
+    Missing,
+    /// It cannot be finished.
+    Failed(StoreError),
+}
+
+/// Blocks to be read from one file, next to each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Want {
+    /// The SSTable's number in the process.
+    pub table: u64,
+    /// The blocks, ascending without gaps.
+    pub handles: Vec<Handle>,
+}
+
+/// Blocks a walk holds on to, so that what it waited for is there when it goes on, whatever the cache does.
+#[derive(Debug, Default)]
+pub(crate) struct Pins {
+    blocks: BTreeMap<BlockKey, (Arc<[u8]>, u32)>,
+    run: u32,
+}
+
+impl Pins {
+    /// Adds a block that was read for the walk.
+    pub(crate) fn add(&mut self, key: BlockKey, block: Arc<[u8]>) {
+        self.blocks.insert(key, (block, self.run + 1));
+    }
+
+    /// Ends a run: what it did not touch is let go.
+    pub(crate) fn end_run(&mut self) {
+        let run = self.run;
+        self.blocks.retain(|_, (_, touched)| *touched >= run);
+        self.run += 1;
+    }
+
+    /// Lets go of an SSTable's blocks below an offset.
+    pub(crate) fn release_below(&mut self, table: u64, offset: u64) {
+        while let Some((&key, _)) = self.blocks.range((table, 0)..(table, offset)).next() {
+            self.blocks.remove(&key);
+        }
+    }
+}
+
+/// Access to blocks during one run of a walk.
+#[derive(Debug)]
+pub(crate) struct Fetch<'a> {
+    /// The cache; jobs that read everything once go without.
+    pub cache: Option<&'a mut BlockCache>,
+    /// The walk's own blocks.
+    pub pins: &'a mut Pins,
+    /// What is missing.
+    pub wanted: &'a mut Vec<Want>,
+    /// Bytes to read at once when blocks are read one after the other.
+    pub ahead_bytes: usize,
+}
+
+impl Fetch<'_> {
+    /// A block. If it is not there it is noted, and with it those of `ahead` that follow it without a gap.
+    pub(crate) fn get(
+        &mut self,
+        table: &SsTable,
+        handle: Handle,
+        ahead: impl Iterator<Item = Handle>,
+    ) -> Result<Arc<[u8]>, Stop> {
+        let key = (table.id, handle.offset);
+        if let Some((block, touched)) = self.pins.blocks.get_mut(&key) {
+            *touched = (*touched).max(self.pins.run);
+            return Ok(block.clone());
+        }
+        if let Some(block) = self.cache.as_mut().and_then(|cache| cache.get(key)) {
+            return Ok(block);
+        }
+        let known = |want: &Want| want.table == table.id && want.handles.contains(&handle);
+        if !self.wanted.iter().any(known) {
+            let mut handles = vec![handle];
+            let mut end = handle.offset + u64::from(handle.length);
+            for next in ahead {
+                let bytes = end - handle.offset + u64::from(next.length);
+                if next.offset != end || bytes > self.ahead_bytes as u64 {
+                    break;
+                }
+                end += u64::from(next.length);
+                handles.push(next);
+            }
+            self.wanted.push(Want {
+                table: table.id,
+                handles,
+            });
+        }
+        Err(Stop::Missing)
+    }
+
+    /// Says that a walk that reads everything once will not come back to the data below an offset.
+    pub(crate) fn passed(&mut self, table: &SsTable, offset: u64) {
+        if self.cache.is_none() {
+            self.pins.release_below(table.id, offset);
+        }
+    }
+
+    /// Says the same of an index block.
+    pub(crate) fn left_index(&mut self, table: &SsTable, offset: u64) {
+        if self.cache.is_none() {
+            self.pins.blocks.remove(&(table.id, offset));
+        }
+    }
+}

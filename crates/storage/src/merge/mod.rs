@@ -1,0 +1,505 @@
+//! The one walk over memtables and SSTables that reads, flushes and compactions share.
+//!
+//! A [`Walk`] visits partitions in order and, in each, rows in clustering order or against it; versions of a row meet
+//! by [`model::merge`], what deletions of partitions and ranges cover is taken out, and the deleted ranges themselves
+//! are handed over disjoint. What becomes of it is the [`Sink`]'s.
+//!
+//! A walk is a place, not a cursor: when a block is missing it keeps only how far it came, and goes on from there by
+//! looking its sources up again. So memtables may be flushed and SSTables compacted between two runs, and nothing
+//! borrowed outlives a run.
+
+mod disk;
+mod fetch;
+mod merged;
+mod scan;
+pub(crate) mod source;
+
+pub(crate) use fetch::{Fetch, Pins, Stop, Want};
+pub(crate) use merged::Merged;
+
+use crate::error::StoreError;
+use crate::memtable::Memtable;
+use crate::sstable::SsTable;
+use crate::sstable::index::Spot;
+use model::clustering::Slice;
+use model::key::{DecoratedKey, Token};
+use model::read::{Direction, KeyBound};
+use model::row::Deletion;
+use model::tombstone::{RangeTombstone, RangeTombstones};
+use scan::Scan;
+use source::Source;
+use std::sync::Arc;
+
+/// What a walk reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub memtables: &'a [&'a Memtable],
+    pub sstables: &'a [Arc<SsTable>],
+}
+
+/// What a sink wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// More of the partition.
+    Continue,
+    /// The next partition.
+    NextPartition,
+    /// Nothing: the walk ends here.
+    Stop,
+}
+
+/// Takes what a walk finds.
+pub(crate) trait Sink {
+    /// Whether static rows are wanted.
+    fn wants_static(&self) -> bool;
+    /// A partition begins.
+    fn begin(
+        &mut self,
+        token: Token,
+        key: &[u8],
+        deletion: Deletion,
+        static_row: Option<&[u8]>,
+    ) -> Flow;
+    /// A deleted range of it, cut to what is being walked; a long one comes in touching pieces.
+    fn range(&mut self, range: &RangeTombstone);
+    /// A row of it.
+    fn row(&mut self, clustering: &[u8], row: &[u8]) -> Flow;
+    /// The partition ends: nothing more of it was found, or the sink wanted no more.
+    fn end(&mut self) -> Flow;
+    /// The partition changed under the walk. `true` if the sink took back what it got of it and wants it anew.
+    fn restart(&mut self) -> bool;
+}
+
+/// How a run of a walk ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Everything was visited, or the sink wanted no more.
+    Finished,
+    /// Blocks are missing.
+    Missing,
+    /// The budget is spent.
+    Yielded,
+    /// It cannot be finished.
+    Failed(StoreError),
+}
+
+/// How far a walk is.
+#[derive(Debug, Clone)]
+enum At {
+    /// Above this bound.
+    Above(KeyBound),
+    /// In a partition.
+    Inside(Inside),
+    /// At its end.
+    Finished,
+}
+
+#[derive(Debug, Clone)]
+struct Inside {
+    key: DecoratedKey,
+    /// Index of the slice.
+    slice: usize,
+    /// Rows up to here are done with: inclusive lower end forward, exclusive upper end backward.
+    at: Vec<u8>,
+    /// Whether the sink was told of the partition.
+    begun: bool,
+    /// Versions of the memtables' partitions when it was.
+    version: u64,
+}
+
+/// A walk.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    slices: Vec<Slice>,
+    direction: Direction,
+    /// Upper end of the range walked; `None` for a single partition.
+    end: Option<KeyBound>,
+    at: At,
+    merged: Merged,
+}
+
+impl Walk {
+    /// Over all partitions above `start` and not above `end`.
+    pub(crate) fn range(
+        start: KeyBound,
+        end: KeyBound,
+        slices: Vec<Slice>,
+        direction: Direction,
+    ) -> Self {
+        Self {
+            slices,
+            direction,
+            end: Some(end),
+            at: At::Above(start),
+            merged: Merged::default(),
+        }
+    }
+
+    /// Over everything, ascending: flush and compaction.
+    pub(crate) fn everything() -> Self {
+        let (start, end) = (KeyBound::Before(Token::MIN), KeyBound::After(Token::MAX));
+        Self::range(start, end, vec![Slice::all()], Direction::Forward)
+    }
+
+    /// Over one partition.
+    pub(crate) fn key(key: DecoratedKey, slices: Vec<Slice>, direction: Direction) -> Self {
+        let mut walk = Self::range(
+            KeyBound::AfterKey(key.clone()),
+            KeyBound::After(Token::MAX),
+            slices,
+            direction,
+        );
+        walk.end = None;
+        walk.at = walk.enter(key);
+        walk
+    }
+
+    /// Begins inside a partition, after the row with this clustering key in the walk's direction.
+    pub(crate) fn begin_after(&mut self, key: DecoratedKey, clustering: &[u8]) {
+        assert!(
+            !self.slices.is_empty(),
+            "a walk that ended at a row had slices"
+        );
+        let at = match self.direction {
+            Direction::Forward => model::clustering::above(clustering),
+            Direction::Backward => clustering.to_vec(),
+        };
+        let At::Inside(mut inside) = self.enter(key) else {
+            unreachable!("enter goes inside");
+        };
+        while self
+            .slices
+            .get(inside.slice)
+            .is_some_and(|slice| match self.direction {
+                Direction::Forward => slice.end <= at,
+                Direction::Backward => slice.start >= at,
+            })
+            && self.next_slice(&mut inside)
+        {}
+        let slice = &self.slices[inside.slice];
+        inside.at = match self.direction {
+            Direction::Forward => at.max(slice.start.clone()),
+            Direction::Backward => at.min(slice.end.clone()),
+        };
+        self.at = At::Inside(inside);
+    }
+
+    fn enter(&self, key: DecoratedKey) -> At {
+        let slice = match self.direction {
+            Direction::Forward => 0,
+            Direction::Backward => self.slices.len().saturating_sub(1),
+        };
+        let at = match (self.slices.get(slice), self.direction) {
+            (None, _) => Vec::new(),
+            (Some(slice), Direction::Forward) => slice.start.clone(),
+            (Some(slice), Direction::Backward) => slice.end.clone(),
+        };
+        At::Inside(Inside {
+            key,
+            slice,
+            at,
+            begun: false,
+            version: 0,
+        })
+    }
+
+    /// Moves to the beginning of the next slice; `false` after the last.
+    fn next_slice(&self, inside: &mut Inside) -> bool {
+        let next = match self.direction {
+            Direction::Forward => Some(inside.slice + 1).filter(|next| *next < self.slices.len()),
+            Direction::Backward => inside.slice.checked_sub(1),
+        };
+        let Some(next) = next else { return false };
+        inside.slice = next;
+        inside.at = match self.direction {
+            Direction::Forward => self.slices[next].start.clone(),
+            Direction::Backward => self.slices[next].end.clone(),
+        };
+        true
+    }
+
+    /// Whether everything was visited. A walk whose sink stopped it at the end of a partition can go on with another.
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.at, At::Finished)
+    }
+
+    /// Walks until it is at its end, misses blocks, or `budget` bytes were handed over.
+    pub(crate) fn run(
+        &mut self,
+        view: View<'_>,
+        fetch: &mut Fetch<'_>,
+        sink: &mut impl Sink,
+        budget: &mut usize,
+    ) -> Outcome {
+        match self.go(view, fetch, sink, budget) {
+            Ok(outcome) => outcome,
+            Err(Stop::Missing) => Outcome::Missing,
+            Err(Stop::Failed(error)) => Outcome::Failed(error),
+        }
+    }
+
+    fn go<'a>(
+        &mut self,
+        view: View<'a>,
+        fetch: &mut Fetch<'_>,
+        sink: &mut impl Sink,
+        budget: &mut usize,
+    ) -> Result<Outcome, Stop> {
+        let mut scan: Option<Scan<'a>> = None;
+        loop {
+            let sources = match &self.at {
+                At::Finished => return Ok(Outcome::Finished),
+                At::Inside(inside) => open(view, inside, self.direction, fetch)?,
+                At::Above(bound) => {
+                    if *budget == 0 {
+                        return Ok(Outcome::Yielded);
+                    }
+                    if scan.is_none() {
+                        scan = Some(Scan::new(view, bound, fetch)?);
+                    }
+                    let scan = scan.as_mut().expect("made above");
+                    scan.settle(fetch)?;
+                    let end = self.end.as_ref().expect("a single partition is never left");
+                    let Some((key, sources)) = scan.least(end) else {
+                        self.at = At::Finished;
+                        continue;
+                    };
+                    let forward = self.direction == Direction::Forward;
+                    self.at = self.enter(key);
+                    let At::Inside(inside) = &self.at else {
+                        unreachable!("just entered");
+                    };
+                    // Reading backward begins elsewhere than where the scan stands.
+                    if forward {
+                        sources
+                    } else {
+                        open(view, inside, self.direction, fetch)?
+                    }
+                }
+            };
+            let At::Inside(mut inside) = std::mem::replace(&mut self.at, At::Finished) else {
+                unreachable!("sources are of the partition the walk is in");
+            };
+            let result = self.partition(view, &mut inside, sources, fetch, sink, budget);
+            let flow = match result {
+                Ok(Some(flow)) => flow,
+                Ok(None) => {
+                    self.at = At::Inside(inside);
+                    return Ok(Outcome::Yielded);
+                }
+                Err(stop) => {
+                    self.at = At::Inside(inside);
+                    return Err(stop);
+                }
+            };
+            if self.end.is_none() {
+                return Ok(Outcome::Finished);
+            }
+            if let Some(scan) = &mut scan {
+                scan.leave(&inside.key);
+            }
+            self.at = At::Above(KeyBound::AfterKey(inside.key));
+            if flow == Flow::Stop {
+                return Ok(Outcome::Finished);
+            }
+        }
+    }
+
+    /// Walks one partition to its end; `None` if the budget ended it before.
+    fn partition<'a>(
+        &mut self,
+        view: View<'a>,
+        inside: &mut Inside,
+        mut sources: Vec<Source<'a>>,
+        fetch: &mut Fetch<'_>,
+        sink: &mut impl Sink,
+        budget: &mut usize,
+    ) -> Result<Option<Flow>, Stop> {
+        let version = version(&sources);
+        if inside.begun && version != inside.version && sink.restart() {
+            let At::Inside(again) = self.enter(inside.key.clone()) else {
+                unreachable!("enter goes inside");
+            };
+            *inside = again;
+            sources = open(view, inside, self.direction, fetch)?;
+        }
+        let mut deletion = Deletion::NONE;
+        for source in &sources {
+            deletion = deletion.max(source.deletion());
+        }
+        if !inside.begun {
+            if sources.is_empty() {
+                return Ok(Some(Flow::NextPartition));
+            }
+            let flow = self.begin(view, inside, &sources, deletion, fetch, sink)?;
+            inside.begun = true;
+            inside.version = version;
+            if flow != Flow::Continue {
+                return Ok(Some(sink.end().max_stop(flow)));
+            }
+        }
+        loop {
+            if inside.slice >= self.slices.len() {
+                break;
+            }
+            let slice = &self.slices[inside.slice];
+            let done = match self.direction {
+                Direction::Forward => inside.at >= slice.end,
+                Direction::Backward => inside.at <= slice.start,
+            };
+            if done {
+                if self.next_slice(inside) {
+                    continue;
+                }
+                break;
+            }
+            if *budget == 0 {
+                return Ok(None);
+            }
+            load(&mut sources, &inside.at, slice, self.direction, fetch)?;
+            let flow = self.merged.window(
+                &mut sources,
+                &mut inside.at,
+                self.direction,
+                deletion,
+                sink,
+                budget,
+            );
+            if flow != Flow::Continue {
+                return Ok(Some(sink.end().max_stop(flow)));
+            }
+        }
+        Ok(Some(sink.end()))
+    }
+
+    /// Tells the sink of the partition, with its static row if it wants it.
+    fn begin(
+        &mut self,
+        view: View<'_>,
+        inside: &Inside,
+        sources: &[Source<'_>],
+        deletion: Deletion,
+        fetch: &mut Fetch<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<Flow, Stop> {
+        let (token, key) = (inside.key.token, &*inside.key.key);
+        if !sink.wants_static() {
+            return Ok(sink.begin(token, key, deletion, None));
+        }
+        let merged = &mut self.merged;
+        merged.clear();
+        if sources.iter().all(Source::knows_static) {
+            sources
+                .iter()
+                .filter_map(Source::static_row)
+                .for_each(|row| merged.add(row));
+        } else {
+            // A read that begins in the middle of a wide partition looks at its beginning too.
+            let start = Inside {
+                at: Vec::new(),
+                ..inside.clone()
+            };
+            for source in open(view, &start, Direction::Forward, fetch)? {
+                if let Some(row) = source.static_row() {
+                    merged.add(row);
+                }
+            }
+        }
+        Ok(sink.begin(token, key, deletion, merged.uncovered(deletion)))
+    }
+}
+
+impl Flow {
+    /// `Stop` if either is.
+    fn max_stop(self, other: Self) -> Self {
+        if other == Self::Stop { other } else { self }
+    }
+}
+
+/// Loads chunks where they are spent. All sources are asked, so that everything missing is read at once.
+fn load(
+    sources: &mut [Source<'_>],
+    at: &[u8],
+    slice: &Slice,
+    direction: Direction,
+    fetch: &mut Fetch<'_>,
+) -> Result<(), Stop> {
+    let mut missing = false;
+    for source in sources {
+        if source.is_spent(at, direction) {
+            match source.load(at, slice, direction, fetch) {
+                Ok(()) => {}
+                Err(Stop::Missing) => missing = true,
+                Err(failed) => return Err(failed),
+            }
+        }
+    }
+    if missing { Err(Stop::Missing) } else { Ok(()) }
+}
+
+/// The partition in every source that has it.
+fn open<'a>(
+    view: View<'a>,
+    inside: &Inside,
+    direction: Direction,
+    fetch: &mut Fetch<'_>,
+) -> Result<Vec<Source<'a>>, Stop> {
+    let (token, key) = (inside.key.token, &*inside.key.key);
+    let mut sources = Vec::with_capacity(view.memtables.len() + 2);
+    let memtables = view.memtables.iter();
+    sources.extend(
+        memtables
+            .filter_map(|memtable| memtable.get(token, key))
+            .map(Source::memory),
+    );
+    let mut missing = false;
+    for table in view
+        .sstables
+        .iter()
+        .filter(|table| table.may_contain(token))
+    {
+        match source::open(table, token, key, &inside.at, direction, fetch) {
+            Ok(source) => sources.extend(source),
+            Err(Stop::Missing) => missing = true,
+            Err(failed) => return Err(failed),
+        }
+    }
+    if missing {
+        Err(Stop::Missing)
+    } else {
+        Ok(sources)
+    }
+}
+
+/// Changes whenever a memtable's part of the partition does, or moves to an SSTable.
+fn version(sources: &[Source<'_>]) -> u64 {
+    let memory = sources.iter().filter_map(Source::version);
+    memory.fold(0, |sum, version| sum + (1 << 32) + u64::from(version))
+}
+
+/// The pieces of `ranges` (ascending, disjoint) that reach into `low..high`.
+fn overlapping<'a>(ranges: &'a [RangeTombstone], low: &[u8], high: &[u8]) -> &'a [RangeTombstone] {
+    let from = ranges.partition_point(|range| range.slice.end.as_slice() <= low);
+    let to = ranges.partition_point(|range| range.slice.start.as_slice() < high);
+    &ranges[from..to.max(from)]
+}
+
+/// Adds the pieces of a source that reach into a window, cut to it.
+fn add_ranges(all: &mut RangeTombstones, ranges: &[RangeTombstone], low: &[u8], high: &[u8]) {
+    for range in overlapping(ranges, low, high) {
+        let slice = Slice {
+            start: range.slice.start.as_slice().max(low).to_vec(),
+            end: range.slice.end.as_slice().min(high).to_vec(),
+        };
+        all.add(slice, range.deletion);
+    }
+}
+
+/// Where an SSTable is looked at from for a whole partition's end.
+fn end_spot(key: &DecoratedKey) -> Spot<'_> {
+    Spot {
+        token: key.token,
+        key: &key.key,
+        clustering: Some(&[model::comparable::ABOVE]),
+    }
+}

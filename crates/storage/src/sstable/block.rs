@@ -1,0 +1,426 @@
+//! The inside of a data block: segments of partitions, each with its rows.
+//!
+//! ```text
+//! block   := segment* segment_offset:u32le* segments:u32le
+//! segment := flags:u8 token:i64le key:bytes [deletion] [static row:bytes] [from:bytes] [upto:bytes]
+//!            ranges:varint range* rows:varint restarts:varint restart:u32le* (clustering:bytes row:bytes)*
+//! ```
+//! A partition is one segment unless it is wider than a block; then each block holds a segment of it that covers the
+//! clustering positions from `from` (absent in the first) below `upto` (absent in the last) and repeats the partition's
+//! deletion and every deleted range that reaches into it. So a block is understood without its neighbours; only the
+//! static row stands in the first alone. Every sixteenth row's offset (from the first row) is a restart.
+
+use crate::format::u32_at;
+use model::clustering::Slice;
+use model::key::Token;
+use model::mutation::{get_deletion, get_range, put_deletion, put_range};
+use model::row::{Deletion, Row};
+use model::tombstone::RangeTombstone;
+use model::varint;
+
+const FIRST: u8 = 1;
+const LAST: u8 = 2;
+const HAS_DELETION: u8 = 4;
+const HAS_STATIC: u8 = 8;
+/// Rows between two restarts.
+const RESTART_ROWS: u32 = 16;
+
+/// Builds the segments of one block.
+#[derive(Debug, Default)]
+pub(crate) struct BlockBuilder {
+    bytes: Vec<u8>,
+    segments: Vec<u32>,
+}
+
+/// What a segment is made of, but for its rows.
+#[derive(Debug)]
+pub(crate) struct SegmentHead<'a> {
+    pub token: Token,
+    pub key: &'a [u8],
+    pub deletion: Deletion,
+    pub static_row: Option<&'a [u8]>,
+    /// Lower end; `None` in a partition's first segment.
+    pub from: Option<&'a [u8]>,
+    /// Upper end; `None` in a partition's last segment.
+    pub upto: Option<&'a [u8]>,
+    pub ranges: &'a [RangeTombstone],
+}
+
+/// The rows of a segment being collected.
+#[derive(Debug, Default)]
+pub(crate) struct SegmentRows {
+    bytes: Vec<u8>,
+    restarts: Vec<u32>,
+    count: u32,
+}
+
+impl SegmentRows {
+    /// Adds the next row.
+    pub(crate) fn push(&mut self, clustering: &[u8], row: &[u8]) {
+        if self.count > 0 && self.count.is_multiple_of(RESTART_ROWS) {
+            self.restarts.push(self.bytes.len() as u32);
+        }
+        self.count += 1;
+        varint::put_bytes(&mut self.bytes, clustering);
+        varint::put_bytes(&mut self.bytes, row);
+    }
+
+    /// Bytes of rows so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.restarts.clear();
+        self.count = 0;
+    }
+}
+
+impl BlockBuilder {
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is no segment.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Adds a segment and empties `rows`.
+    pub(crate) fn push(&mut self, head: &SegmentHead<'_>, rows: &mut SegmentRows) {
+        self.segments.push(self.bytes.len() as u32);
+        let out = &mut self.bytes;
+        let flags = u8::from(head.from.is_none()) * FIRST
+            | u8::from(head.upto.is_none()) * LAST
+            | u8::from(!head.deletion.is_none()) * HAS_DELETION
+            | u8::from(head.static_row.is_some()) * HAS_STATIC;
+        out.push(flags);
+        out.extend_from_slice(&head.token.0.to_le_bytes());
+        varint::put_bytes(out, head.key);
+        if !head.deletion.is_none() {
+            put_deletion(out, head.deletion);
+        }
+        for part in [head.static_row, head.from, head.upto]
+            .into_iter()
+            .flatten()
+        {
+            varint::put_bytes(out, part);
+        }
+        varint::put(out, head.ranges.len() as u64);
+        for range in head.ranges {
+            put_range(out, &range.slice, range.deletion);
+        }
+        varint::put(out, u64::from(rows.count));
+        varint::put(out, rows.restarts.len() as u64);
+        out.extend(
+            rows.restarts
+                .iter()
+                .flat_map(|restart| restart.to_le_bytes()),
+        );
+        out.extend_from_slice(&rows.bytes);
+        rows.clear();
+    }
+
+    /// The finished block; the builder is empty after [`Self::clear`].
+    pub(crate) fn finish(&mut self) -> &[u8] {
+        let segments = self.segments.iter().flat_map(|offset| offset.to_le_bytes());
+        self.bytes.extend(segments);
+        self.bytes
+            .extend((self.segments.len() as u32).to_le_bytes());
+        &self.bytes
+    }
+
+    /// Begins the next block.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.segments.clear();
+    }
+}
+
+/// Offsets of parts of a block: what a cursor keeps while it holds the block by reference count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    at: u32,
+    length: u32,
+}
+
+impl Span {
+    /// The bytes in the block.
+    #[inline]
+    pub(crate) fn of(self, block: &[u8]) -> &[u8] {
+        &block[self.at as usize..(self.at + self.length) as usize]
+    }
+}
+
+/// A row of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowSpan {
+    /// Its clustering key.
+    pub key: Span,
+    /// Its bytes.
+    pub row: Span,
+}
+
+/// A segment's head, decoded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment {
+    pub token: Token,
+    pub key: Span,
+    pub deletion: Deletion,
+    pub static_row: Option<Span>,
+    /// Lower end of what it covers; `None` if it is its partition's first.
+    pub from: Option<Span>,
+    /// Upper end; `None` if it is its partition's last.
+    pub upto: Option<Span>,
+    ranges: u32,
+    ranges_at: u32,
+    rows: u32,
+    restarts: u32,
+    restarts_at: u32,
+}
+
+/// Reads a block's bytes. Everything is `None` where the bytes are no block: a defect that a checksum did not see.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Block<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Block<'a> {
+    /// Segments in the block.
+    pub(crate) fn segments(self) -> usize {
+        match self.0.len() {
+            length if length >= 4 => u32_at(self.0, length - 4) as usize,
+            _ => 0,
+        }
+    }
+
+    fn segment_at(self, index: usize) -> Option<(usize, usize)> {
+        let count = self.segments();
+        let table = self.0.len().checked_sub(4 + count.checked_mul(4)?)?;
+        if index >= count {
+            return None;
+        }
+        let start = u32_at(self.0, table + 4 * index) as usize;
+        let end = if index + 1 < count {
+            u32_at(self.0, table + 4 * index + 4) as usize
+        } else {
+            table
+        };
+        (start < end && end <= table).then_some((start, end))
+    }
+
+    /// Token and key of a segment.
+    fn partition_at(self, index: usize) -> Option<(Token, &'a [u8])> {
+        let (start, end) = self.segment_at(index)?;
+        let mut rest = &self.0[start + 1..end];
+        let token = i64::from_le_bytes(varint::take(&mut rest, 8)?.try_into().ok()?);
+        Some((Token(token), varint::get_bytes(&mut rest)?))
+    }
+
+    /// The first segment whose partition is not below the given one, whether it is that one, and its index.
+    pub(crate) fn find(self, token: Token, key: &[u8]) -> Option<(usize, bool)> {
+        let (mut low, mut high) = (0, self.segments());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.partition_at(middle)? < (token, key) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let found = low < self.segments() && self.partition_at(low)? == (token, key);
+        Some((low, found))
+    }
+
+    /// Decodes a segment's head.
+    pub(crate) fn segment(self, index: usize) -> Option<Segment> {
+        let (start, end) = self.segment_at(index)?;
+        let mut rest = &self.0[start..end];
+        let at = |rest: &[u8]| (end - rest.len()) as u32;
+        let span = |rest: &mut &[u8]| {
+            let length = varint::get_bytes(rest)?.len() as u32;
+            Some(Span {
+                at: at(rest) - length,
+                length,
+            })
+        };
+        let flags = varint::take(&mut rest, 1)?[0];
+        let token = Token(i64::from_le_bytes(
+            varint::take(&mut rest, 8)?.try_into().ok()?,
+        ));
+        let key = span(&mut rest)?;
+        let deletion = if flags & HAS_DELETION == 0 {
+            Deletion::NONE
+        } else {
+            get_deletion(&mut rest)?
+        };
+        let mut part = |present: bool| {
+            if present {
+                span(&mut rest).map(Some)
+            } else {
+                Some(None)
+            }
+        };
+        let static_row = part(flags & HAS_STATIC != 0)?;
+        let from = part(flags & FIRST == 0)?;
+        let upto = part(flags & LAST == 0)?;
+        let ranges = u32::try_from(varint::get(&mut rest)?).ok()?;
+        let ranges_at = at(rest);
+        for _ in 0..ranges {
+            get_range(&mut rest)?;
+        }
+        let rows = u32::try_from(varint::get(&mut rest)?).ok()?;
+        let restarts = u32::try_from(varint::get(&mut rest)?).ok()?;
+        let restarts_at = at(rest);
+        varint::take(&mut rest, (restarts as usize).checked_mul(4)?)?;
+        Some(Segment {
+            token,
+            key,
+            deletion,
+            static_row,
+            from,
+            upto,
+            ranges,
+            ranges_at,
+            rows,
+            restarts,
+            restarts_at,
+        })
+    }
+
+    /// The deleted ranges of a segment.
+    pub(crate) fn ranges(self, segment: &Segment) -> impl Iterator<Item = RangeTombstone> + 'a {
+        let mut rest = &self.0[segment.ranges_at as usize..];
+        (0..segment.ranges).map_while(move |_| {
+            let (start, end, deletion) = get_range(&mut rest)?;
+            Some(RangeTombstone {
+                slice: Slice {
+                    start: start.to_vec(),
+                    end: end.to_vec(),
+                },
+                deletion,
+            })
+        })
+    }
+
+    /// Whether the segment has deleted ranges.
+    pub(crate) fn has_ranges(segment: &Segment) -> bool {
+        segment.ranges > 0
+    }
+
+    /// Puts the rows with keys in `from..to` into `out`, ascending. `None` means the bytes are no block.
+    pub(crate) fn rows(
+        self,
+        segment: &Segment,
+        from: &[u8],
+        to: &[u8],
+        out: &mut Vec<RowSpan>,
+    ) -> Option<()> {
+        let rows_at = segment.restarts_at as usize + 4 * segment.restarts as usize;
+        let (mut at, mut index) = (rows_at, 0);
+        // The last restart whose row is not above `from`.
+        let (mut low, mut high) = (0, segment.restarts);
+        while low < high {
+            let middle = low.midpoint(high);
+            let restart =
+                rows_at + u32_at(self.0, (segment.restarts_at + 4 * middle) as usize) as usize;
+            let key = varint::get_bytes(&mut self.0.get(restart..)?)?;
+            if key <= from {
+                (at, index) = (restart, (middle + 1) * RESTART_ROWS);
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let mut rest = self.0.get(at..)?;
+        let place = |rest: &[u8]| (self.0.len() - rest.len()) as u32;
+        while index < segment.rows {
+            let key = varint::get_bytes(&mut rest)?;
+            let key_end = place(rest);
+            if key >= to {
+                break;
+            }
+            let row = varint::get_bytes(&mut rest)?;
+            if key >= from {
+                let span = |end: u32, part: &[u8]| Span {
+                    at: end - part.len() as u32,
+                    length: part.len() as u32,
+                };
+                out.push(RowSpan {
+                    key: span(key_end, key),
+                    row: span(place(rest), row),
+                });
+            }
+            index += 1;
+        }
+        Some(())
+    }
+
+    /// Whether every byte is as a block's should be: for the fuzzers and for scrubbing.
+    pub(crate) fn verify(self) -> bool {
+        let mut rows = Vec::new();
+        (0..self.segments()).all(|index| {
+            let Some(segment) = self.segment(index) else {
+                return false;
+            };
+            rows.clear();
+            self.rows(&segment, &[], &[0xff; 8], &mut rows).is_some()
+                && self.ranges(&segment).count() == segment.ranges as usize
+                && rows.iter().all(|row| Row::verify(row.row.of(self.0)))
+        }) && self.segments() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn finds_every_row(counts in proptest::collection::vec(0u32..70, 1..6), from in 0u32..80, to in 0u32..80) {
+            let mut builder = BlockBuilder::default();
+            let mut rows = SegmentRows::default();
+            for (index, &count) in counts.iter().enumerate() {
+                for row in 0..count {
+                    rows.push(&row.to_be_bytes(), &[row as u8; 5]);
+                }
+                let head = SegmentHead {
+                    token: Token(index as i64 * 10),
+                    key: b"key",
+                    deletion: Deletion::NONE,
+                    static_row: (index == 1).then_some(&b"static"[..]),
+                    from: None,
+                    upto: None,
+                    ranges: &[],
+                };
+                builder.push(&head, &mut rows);
+            }
+            let bytes = builder.finish().to_vec();
+            let block = Block(&bytes);
+            for (index, &count) in counts.iter().enumerate() {
+                prop_assert_eq!(block.find(Token(index as i64 * 10), b"key"), Some((index, true)));
+                prop_assert_eq!(block.find(Token(index as i64 * 10), b"kez"), Some((index + 1, false)));
+                let segment = block.segment(index).unwrap();
+                prop_assert_eq!(segment.static_row.map(|row| row.of(&bytes)), (index == 1).then_some(&b"static"[..]));
+                let mut found = Vec::new();
+                block.rows(&segment, &from.to_be_bytes(), &to.to_be_bytes(), &mut found).unwrap();
+                let keys: Vec<&[u8]> = found.iter().map(|row| row.key.of(&bytes)).collect();
+                let wanted: Vec<[u8; 4]> = (from..to.min(count)).map(u32::to_be_bytes).collect();
+                prop_assert_eq!(keys, wanted.iter().map(|key| &key[..]).collect::<Vec<_>>());
+            }
+        }
+
+        #[test]
+        fn bytes_of_any_kind_do_no_harm(bytes: Vec<u8>) {
+            let block = Block(&bytes);
+            block.verify();
+            block.find(Token(0), b"key");
+        }
+    }
+}

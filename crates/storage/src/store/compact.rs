@@ -1,0 +1,346 @@
+//! Compaction: carrying out what a strategy chooses, and forgetting what may be forgotten.
+//!
+//! A tombstone goes when it is older than `gc_grace_seconds`, when nothing it could hide is anywhere else (SSTables that
+//! are not among the inputs and may have the partition, and memtables that have it, hold only what is newer), and when
+//! every replica is known to hold it: all ids of the inputs are proven. Tables that are not tracked have no ids, so
+//! the last costs them nothing.
+
+use super::flush::writer_options;
+use super::job::{NewJob, Work};
+use super::table::{TableState, Then};
+use super::{Phase, Store};
+use crate::compaction::{Candidate, Choice, Strategy};
+use crate::merge::{Flow, Sink};
+use crate::sstable::{SsTable, SsTableWriter, WriterOptions};
+use model::env::IoQueue;
+use model::key::Token;
+use model::merge::{self, Purge};
+use model::row::{ColumnId, Deletion, Row, RowWriter};
+use model::schema::TableId;
+use model::time::Now;
+use model::tombstone::RangeTombstone;
+use model::track::{IdSet, MutationId};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Milliseconds after which tables are looked at again although nothing was written: tombstones come of age.
+const RECHECK_MS: u64 = 60_000;
+
+impl Store {
+    /// Begins the next compaction, if there is one worth while and none is running.
+    pub(super) fn start_compactions(&mut self, now: Now, io: &mut IoQueue) {
+        if !matches!(self.phase, Phase::Ready) {
+            return;
+        }
+        if self
+            .jobs
+            .values()
+            .any(|job| matches!(job.work, Work::Compaction { .. }))
+        {
+            return;
+        }
+        let due = |state: &TableState| {
+            !state.major.is_empty()
+                || self.config.compaction
+                    && !state.sstables.is_empty()
+                    && (state.compaction_due
+                        || state.compaction_retry_at.is_some_and(|at| now.boot >= at))
+        };
+        let due: Vec<TableId> = self
+            .tables
+            .iter()
+            .filter(|(_, state)| due(state))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            let state = self.tables.get_mut(&id).expect("listed above");
+            state.compaction_due = false;
+            state.compaction_retry_at = Some(now.boot.plus_millis(RECHECK_MS));
+            let strategy = Strategy::new(&state.table.options.compaction);
+            let candidates = candidates(state, now);
+            let tasks = std::mem::take(&mut state.major);
+            let choice = if tasks.is_empty() {
+                strategy.choose(&candidates, now.wall.0)
+            } else {
+                strategy.everything(&candidates)
+            };
+            match choice {
+                Some(choice) => return self.start_compaction(id, &choice, tasks, now, io),
+                None => tasks
+                    .into_iter()
+                    .for_each(|task| self.task_step(task, None)),
+            }
+        }
+    }
+
+    fn start_compaction(
+        &mut self,
+        id: TableId,
+        choice: &Choice,
+        tasks: Vec<u64>,
+        now: Now,
+        io: &mut IoQueue,
+    ) {
+        let state = self.tables.get_mut(&id).expect("the caller's");
+        let chosen = state
+            .sstables
+            .iter()
+            .filter(|table| choice.inputs.contains(&table.id));
+        let inputs: Vec<Arc<SsTable>> = chosen.cloned().collect();
+        let mut coverage = IdSet::default();
+        inputs
+            .iter()
+            .for_each(|table| coverage.union(&table.stats.coverage));
+        let grace = i64::from(state.table.options.gc_grace_seconds);
+        let purge = Purge {
+            now_seconds: now.wall.seconds(),
+            gc_before: now.wall.seconds() - grace,
+            older_than: if is_proven(&coverage, &self.proven) {
+                i64::MAX
+            } else {
+                i64::MIN
+            },
+        };
+        let name = state.next_name(&self.config);
+        let partitions = inputs.iter().map(|table| table.stats.partitions).sum();
+        let options = WriterOptions {
+            level: choice.level,
+            coverage,
+            ..writer_options(state, name, partitions, now)
+        };
+        let input_bytes = inputs.iter().map(|table| table.length).sum();
+        let new = NewJob {
+            table: id,
+            work: Work::Compaction {
+                inputs,
+                purge,
+                split_bytes: choice.split_bytes,
+                tasks,
+            },
+            options,
+            input_bytes,
+        };
+        self.start_job(new, io);
+    }
+
+    /// A compaction's output takes the place of its inputs.
+    pub(super) fn compacted(
+        &mut self,
+        id: TableId,
+        inputs: Vec<Arc<SsTable>>,
+        outputs: Vec<Arc<SsTable>>,
+        tasks: Vec<u64>,
+    ) {
+        let state = self.tables.get_mut(&id).expect("its epoch was checked");
+        state.counters.compactions += 1;
+        state
+            .sstables
+            .retain(|table| inputs.iter().all(|input| input.id != table.id));
+        outputs.into_iter().for_each(|output| state.add(output));
+        state.change([Then::Remove(inputs)]);
+        state.change(tasks.into_iter().map(Then::Task));
+    }
+}
+
+fn candidates(state: &TableState, now: Now) -> Vec<Candidate> {
+    let gc_before = now.wall.seconds() - i64::from(state.table.options.gc_grace_seconds);
+    let sound = state
+        .sstables
+        .iter()
+        .filter(|table| !table.suspect.load(Ordering::Relaxed));
+    sound
+        .filter_map(|table| {
+            let (first, last) = table.stats.bounds.as_ref()?;
+            Some(Candidate {
+                id: table.id,
+                bytes: table.length,
+                level: table.stats.level,
+                tokens: (first.token.0, last.token.0),
+                max_timestamp: table.stats.max_timestamp,
+                droppable: table.stats.droppable_ratio(gc_before),
+                written_at: table.stats.written_at,
+            })
+        })
+        .collect()
+}
+
+/// Whether every id of `coverage` is proven.
+fn is_proven(coverage: &IdSet, proven: &IdSet) -> bool {
+    let mut both = proven.clone();
+    coverage.intervals().all(|(log, first, last)| {
+        // The ends alone would not do: a gap may lie between.
+        let inside = |sequence| proven.contains(MutationId { log, sequence });
+        if !inside(first) || !inside(last) {
+            return false;
+        }
+        both.insert_interval(log, first, last);
+        true
+    }) && both == *proven
+}
+
+/// Writes what remains of the inputs.
+pub(super) struct CompactionSink<'a> {
+    writer: &'a mut SsTableWriter,
+    state: &'a TableState,
+    inputs: &'a [Arc<SsTable>],
+    purge: Purge,
+    split_bytes: u64,
+    /// Columns whose cells are left out, ascending.
+    dropped: Vec<ColumnId>,
+    row: Vec<u8>,
+    scratch: Vec<u8>,
+    /// What may be forgotten in the partition at hand.
+    local: Purge,
+    /// The partition at hand, until something of it is kept.
+    pending: Option<(Token, Vec<u8>)>,
+}
+
+impl<'a> CompactionSink<'a> {
+    pub(super) fn new(
+        writer: &'a mut SsTableWriter,
+        state: &'a TableState,
+        inputs: &'a [Arc<SsTable>],
+        purge: Purge,
+        split_bytes: Option<u64>,
+    ) -> Self {
+        let mut dropped: Vec<ColumnId> = state
+            .table
+            .dropped
+            .iter()
+            .map(|dropped| dropped.column.id)
+            .collect();
+        dropped.sort_unstable();
+        Self {
+            writer,
+            state,
+            inputs,
+            purge,
+            split_bytes: split_bytes.unwrap_or(u64::MAX),
+            dropped,
+            row: Vec::new(),
+            scratch: Vec::new(),
+            local: purge,
+            pending: None,
+        }
+    }
+
+    /// The smallest timestamp of anything of the partition that is not among the inputs, at least.
+    fn oldest_elsewhere(&self, token: Token, key: &[u8]) -> i64 {
+        let is_input = |table: &SsTable| self.inputs.iter().any(|input| input.id == table.id);
+        let tables = self
+            .state
+            .sstables
+            .iter()
+            .filter(|table| !is_input(table) && table.may_contain(token))
+            .map(|table| table.stats.min_timestamp);
+        let memtables = self.state.memtables();
+        let memory = memtables
+            .iter()
+            .filter_map(|memtable| memtable.get(token, key));
+        let memory = memory.map(|partition| partition.min_timestamp());
+        tables.chain(memory).min().unwrap_or(i64::MAX)
+    }
+
+    fn begin_pending(&mut self, deletion: Deletion, static_row: Option<&[u8]>) {
+        if let Some((token, key)) = self.pending.take() {
+            self.writer
+                .begin_partition(token, &key, deletion, static_row);
+        }
+    }
+
+    /// Leaves what remains of a row in `self.row`; whether anything does.
+    fn keep(&mut self, row: &[u8]) -> bool {
+        self.row.clear();
+        if self.dropped.is_empty() {
+            return merge::purged(row, &self.local, &mut self.row);
+        }
+        self.scratch.clear();
+        without_columns(row, &self.dropped, &mut self.scratch)
+            && merge::purged(&self.scratch, &self.local, &mut self.row)
+    }
+}
+
+impl Sink for CompactionSink<'_> {
+    fn wants_static(&self) -> bool {
+        true
+    }
+
+    fn begin(
+        &mut self,
+        token: Token,
+        key: &[u8],
+        deletion: Deletion,
+        static_row: Option<&[u8]>,
+    ) -> Flow {
+        self.local = Purge {
+            older_than: self.purge.older_than.min(self.oldest_elsewhere(token, key)),
+            ..self.purge
+        };
+        self.pending = Some((token, key.to_vec()));
+        let deletion = if self.local.forgets(deletion) {
+            Deletion::NONE
+        } else {
+            deletion
+        };
+        let has_static = static_row.is_some_and(|row| self.keep(row));
+        if has_static || !deletion.is_none() {
+            let row = std::mem::take(&mut self.row);
+            self.begin_pending(deletion, has_static.then_some(&row));
+            self.row = row;
+        }
+        Flow::Continue
+    }
+
+    fn range(&mut self, range: &RangeTombstone) {
+        if !self.local.forgets(range.deletion) {
+            self.begin_pending(Deletion::NONE, None);
+            self.writer
+                .range(&range.slice.start, &range.slice.end, range.deletion);
+        }
+    }
+
+    fn row(&mut self, clustering: &[u8], row: &[u8]) -> Flow {
+        if self.keep(row) {
+            self.begin_pending(Deletion::NONE, None);
+            self.writer.row(clustering, &self.row);
+        }
+        Flow::Continue
+    }
+
+    fn end(&mut self) -> Flow {
+        if self.pending.take().is_none() {
+            self.writer.end_partition();
+        }
+        if self.writer.length() >= self.split_bytes {
+            Flow::Stop
+        } else {
+            Flow::Continue
+        }
+    }
+
+    fn restart(&mut self) -> bool {
+        false
+    }
+}
+
+/// Appends a row without the cells of some columns; whether anything is left.
+fn without_columns(row: &[u8], columns: &[ColumnId], out: &mut Vec<u8>) -> bool {
+    let row = Row::parse(row).expect("rows are verified where they enter the process");
+    let mut writer = RowWriter::new(out);
+    if let Some(liveness) = row.liveness {
+        writer.liveness(liveness);
+    }
+    if !row.deletion.is_none() {
+        writer.deletion(row.deletion);
+    }
+    if let Some(original) = row.original_clustering {
+        writer.original_clustering(original);
+    }
+    for cell in row
+        .cells()
+        .filter(|cell| columns.binary_search(&cell.column).is_err())
+    {
+        writer.cell(&cell);
+    }
+    !writer.is_empty()
+}

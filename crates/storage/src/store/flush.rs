@@ -1,0 +1,208 @@
+//! Flushing: when a memtable is frozen, and what becomes of it.
+
+use super::Store;
+use super::job::{NewJob, Work};
+use super::table::{Frozen, TableState, Then};
+use crate::commitlog::{Log, Position};
+use crate::config::StoreConfig;
+use crate::merge::{Flow, Sink};
+use crate::sstable::codec::Compression;
+use crate::sstable::{SsTable, SsTableWriter, WriterOptions};
+use model::env::IoQueue;
+use model::key::Token;
+use model::row::Deletion;
+use model::schema::TableId;
+use model::time::Now;
+use model::tombstone::RangeTombstone;
+use std::sync::Arc;
+
+/// Flushes that may run at once.
+const MAX_FLUSHES: usize = 2;
+
+impl Store {
+    /// Freezes memtables whose time has come: too much memory, too much log, too old.
+    pub(super) fn freeze_due(&mut self, now: Now) {
+        let end = self.log.as_ref().map(Log::end);
+        let mut due: Vec<TableId> = self
+            .tables
+            .iter()
+            .filter(|(_, state)| {
+                let period = u64::from(state.table.options.memtable_flush_period_in_ms);
+                let old = |since: model::time::BootNanos| now.boot >= since.plus_millis(period);
+                period > 0 && state.active_since.is_some_and(old)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        if let Some(log) = &self.log
+            && log.bytes() > self.config.log_bytes
+        {
+            // Whatever holds back the oldest quarter of the segments.
+            let segment = log.oldest() + (log.segments() as u64).div_ceil(4);
+            let holds =
+                |position: Option<Position>| position.is_some_and(|first| first.segment < segment);
+            let old = self
+                .tables
+                .iter()
+                .filter(|(_, state)| holds(state.active.first()));
+            due.extend(old.map(|(id, _)| *id));
+        }
+        for id in due {
+            self.freeze(id, end);
+        }
+        self.freeze_largest(end);
+    }
+
+    /// Freezes the largest memtables until half of the budget is free or being freed.
+    fn freeze_largest(&mut self, end: Option<Position>) {
+        loop {
+            let active: usize = self.tables.values().map(|state| state.active.bytes()).sum();
+            if active <= self.config.memtable_bytes / 2 {
+                return;
+            }
+            let largest = self
+                .tables
+                .iter()
+                .max_by_key(|(_, state)| state.active.bytes());
+            let Some((&id, _)) = largest else { return };
+            self.freeze(id, end);
+        }
+    }
+
+    /// Freezes a table's memtable, unless it is empty.
+    pub(super) fn freeze(&mut self, id: TableId, upto: Option<Position>) {
+        let state = self.tables.get_mut(&id).expect("one of the tables");
+        if state.active.is_empty() {
+            return;
+        }
+        state.active_since = None;
+        let memtable = std::mem::take(&mut state.active);
+        state.frozen.push_back(Frozen {
+            memtable,
+            upto,
+            in_job: false,
+            tasks: Vec::new(),
+        });
+    }
+
+    /// Begins flushing frozen memtables, the oldest of each table first.
+    pub(super) fn start_flushes(&mut self, now: Now, io: &mut IoQueue) {
+        let running = self
+            .jobs
+            .values()
+            .filter(|job| matches!(job.work, Work::Flush))
+            .count();
+        let waiting: Vec<TableId> = self
+            .tables
+            .iter()
+            .filter(|(_, state)| state.frozen.front().is_some_and(|frozen| !frozen.in_job))
+            .map(|(id, _)| *id)
+            .take(MAX_FLUSHES.saturating_sub(running))
+            .collect();
+        for id in waiting {
+            let state = self.tables.get_mut(&id).expect("listed above");
+            let name = state.next_name(&self.config);
+            let frozen = state.frozen.front_mut().expect("listed above");
+            frozen.in_job = true;
+            let (partitions, bytes) = (
+                frozen.memtable.partition_count() as u64,
+                frozen.memtable.bytes() as u64,
+            );
+            let coverage = frozen.memtable.ids().clone();
+            let options = WriterOptions {
+                coverage,
+                ..writer_options(state, name, partitions, now)
+            };
+            let new = NewJob {
+                table: id,
+                work: Work::Flush,
+                options,
+                input_bytes: bytes,
+            };
+            self.start_job(new, io);
+        }
+    }
+
+    /// A table's oldest frozen memtable is in an SSTable now.
+    pub(super) fn flushed(&mut self, id: TableId, outputs: Vec<Arc<SsTable>>) {
+        let state = self.tables.get_mut(&id).expect("its epoch was checked");
+        let frozen = state.frozen.pop_front().expect("a flush has a memtable");
+        self.memtable_bytes -= frozen.memtable.bytes();
+        state.counters.flushes += 1;
+        let first = frozen.memtable.first();
+        state.unlisted.push(first);
+        if let Some(upto) = frozen.upto {
+            state.flushed = state.flushed.max(upto);
+        }
+        outputs.into_iter().for_each(|output| state.add(output));
+        let tasks = frozen.tasks.into_iter().map(Then::Task);
+        state.change([Then::Release(first)]);
+        state.change(tasks);
+    }
+}
+
+/// Options for a new file of a table.
+pub(super) fn writer_options(
+    state: &TableState,
+    name: crate::sstable::FileName,
+    partitions: u64,
+    now: Now,
+) -> WriterOptions {
+    WriterOptions {
+        table: state.table.id,
+        name,
+        compression: Compression::new(&state.table.options.compression),
+        false_positive: state.table.options.bloom_filter_fp_chance,
+        partitions,
+        level: 0,
+        written_at: now.wall.0,
+        coverage: model::track::IdSet::default(),
+    }
+}
+
+/// Writes a memtable out as it is, but for what its own deletions cover.
+pub(super) struct FlushSink<'a> {
+    pub writer: &'a mut SsTableWriter,
+}
+
+impl Sink for FlushSink<'_> {
+    fn wants_static(&self) -> bool {
+        true
+    }
+
+    fn begin(
+        &mut self,
+        token: Token,
+        key: &[u8],
+        deletion: Deletion,
+        static_row: Option<&[u8]>,
+    ) -> Flow {
+        self.writer
+            .begin_partition(token, key, deletion, static_row);
+        Flow::Continue
+    }
+
+    fn range(&mut self, range: &RangeTombstone) {
+        self.writer
+            .range(&range.slice.start, &range.slice.end, range.deletion);
+    }
+
+    fn row(&mut self, clustering: &[u8], row: &[u8]) -> Flow {
+        self.writer.row(clustering, row);
+        Flow::Continue
+    }
+
+    fn end(&mut self) -> Flow {
+        self.writer.end_partition();
+        Flow::Continue
+    }
+
+    fn restart(&mut self) -> bool {
+        false
+    }
+}
+
+/// Budgets are set by configuration only; a store that could hold nothing is a mistake of its owner's.
+pub(super) fn check(config: &StoreConfig) {
+    assert!(config.memtable_bytes >= 64 << 10, "memtables need room");
+    assert!(config.segment_bytes >= 4 << 10, "a segment needs room");
+}

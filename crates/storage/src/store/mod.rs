@@ -1,0 +1,319 @@
+//! One shard's store: the commit log, the tables and the work on them, behind one type.
+//!
+//! The owner calls in with requests, outcomes of I/O and the time, and collects what is finished; nothing here waits,
+//! sleeps or touches a file. One wake-up of the shard is: `on_io` for every outcome, `apply` and `read` for every
+//! request, `background` for a share of the time, and `end_of_turn`, which submits the log's next batch.
+//!
+//! What must stay true:
+//! - A mutation is in a memtable as soon as `apply` returns, and stays readable while it moves to an SSTable.
+//! - The log is freed only up to the oldest mutation that no durable manifest covers.
+//! - A file is removed only when no durable manifest lists it and no request on it is outstanding.
+
+mod admin;
+mod blocks;
+mod compact;
+mod flush;
+mod job;
+mod manifests;
+mod reads;
+mod recover;
+mod stats;
+mod table;
+mod write;
+
+pub use reads::ReadProgress;
+pub use stats::{JobKind, JobStats, StoreStats, TableStats};
+pub use write::Applied;
+
+use crate::cache::BlockCache;
+use crate::commitlog::{Health, Log, Position};
+use crate::config::StoreConfig;
+use crate::error::StoreError;
+use crate::io::{Purpose, Requests};
+use blocks::Loads;
+use job::Job;
+use model::env::{IoOutcome, IoQueue, IoTag};
+use model::read::ReadResponse;
+use model::schema::{Schema, TableId, TableKind};
+use model::time::{BootNanos, Now};
+use model::track::IdSet;
+use reads::Reads;
+use recover::Recovery;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use table::TableState;
+
+/// Milliseconds between two attempts at what a full disk or another error stopped.
+const RETRY_MS: u64 = 1000;
+
+/// What the store is doing on the whole.
+#[derive(Debug)]
+enum Phase {
+    Recovering(Box<Recovery>),
+    Ready,
+    /// Recovery failed.
+    Failed(StoreError),
+    /// Everything is being flushed; the task waits for it.
+    Draining(u64),
+    Drained,
+}
+
+/// A task that waits for several things.
+#[derive(Debug)]
+struct Task {
+    ticket: u64,
+    left: usize,
+    error: Option<StoreError>,
+    /// SSTables that must not be removed meanwhile.
+    holds: Vec<Arc<crate::sstable::SsTable>>,
+}
+
+/// One shard's durable data.
+#[derive(Debug)]
+pub struct Store {
+    config: StoreConfig,
+    phase: Phase,
+    requests: Requests,
+    tables: BTreeMap<TableId, TableState>,
+    log: Option<Log>,
+    cache: BlockCache,
+    loads: Loads,
+    reads: Reads,
+    jobs: BTreeMap<u64, Job>,
+    next_job: u64,
+    tasks: BTreeMap<u64, Task>,
+    next_task: u64,
+    next_sstable: u64,
+    /// Memory of bloom filters.
+    filter_bytes: usize,
+    /// Bytes of all memtables.
+    memtable_bytes: usize,
+    /// Files that are not listed any more and wait for their last request.
+    retired: Vec<Arc<crate::sstable::SsTable>>,
+    /// Files of dropped tables whose manifests are being removed.
+    drops: BTreeMap<u64, Vec<Arc<crate::sstable::SsTable>>>,
+    /// Ids that every replica is known to hold: what tombstones of tracked tables may be purged by.
+    proven: IdSet,
+    finished_reads: Vec<(u64, Result<ReadResponse, StoreError>)>,
+    finished_tasks: Vec<(u64, Result<(), StoreError>)>,
+    /// Log records of tables the schema does not have, and records skipped because they were rotten.
+    skipped_records: u64,
+}
+
+impl Store {
+    /// Begins opening a store on the tables of a schema. It is ready when [`Self::is_ready`] says so.
+    pub fn open(config: StoreConfig, schema: &Arc<Schema>, now: Now, io: &mut IoQueue) -> Self {
+        assert!(config.shard < config.shards, "a shard is one of the node's");
+        let mut tables = BTreeMap::new();
+        for keyspace in schema.keyspaces.values() {
+            for table in keyspace
+                .tables
+                .values()
+                .filter(|table| table.kind == TableKind::Stored)
+            {
+                let state = TableState::new(&config, table.clone(), keyspace.durable_writes);
+                tables.insert(table.id, state);
+            }
+        }
+        let mut store = Self {
+            requests: Requests::new(config.io_space),
+            phase: Phase::Recovering(Box::new(Recovery::new(&config))),
+            tables,
+            log: None,
+            cache: BlockCache::new(config.cache_bytes),
+            loads: Loads::default(),
+            reads: Reads::default(),
+            jobs: BTreeMap::new(),
+            next_job: 0,
+            tasks: BTreeMap::new(),
+            next_task: 0,
+            next_sstable: 0,
+            filter_bytes: 0,
+            memtable_bytes: 0,
+            retired: Vec::new(),
+            drops: BTreeMap::new(),
+            proven: IdSet::default(),
+            finished_reads: Vec::new(),
+            finished_tasks: Vec::new(),
+            skipped_records: 0,
+            config,
+        };
+        store.begin_recovery(now, io);
+        store
+    }
+
+    /// Whether recovery is done. After a change of the number of shards the node must still commit the layout file,
+    /// before the first write, when every shard is ready.
+    pub fn is_ready(&self) -> bool {
+        !matches!(self.phase, Phase::Recovering(_) | Phase::Failed(_))
+    }
+
+    /// Why recovery failed.
+    pub fn recovery_error(&self) -> Option<&StoreError> {
+        match &self.phase {
+            Phase::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Why writes are refused, if they are: full disk, a failed log, draining.
+    pub fn write_error(&self) -> Option<StoreError> {
+        match &self.phase {
+            Phase::Recovering(_) => return Some(StoreError::NotReady),
+            Phase::Failed(error) => return Some(error.clone()),
+            Phase::Draining(_) | Phase::Drained => return Some(StoreError::Drained),
+            Phase::Ready => {}
+        }
+        match self.log.as_ref().map(Log::health) {
+            Some(Health::Fine) => None,
+            Some(Health::Full(_)) => Some(StoreError::DiskFull),
+            Some(Health::Poisoned(reason)) => Some(StoreError::Poisoned(reason.clone())),
+            None => Some(StoreError::NotReady),
+        }
+    }
+
+    /// Takes the outcome of a request; returns whether the tag was one of this store's.
+    pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, io: &mut IoQueue) -> bool {
+        let Some(purpose) = self.requests.finish(tag) else {
+            return false;
+        };
+        match purpose {
+            Purpose::Log(step) => {
+                let log = self.log.as_mut().expect("the log asked for it");
+                log.on_io(step, outcome, now, &mut self.requests, io);
+            }
+            Purpose::Recovery(step) => self.recovery_on_io(step, outcome, now, io),
+            Purpose::Blocks(load) => self.blocks_on_io(load, outcome, now, io),
+            Purpose::Job(job) => self.job_on_io(job, outcome, now, io),
+            Purpose::Manifest(table) => self.manifest_on_io(table, outcome, now, io),
+            Purpose::Task(task) => {
+                let error = outcome.err().map(|error| StoreError::io("snapshot", error));
+                self.task_step(task, error);
+                self.remove_retired(io);
+            }
+            Purpose::Drop(drop) => self.manifest_dropped(drop, io),
+            Purpose::Leftovers(path) => self.leftovers_listed(&path, outcome, io),
+            Purpose::Nobody => {}
+        }
+        true
+    }
+
+    /// Ends a wake-up: what was appended to the log is submitted, what finished is acted on.
+    pub fn end_of_turn(&mut self, now: Now, io: &mut IoQueue) {
+        if let Some(log) = &mut self.log {
+            log.submit(now, &mut self.requests, io);
+        }
+        self.write_manifests(now, io);
+        self.check_drained();
+    }
+
+    /// Does up to `budget` bytes of work that nobody waits for at this moment: reads that yielded, flushes,
+    /// compactions. 128 KiB take about half a millisecond. Returns whether there is more to do right away.
+    pub fn background(&mut self, now: Now, budget: usize, io: &mut IoQueue) -> bool {
+        if let Phase::Recovering(_) = self.phase {
+            return self.recovery_work(now, budget, io);
+        }
+        if let Phase::Failed(_) = self.phase {
+            return false;
+        }
+        let more_reads = self.run_reads(budget, io);
+        self.freeze_due(now);
+        self.start_flushes(now, io);
+        self.start_compactions(now, io);
+        let more_work = self.run_jobs(now, budget, io);
+        self.write_manifests(now, io);
+        more_reads || more_work
+    }
+
+    /// The next moment at which `end_of_turn` and `background` have something to do although nothing happens.
+    pub fn next_deadline(&self) -> Option<BootNanos> {
+        let log = self.log.as_ref().and_then(Log::next_deadline);
+        let tables = self.tables.values().flat_map(|state| {
+            let period = u64::from(state.table.options.memtable_flush_period_in_ms);
+            let flush = state
+                .active_since
+                .filter(|_| period > 0)
+                .map(|since| since.plus_millis(period));
+            [flush, state.manifest.retry_at, state.compaction_retry_at]
+        });
+        let jobs = self.jobs.values().map(Job::retry_at);
+        tables.chain(jobs).chain([log]).flatten().min()
+    }
+
+    /// Tickets of writes that became durable since the last call.
+    pub fn durable_tickets(&mut self) -> Vec<u64> {
+        self.log
+            .as_mut()
+            .map(|log| std::mem::take(log.durable()))
+            .unwrap_or_default()
+    }
+
+    /// Tickets of writes that may not be durable: the log could not be written.
+    pub fn failed_tickets(&mut self) -> Vec<(u64, StoreError)> {
+        self.log
+            .as_mut()
+            .map(|log| std::mem::take(log.failed()))
+            .unwrap_or_default()
+    }
+
+    /// Reads that finished after they had to wait.
+    pub fn take_finished_reads(&mut self) -> Vec<(u64, Result<ReadResponse, StoreError>)> {
+        std::mem::take(&mut self.finished_reads)
+    }
+
+    /// Flushes, compactions, truncations, snapshots and drains that finished.
+    pub fn take_finished_tasks(&mut self) -> Vec<(u64, Result<(), StoreError>)> {
+        std::mem::take(&mut self.finished_tasks)
+    }
+
+    /// Tells the store which mutations every replica is known to hold: tombstones of tracked tables are purged only
+    /// when all ids of the files they are in are among them.
+    pub fn set_proven(&mut self, proven: IdSet) {
+        self.proven = proven;
+    }
+
+    /// Requests on the disk that are not answered yet: the owner stops a store only when there are none.
+    pub fn outstanding_requests(&self) -> usize {
+        self.requests.outstanding()
+    }
+
+    fn log_floor(&self) -> Option<Position> {
+        self.tables.values().filter_map(TableState::log_floor).min()
+    }
+
+    /// Begins a task that waits for `left` things; one that waits for nothing is finished at once.
+    fn new_task(&mut self, ticket: u64, left: usize) -> u64 {
+        self.next_task += 1;
+        if left == 0 {
+            self.finished_tasks.push((ticket, Ok(())));
+        } else {
+            let task = Task {
+                ticket,
+                left,
+                error: None,
+                holds: Vec::new(),
+            };
+            self.tasks.insert(self.next_task, task);
+        }
+        self.next_task
+    }
+
+    /// One of the things a task waits for is done, or failed.
+    fn task_step(&mut self, id: u64, error: Option<StoreError>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        task.left -= 1;
+        task.error = task.error.take().or(error);
+        if task.left == 0 {
+            let task = self.tasks.remove(&id).expect("found above");
+            for table in &task.holds {
+                table
+                    .in_flight
+                    .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            }
+            self.finished_tasks
+                .push((task.ticket, task.error.map_or(Ok(()), Err)));
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Reads: answered at once when everything is in memory, otherwise resumed when their blocks are there.
+
+use super::Store;
+use super::blocks::Waiter;
+use crate::cache::BlockKey;
+use crate::error::StoreError;
+use crate::merge::{Fetch, Merged, Outcome, Pins, Stop, View, Walk, Want};
+use crate::read::{Answer, Point, Projection, Responder, point};
+use model::env::IoQueue;
+use model::read::{KeyBound, Partitions, ReadCommand, ReadResponse};
+use model::time::Now;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Bytes a read may walk before it lets others go first: about half a millisecond.
+const RUN_BYTES: usize = 256 << 10;
+/// Most bytes read ahead at once.
+const MAX_AHEAD_BYTES: usize = 256 << 10;
+
+/// What became of a read so far.
+#[derive(Debug)]
+pub enum ReadProgress {
+    /// It is answered.
+    Done(ReadResponse),
+    /// It waits for the disk, or for its turn: it comes out of [`Store::take_finished_reads`].
+    Waiting,
+    /// It cannot be answered.
+    Failed(StoreError),
+}
+
+/// A read under way.
+#[derive(Debug)]
+struct ReadOperation {
+    command: ReadCommand,
+    projection: Projection,
+    answer: Answer,
+    /// `None` until the attempt to read it as one row has failed.
+    walk: Option<Walk>,
+    pins: Pins,
+    waits: usize,
+    ahead_bytes: usize,
+}
+
+/// Reads under way, by ticket.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    operations: BTreeMap<u64, ReadOperation>,
+    runnable: VecDeque<u64>,
+    merged: Merged,
+}
+
+impl Reads {
+    /// Reads under way.
+    pub(crate) fn len(&self) -> usize {
+        self.operations.len()
+    }
+}
+
+impl Store {
+    /// Reads. Tickets of reads under way are unique.
+    pub fn read(
+        &mut self,
+        command: &ReadCommand,
+        ticket: u64,
+        _now: Now,
+        io: &mut IoQueue,
+    ) -> ReadProgress {
+        if !self.is_ready() {
+            return ReadProgress::Failed(StoreError::NotReady);
+        }
+        let Some(state) = self.tables.get_mut(&command.table) else {
+            return ReadProgress::Failed(StoreError::UnknownTable(command.table));
+        };
+        state.counters.reads += 1;
+        let mut operation = ReadOperation {
+            projection: Projection::new(&state.table, &command.columns),
+            answer: Answer::new(command),
+            command: command.clone(),
+            walk: None,
+            pins: Pins::default(),
+            waits: 0,
+            ahead_bytes: 0,
+        };
+        match self.run_read(&mut operation, ticket, io) {
+            Some(Ok(response)) => ReadProgress::Done(response),
+            Some(Err(error)) => ReadProgress::Failed(error),
+            None => {
+                let earlier = self.reads.operations.insert(ticket, operation);
+                assert!(earlier.is_none(), "tickets of reads under way are unique");
+                ReadProgress::Waiting
+            }
+        }
+    }
+
+    /// Forgets a read under way; whether there was one.
+    pub fn cancel(&mut self, ticket: u64) -> bool {
+        self.reads.operations.remove(&ticket).is_some()
+    }
+
+    /// Runs a read until it is finished (`Some`) or has to wait.
+    fn run_read(
+        &mut self,
+        operation: &mut ReadOperation,
+        ticket: u64,
+        io: &mut IoQueue,
+    ) -> Option<Result<ReadResponse, StoreError>> {
+        let id = operation.command.table;
+        let Some(state) = self.tables.get(&id) else {
+            return Some(Err(StoreError::Superseded));
+        };
+        let mut wanted: Vec<Want> = Vec::new();
+        let memtables = state.memtables();
+        let view = View {
+            memtables: &memtables,
+            sstables: &state.sstables,
+        };
+        let mut fetch = Fetch {
+            cache: Some(&mut self.cache),
+            pins: &mut operation.pins,
+            wanted: &mut wanted,
+            ahead_bytes: operation.ahead_bytes,
+        };
+        let mut responder = Responder {
+            command: &operation.command,
+            table: &state.table,
+            projection: &operation.projection,
+            answer: &mut operation.answer,
+        };
+        let mut budget = RUN_BYTES;
+        let outcome = match &mut operation.walk {
+            Some(walk) => walk.run(view, &mut fetch, &mut responder, &mut budget),
+            none => match point(view, &mut responder, &mut self.reads.merged, &mut fetch) {
+                Ok(Point::Answered) => Outcome::Finished,
+                Err(Stop::Missing) => Outcome::Missing,
+                Err(Stop::Failed(error)) => Outcome::Failed(error),
+                Ok(Point::NotOne) => none.insert(walk(&operation.command)).run(
+                    view,
+                    &mut fetch,
+                    &mut responder,
+                    &mut budget,
+                ),
+            },
+        };
+        operation.pins.end_run();
+        match outcome {
+            Outcome::Finished => Some(Ok(std::mem::take(&mut operation.answer.response))),
+            Outcome::Failed(error) => Some(Err(error)),
+            Outcome::Yielded => {
+                self.reads.runnable.push_back(ticket);
+                None
+            }
+            Outcome::Missing => {
+                operation.waits = self.load(id, &wanted, Waiter::Read(ticket), &[], io);
+                if operation.walk.is_some() {
+                    operation.ahead_bytes =
+                        (operation.ahead_bytes * 2).clamp(32 << 10, MAX_AHEAD_BYTES);
+                }
+                if operation.waits == 0 {
+                    self.reads.runnable.push_back(ticket);
+                }
+                None
+            }
+        }
+    }
+
+    /// Hands blocks to a read that waits for them.
+    pub(super) fn read_loaded(
+        &mut self,
+        ticket: u64,
+        loaded: &Result<Vec<(BlockKey, Arc<[u8]>)>, StoreError>,
+        io: &mut IoQueue,
+    ) {
+        // Cancelled, or failed already.
+        let Some(operation) = self.reads.operations.get_mut(&ticket) else {
+            return;
+        };
+        match loaded {
+            Ok(blocks) => {
+                for (key, block) in blocks {
+                    operation.pins.add(*key, block.clone());
+                }
+                operation.waits -= 1;
+                if operation.waits == 0 {
+                    self.go_on(ticket, io);
+                }
+            }
+            Err(error) => {
+                self.reads.operations.remove(&ticket);
+                self.finished_reads.push((ticket, Err(error.clone())));
+            }
+        }
+    }
+
+    fn go_on(&mut self, ticket: u64, io: &mut IoQueue) {
+        let Some(mut operation) = self.reads.operations.remove(&ticket) else {
+            return;
+        };
+        match self.run_read(&mut operation, ticket, io) {
+            Some(result) => self.finished_reads.push((ticket, result)),
+            None => {
+                self.reads.operations.insert(ticket, operation);
+            }
+        }
+    }
+
+    /// Lets reads that yielded go on; returns whether more wait for their turn.
+    pub(super) fn run_reads(&mut self, budget: usize, io: &mut IoQueue) -> bool {
+        let turns = (budget / RUN_BYTES).max(1).min(self.reads.runnable.len());
+        for _ in 0..turns {
+            if let Some(ticket) = self.reads.runnable.pop_front() {
+                self.go_on(ticket, io);
+            }
+        }
+        !self.reads.runnable.is_empty()
+    }
+}
+
+/// The walk that answers a command.
+fn walk(command: &ReadCommand) -> Walk {
+    let (slices, direction) = (command.slices.clone(), command.direction);
+    let resume = command.resume.as_ref();
+    let mut walk = match (&command.partitions, resume) {
+        (Partitions::Key(key), Some(resume)) if resume.clustering.is_none() => {
+            // The partition is done with.
+            let end = KeyBound::AfterKey(key.clone());
+            return Walk::range(end.clone(), end, slices, direction);
+        }
+        (Partitions::Key(key), _) => Walk::key(key.clone(), slices, direction),
+        (Partitions::Range(range), None) => {
+            Walk::range(range.start.clone(), range.end.clone(), slices, direction)
+        }
+        (Partitions::Range(range), Some(resume)) => {
+            let start = KeyBound::AfterKey(resume.key.clone());
+            Walk::range(start, range.end.clone(), slices, direction)
+        }
+    };
+    if let Some(resume) = resume
+        && let Some(clustering) = &resume.clustering
+    {
+        walk.begin_after(resume.key.clone(), clustering);
+    }
+    walk
+}

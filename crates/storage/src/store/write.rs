@@ -1,0 +1,142 @@
+//! Taking writes: into the log's next batch and the memtable, at once.
+
+use super::Store;
+use crate::commitlog::{Checkpoint, Log, MAX_QUEUED_BYTES, Position};
+use crate::error::StoreError;
+use model::env::IoQueue;
+use model::mutation::MutationView;
+use model::time::Now;
+use model::track::MutationId;
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Whether it is as durable as it will get: its keyspace has no durable writes. Otherwise the ticket comes out of
+    /// [`Store::durable_tickets`], or of [`Store::failed_tickets`].
+    pub durable: bool,
+    /// Where it stands in the log.
+    pub position: Option<Position>,
+}
+
+impl Store {
+    /// Applies a mutation, encoded by [`model::mutation::Mutation`] and verified. It can be read at once; its ticket is
+    /// reported when it is durable.
+    pub fn apply(
+        &mut self,
+        mutation: &[u8],
+        id: Option<MutationId>,
+        ticket: u64,
+        now: Now,
+    ) -> Result<Applied, StoreError> {
+        if let Some(error) = self.write_error() {
+            return Err(error);
+        }
+        let view = MutationView::parse(mutation).ok_or(StoreError::Malformed)?;
+        if self.memtable_bytes > self.config.memtable_bytes {
+            return Err(StoreError::Overloaded {
+                bytes: self.memtable_bytes,
+                budget: self.config.memtable_bytes,
+            });
+        }
+        let mut durable_writes = false;
+        for (table, _) in view.updates() {
+            let state = self
+                .tables
+                .get(&table)
+                .ok_or(StoreError::UnknownTable(table))?;
+            durable_writes |= state.durable_writes;
+        }
+        let position = if durable_writes {
+            Some(self.append(mutation, id, ticket)?)
+        } else {
+            None
+        };
+        for (table, update) in view.updates() {
+            let state = self.tables.get_mut(&table).expect("looked up above");
+            let before = state.active.bytes();
+            state.active.apply(view.token, view.key, &update);
+            state
+                .active
+                .note(position.filter(|_| state.durable_writes), id);
+            state.active_since.get_or_insert(now.boot);
+            state.counters.writes += 1;
+            self.memtable_bytes += state.active.bytes() - before;
+        }
+        Ok(Applied {
+            durable: !durable_writes,
+            position,
+        })
+    }
+
+    fn append(
+        &mut self,
+        mutation: &[u8],
+        id: Option<MutationId>,
+        ticket: u64,
+    ) -> Result<Position, StoreError> {
+        let log = self
+            .log
+            .as_mut()
+            .expect("a store that takes writes has a log");
+        if mutation.len() > log.max_body() {
+            return Err(StoreError::TooLarge {
+                bytes: mutation.len(),
+                limit: log.max_body(),
+            });
+        }
+        if log.queued_bytes() > MAX_QUEUED_BYTES {
+            return Err(StoreError::Overloaded {
+                bytes: log.queued_bytes(),
+                budget: MAX_QUEUED_BYTES,
+            });
+        }
+        if !log.fits(mutation.len()) {
+            if log.next_is_refused() {
+                return Err(StoreError::DiskFull);
+            }
+            self.rotate_log();
+        }
+        let log = self.log.as_mut().expect("looked up above");
+        assert!(
+            log.fits(mutation.len()),
+            "an empty segment holds any mutation"
+        );
+        Ok(log.append(id, mutation, ticket))
+    }
+
+    /// What the next segment's checkpoint says.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let end = self.log.as_ref().map(Log::end).unwrap_or_default();
+        Checkpoint {
+            replay_from: self.log_floor().unwrap_or(end),
+            ends: std::collections::BTreeMap::new(),
+            flushed: self
+                .tables
+                .iter()
+                .map(|(id, state)| (*id, state.flushed))
+                .collect(),
+        }
+    }
+
+    fn rotate_log(&mut self) {
+        let checkpoint = self.checkpoint();
+        if let Some(log) = &mut self.log {
+            log.rotate(checkpoint);
+        }
+    }
+
+    /// How full the memtables are: 0 with nothing in them, 1 when writes are refused. Above one half flushing does not
+    /// keep up, and a node that wants to stay smooth slows its clients down.
+    pub fn pressure(&self) -> f64 {
+        self.memtable_bytes as f64 / self.config.memtable_bytes.max(1) as f64
+    }
+
+    /// Frees the segments that nothing needs.
+    pub(super) fn free_log(&mut self, io: &mut IoQueue) {
+        let floor = self.log_floor();
+        if let Some(log) = &mut self.log {
+            let floor = floor.unwrap_or(log.end());
+            log.free_below(floor, &mut self.requests, io);
+        }
+    }
+}
