@@ -115,20 +115,13 @@ const MARKER: &str = "a-value-that-is-easily-found-in-a-trace";
 pub fn sync_check(start: &Start, trace: &Path) -> Check {
     Check::run("fdatasync comes before the answer", || {
         let calls = "trace=read,recvfrom,recvmsg,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,fsync,fdatasync,\
-                     sync_file_range,io_uring_enter,io_uring_setup";
+                     sync_file_range";
         let wrapper = ["strace", "-f", "-s", "512", "-e", calls, "-o"].map(str::to_owned);
         let wrapper = wrapper
             .into_iter()
             .chain([trace.display().to_string()])
             .collect();
-        // Calls that go through io_uring cannot be traced.
-        let settings = [
-            start.settings.clone(),
-            vec!["helenus_disk_access=pread".to_owned()],
-        ]
-        .concat();
         let helenus = Helenus::start(&Start {
-            settings,
             wrapper,
             ..start.clone()
         })

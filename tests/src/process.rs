@@ -73,8 +73,8 @@ impl Helenus {
         let settings = [
             "rpc_address=127.0.0.1".to_owned(),
             format!("native_transport_port={port}"),
-            format!("admin_port={}", free_port()?),
-            format!("storage_port={}", free_port()?),
+            format!("helenus_shard_aware_port={}", free_port()?),
+            format!("helenus_admin_address=127.0.0.1:{}", free_port()?),
         ];
         for setting in settings.iter().chain(&start.settings) {
             command.arg("--set").arg(setting);
