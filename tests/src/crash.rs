@@ -116,7 +116,7 @@ pub fn sync_check(start: &Start, trace: &Path) -> Check {
     Check::run("fdatasync comes before the answer", || {
         let calls = "trace=read,recvfrom,recvmsg,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,fsync,fdatasync,\
                      sync_file_range";
-        let wrapper = ["strace", "-f", "-s", "512", "-e", calls, "-o"].map(str::to_owned);
+        let wrapper = ["strace", "-f", "-s", "8192", "-e", calls, "-o"].map(str::to_owned);
         let wrapper = wrapper
             .into_iter()
             .chain([trace.display().to_string()])
