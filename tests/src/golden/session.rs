@@ -189,12 +189,7 @@ fn run_prepared(
         other => return Err(WireError::Malformed(format!("PREPARE answered {other:?}"))),
     };
     let mut lines = vec![variables(&prepared.parameters)];
-    // The advice against USE with prepared statements would stand at each of them.
-    let warnings = response
-        .warnings
-        .iter()
-        .filter(|warning| !warning.starts_with("`USE <keyspace>`"));
-    lines.extend(warnings.map(|warning| format!("warning: {warning}")));
+    lines.extend(warnings(&response));
     // The keyspace of EXECUTE is the one the statement was prepared in.
     let parameters = Parameters {
         keyspace: None,
@@ -306,12 +301,7 @@ fn run_pages(
             Answer::Rows(rows) => lines.extend(row_lines(block, rows, prepared)?),
             _ => return answer_lines(block, &response, lines, prepared),
         }
-        lines.extend(
-            response
-                .warnings
-                .iter()
-                .map(|warning| format!("warning: {warning}")),
-        );
+        lines.extend(warnings(&response));
     }
     Ok(lines)
 }
@@ -344,13 +334,18 @@ fn answer_lines(
             )));
         }
     }
-    lines.extend(
-        response
-            .warnings
-            .iter()
-            .map(|warning| format!("warning: {}", warning.replace('\n', "\\n"))),
-    );
+    lines.extend(warnings(response));
     Ok(lines)
+}
+
+/// Client warnings. The advice against USE with prepared statements would stand at most of them, and whether it comes again
+/// depends on what the server has prepared before.
+fn warnings(response: &Response) -> impl Iterator<Item = String> {
+    let told = response
+        .warnings
+        .iter()
+        .filter(|warning| !warning.starts_with("`USE <keyspace>`"));
+    told.map(|warning| format!("warning: {}", warning.replace('\n', "\\n")))
 }
 
 /// A server may leave metadata out of an answer to EXECUTE only if the client asked for it, which this client never does.
