@@ -184,7 +184,7 @@ fn run_prepared(
         parameters.keyspace.clone(),
     ))?;
     let prepared = match response.answer {
-        Answer::Prepared(prepared) => prepared,
+        Answer::Prepared(ref prepared) => prepared.clone(),
         Answer::Error(error) => return Ok(error_lines(&error, " at prepare")),
         other => return Err(WireError::Malformed(format!("PREPARE answered {other:?}"))),
     };
