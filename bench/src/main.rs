@@ -1,0 +1,185 @@
+//! The benchmark: Apache Cassandra, Helenus and a server that does nothing, one after the other under the same load.
+//!
+//! `cargo xtask bench` builds and runs it; `docs/performance.md` says how to read what it finds.
+//!
+//! - [`options`] is the command line; [`session`] is what is measured on one target, in order.
+//! - [`target`] starts and stops the servers; [`null`] is the one that does nothing.
+//! - [`load`] is the client, [`workload`] and [`orders`] what it asks, [`check`] whether the answers are right.
+//! - [`measure`] and [`process`] turn load into figures, [`results`] keeps them, [`report`] shows them.
+//!
+//! Cassandra is first, because latencies of all are compared at half of its peak.
+
+mod check;
+mod failure;
+mod load;
+mod measure;
+mod null;
+mod options;
+mod orders;
+mod process;
+mod report;
+mod requests;
+mod results;
+mod session;
+mod target;
+mod workload;
+
+use failure::{Failure, Outcome};
+use options::Options;
+use orders::Pool;
+use results::{Run, TargetRun};
+use session::{RateRule, Rates, Session, cold_cache_bytes};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use target::{Cassandra, Helenus, Null, Target};
+use workload::Scenario;
+
+const NULL_PORT: u16 = 9042;
+/// Half of what Cassandra reached when this was written, for runs before any with it.
+const USUAL_RATES: [(Scenario, f64); 7] = [
+    (Scenario::Write, 5_200.0),
+    (Scenario::Read, 18_000.0),
+    (Scenario::Range, 8_700.0),
+    (Scenario::Mixed, 9_000.0),
+    (Scenario::Wide, 5_200.0),
+    (Scenario::ColdRead, 12_000.0),
+    (Scenario::ColdRange, 6_000.0),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).peekable();
+    let outcome = if arguments.next_if(|first| first == "null-server").is_some() {
+        serve_nothing(arguments.next())
+    } else {
+        Options::parse(arguments).and_then(|options| run(&options))
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_nothing(address: Option<String>) -> Outcome {
+    let address = address.and_then(|address| address.parse().ok());
+    null::serve(address.ok_or_else(|| Failure::new("null-server IP:PORT"))?)
+}
+
+fn run(options: &Options) -> Outcome {
+    let output = &options.output;
+    fs::create_dir_all(output).map_err(|error| Failure::at(output, error))?;
+    let pool = Pool::default();
+    let kept = output.join("results.json");
+    let oracle_kept = output.join("oracle.json");
+    let oracle = Cassandra::new(
+        &options.launcher,
+        &options.cassandra_home,
+        options.oracle_ip,
+    );
+    let data = output.join("data");
+    let helenus = Helenus::new(
+        &options.helenus,
+        options.helenus_ip,
+        &data,
+        &options.settings,
+    );
+    let null = Null::new(SocketAddr::new(options.null_ip, NULL_PORT));
+    let mut targets: [(&str, Box<dyn Target>); 3] = [
+        ("oracle", Box::new(oracle)),
+        ("helenus", Box::new(helenus)),
+        ("null", Box::new(null)),
+    ];
+    let mut run = begin(options);
+    for (name, target) in &mut targets {
+        if !options.targets.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        let rates = known_rates(&run, &oracle_kept);
+        let rule = if *name == "oracle" {
+            RateRule::OwnHalf
+        } else {
+            RateRule::Given(&rates)
+        };
+        let found = Session::new(target.as_mut(), options, &pool, rule).measure();
+        // Data of one target is of no use to the next, and the disk may be small.
+        target.stop()?;
+        target.wipe()?;
+        run.targets.push(found?);
+        run.write(&kept)?;
+        if *name == "oracle" {
+            run.write(&oracle_kept)?;
+        }
+    }
+    show(options, &run)
+}
+
+fn show(options: &Options, run: &Run) -> Outcome {
+    let table = report::table::markdown(run);
+    let write = |name: &str, text: &str| {
+        let path = options.output.join(name);
+        fs::write(&path, text).map_err(|error| Failure::at(&path, error))
+    };
+    write("table.md", &table)?;
+    write("plot.svg", &report::plot::svg(run))?;
+    println!("{table}");
+    if options.record {
+        report::document::record(&options.root, run)?;
+    }
+    Ok(())
+}
+
+fn begin(options: &Options) -> Run {
+    Run {
+        date: first_line(Command::new("date").args(["-u", "+%F"])),
+        commit: commit(&options.root),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        restrictions: options.restrictions(),
+        orders: options.orders,
+        protocol: options.version as u8,
+        connections: options.connections,
+        in_flight: options.in_flight,
+        cold_cache_bytes: cold_cache_bytes(options.orders),
+        targets: Vec::new(),
+    }
+}
+
+/// Half of Cassandra's peak in this run, else in the last run with it, else what is usual.
+fn known_rates(run: &Run, oracle_kept: &Path) -> Rates {
+    let mut rates = Rates::from(USUAL_RATES);
+    let earlier = Run::read(oracle_kept).ok();
+    let known = [earlier.as_ref(), Some(run)].into_iter().flatten();
+    for oracle in known.filter_map(|run| run.target(report::TITLES[0])) {
+        rates.extend(half_peaks(oracle));
+    }
+    rates
+}
+
+fn half_peaks(oracle: &TargetRun) -> impl Iterator<Item = (Scenario, f64)> {
+    let scenarios = oracle.scenarios.iter();
+    scenarios.map(|(scenario, figures)| (*scenario, figures.saturation.throughput / 2.0))
+}
+
+fn commit(root: &Path) -> String {
+    let git =
+        |arguments: &[&str]| first_line(Command::new("git").current_dir(root).args(arguments));
+    let commit = git(&["rev-parse", "--short", "HEAD"]);
+    let changed = !git(&["status", "--porcelain", "--untracked-files=no"]).is_empty();
+    commit + if changed { "+" } else { "" }
+}
+
+/// What a command prints first; nothing where it cannot be run.
+fn first_line(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .map(|output| output.stdout)
+        .unwrap_or_default();
+    String::from_utf8_lossy(&output)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}

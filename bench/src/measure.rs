@@ -1,0 +1,201 @@
+//! How one scenario is measured on one server: warm until its figures settle, then at saturation, then at a fixed rate.
+//!
+//! The rule is the same for every target. It exists for the Java machine, whose compiler halves the cost of a request in
+//! the first minutes; a server that has nothing to warm settles at once.
+
+use crate::failure::Outcome;
+use crate::load::{Load, Pace, Source, Window};
+use crate::process::{CpuTime, machine_cpu_time};
+use crate::results::{Figures, Measured, Spent};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// Windows that must agree before figures count as settled.
+const AGREEING: usize = 3;
+/// How far processor time per operation may differ between them.
+const CPU_SPREAD: f64 = 1.08;
+/// How far throughput may.
+const THROUGHPUT_SPREAD: f64 = 1.15;
+
+/// How long each part of a measurement takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Lengths {
+    /// A window of the warming.
+    pub window: Duration,
+    /// Windows after which the warming ends although the figures have not settled.
+    pub windows: usize,
+    /// The measured stretch at saturation, and that at a fixed rate.
+    pub measured: Duration,
+    /// What is left out before each.
+    pub ramp: Duration,
+}
+
+impl Lengths {
+    /// For figures to be published.
+    pub const FULL: Self = Self {
+        window: Duration::from_secs(3),
+        windows: 30,
+        measured: Duration::from_secs(10),
+        ramp: Duration::from_secs(2),
+    };
+    /// For a look.
+    pub const QUICK: Self = Self {
+        window: Duration::from_secs(1),
+        windows: 8,
+        measured: Duration::from_secs(3),
+        ramp: Duration::from_millis(500),
+    };
+}
+
+/// Warms, saturates, then loads at the rate that `rate` makes of the throughput found.
+pub fn measure(
+    load: &mut Load,
+    server: u32,
+    source: &mut dyn Source,
+    lengths: Lengths,
+    rate: impl FnOnce(f64) -> Option<f64>,
+) -> Outcome<Figures> {
+    let settled = warm(load, server, source, lengths)?;
+    let saturation = stretch(load, server, source, Pace::Saturation, lengths)?;
+    let at_rate = match rate(saturation.throughput) {
+        Some(rate) => Some(stretch(load, server, source, Pace::Rate(rate), lengths)?),
+        None => None,
+    };
+    Ok(Figures {
+        settled,
+        saturation,
+        at_rate,
+    })
+}
+
+/// Loads until the last few windows agree; whether they did in time.
+fn warm(load: &mut Load, server: u32, source: &mut dyn Source, lengths: Lengths) -> Outcome<bool> {
+    let mut windows: Vec<(f64, f64)> = Vec::new();
+    let mut settled = false;
+    let mut meter = Meter::start(server)?;
+    load.run(source, Pace::Saturation, lengths.window, &mut |window| {
+        let measured = Measured::new(&window, meter.lap()?);
+        windows.push((measured.throughput, measured.cpu_us));
+        settled = is_settled(&windows);
+        Ok(if settled || windows.len() >= lengths.windows {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    })?;
+    Ok(settled)
+}
+
+fn is_settled(windows: &[(f64, f64)]) -> bool {
+    let Some(last) = windows.last_chunk::<AGREEING>() else {
+        return false;
+    };
+    spread(last.map(|window| window.0)) <= THROUGHPUT_SPREAD
+        && spread(last.map(|window| window.1)) <= CPU_SPREAD
+}
+
+fn spread(values: [f64; AGREEING]) -> f64 {
+    let most = values.into_iter().fold(f64::MIN, f64::max);
+    let least = values.into_iter().fold(f64::MAX, f64::min);
+    if most <= 0.0 { 1.0 } else { most / least }
+}
+
+/// Leaves out the ramp and measures one stretch.
+fn stretch(
+    load: &mut Load,
+    server: u32,
+    source: &mut dyn Source,
+    pace: Pace,
+    lengths: Lengths,
+) -> Outcome<Measured> {
+    let mut measured = None;
+    let mut meter = Meter::start(server)?;
+    // The ramp sets the length of windows; as many of them make the stretch.
+    let count = (lengths.measured.as_secs_f64() / lengths.ramp.as_secs_f64()).round() as usize;
+    let mut sum: Option<(Window, Spent)> = None;
+    let mut seen = 0;
+    load.run(source, pace, lengths.ramp, &mut |window| {
+        let spent = meter.lap()?;
+        seen += 1;
+        if seen == 1 {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let total = match sum.take() {
+            None => (window, spent),
+            Some((mut sum, before)) => {
+                sum.absorb(&window)?;
+                (sum, before.plus(spent))
+            }
+        };
+        let done = seen > count;
+        if done {
+            measured.get_or_insert_with(|| Measured::new(&total.0, total.1));
+        }
+        sum = Some(total);
+        Ok(if done {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    })?;
+    measured.ok_or_else(|| crate::failure::Failure::new("the source ended before the measurement"))
+}
+
+/// Measures processor time lap by lap.
+#[derive(Debug)]
+pub struct Meter {
+    server: u32,
+    before: (CpuTime, CpuTime, Duration),
+}
+
+impl Meter {
+    /// Of process `server`, from now.
+    pub fn start(server: u32) -> Outcome<Self> {
+        let before = Self::look(server)?;
+        Ok(Self { server, before })
+    }
+
+    /// What was spent since the last lap.
+    pub fn lap(&mut self) -> Outcome<Spent> {
+        let now = Self::look(self.server)?;
+        let before = std::mem::replace(&mut self.before, now);
+        Ok(Spent {
+            server: self.before.0.since(&before.0),
+            client: self.before.1.since(&before.1),
+            machine: self.before.2.saturating_sub(before.2),
+        })
+    }
+
+    fn look(server: u32) -> Outcome<(CpuTime, CpuTime, Duration)> {
+        Ok((
+            CpuTime::of(server)?,
+            CpuTime::of(std::process::id())?,
+            machine_cpu_time()?,
+        ))
+    }
+}
+
+impl Spent {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            server: self.server + other.server,
+            client: self.client + other.client,
+            machine: self.machine + other.machine,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_settle_when_the_last_three_windows_agree() {
+        let falling = [(10.0, 50.0), (14.0, 40.0), (18.0, 30.0)];
+        assert!(!is_settled(&falling[..2]));
+        assert!(!is_settled(&falling));
+        let mut windows = falling.to_vec();
+        windows.extend([(20.0, 25.0), (21.0, 24.5), (20.5, 25.5)]);
+        assert!(is_settled(&windows));
+    }
+}

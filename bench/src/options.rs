@@ -1,0 +1,219 @@
+//! The command line.
+
+use crate::failure::{Failure, Outcome};
+use crate::measure::Lengths;
+use crate::orders::ROWS_PER_PARTITION;
+use crate::workload::Scenario;
+use cql::frame::ProtocolVersion;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// What can be asked.
+pub const USAGE: &str = "\
+cargo xtask bench [--quick] [--only write,read,range,mixed,wide,cold-read,cold-range]
+                  [--targets oracle,helenus,null] [--skip-oracle] [--record]
+                  [--orders N] [--protocol 4|5] [--connections N] [--in-flight N] [--set key=value]…
+  --quick        30,000 orders and short measurements, for a look
+  --skip-oracle  without Apache Cassandra; latencies at the rates of the last run with it
+  --record       put table and plot into docs/performance.md
+  --set          a further setting of Helenus";
+
+const ORDERS: u64 = 300_000;
+const QUICK_ORDERS: u64 = 30_000;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Short measurements.
+    pub quick: bool,
+    /// Scenarios to measure.
+    pub only: Vec<Scenario>,
+    /// Targets to measure, by their short names.
+    pub targets: Vec<String>,
+    /// Whether the document is rewritten.
+    pub record: bool,
+    /// Orders written before reading: a multiple of a partition's rows.
+    pub orders: u64,
+    /// Protocol spoken.
+    pub version: ProtocolVersion,
+    /// Connections of the client.
+    pub connections: usize,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Settings of Helenus.
+    pub settings: Vec<String>,
+    /// The executable of Helenus.
+    pub helenus: PathBuf,
+    /// The project's launcher of Cassandra, and where it keeps nodes.
+    pub launcher: PathBuf,
+    /// Directories of Cassandra's nodes.
+    pub cassandra_home: PathBuf,
+    /// The repository.
+    pub root: PathBuf,
+    /// Where results and Helenus' data go.
+    pub output: PathBuf,
+    /// Address of Cassandra.
+    pub oracle_ip: IpAddr,
+    /// Address of Helenus.
+    pub helenus_ip: IpAddr,
+    /// Address of the empty server.
+    pub null_ip: IpAddr,
+}
+
+impl Options {
+    /// Reads arguments; `--helenus`, `--launcher`, `--cassandra-home` and `--root` come from `cargo xtask`.
+    pub fn parse(arguments: impl Iterator<Item = String>) -> Outcome<Self> {
+        let mut options = Self::default();
+        let mut orders = None;
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            let mut value = || {
+                arguments
+                    .next()
+                    .ok_or_else(|| Failure::new(format!("{argument} needs a value\n{USAGE}")))
+            };
+            match argument.as_str() {
+                "--quick" => options.quick = true,
+                "--skip-oracle" => options.targets.retain(|name| name != "oracle"),
+                "--record" => options.record = true,
+                "--only" => options.only = scenarios(&value()?)?,
+                "--targets" => options.targets = value()?.split(',').map(str::to_owned).collect(),
+                "--orders" => orders = Some(number(&value()?)?),
+                "--protocol" => options.version = version(&value()?)?,
+                "--connections" => options.connections = number(&value()?)? as usize,
+                "--in-flight" => options.in_flight = number(&value()?)? as usize,
+                "--set" => options.settings.push(value()?),
+                "--helenus" => options.helenus = value()?.into(),
+                "--launcher" => options.launcher = value()?.into(),
+                "--cassandra-home" => options.cassandra_home = value()?.into(),
+                "--root" => options.root = value()?.into(),
+                "--output" => options.output = value()?.into(),
+                "--oracle-ip" => options.oracle_ip = ip(&value()?)?,
+                "--helenus-ip" => options.helenus_ip = ip(&value()?)?,
+                "--null-ip" => options.null_ip = ip(&value()?)?,
+                _ => return Err(Failure::new(format!("{argument} is not known\n{USAGE}"))),
+            }
+        }
+        let orders = orders.unwrap_or(if options.quick { QUICK_ORDERS } else { ORDERS });
+        options.orders = orders.next_multiple_of(ROWS_PER_PARTITION);
+        if options.orders == 0
+            || options.connections == 0
+            || options.in_flight < options.connections
+        {
+            return Err(Failure::new(
+                "there must be orders, connections, and at least as many requests in flight",
+            ));
+        }
+        Ok(options)
+    }
+
+    /// How long the parts of a measurement take.
+    pub fn lengths(&self) -> Lengths {
+        if self.quick {
+            Lengths::QUICK
+        } else {
+            Lengths::FULL
+        }
+    }
+
+    /// Whether servers are killed and started again: always but where one warm scenario is asked for.
+    pub fn restarts(&self) -> bool {
+        self.only.iter().any(|scenario| scenario.is_cold())
+    }
+
+    /// What makes this run less than a whole one.
+    pub fn restrictions(&self) -> Vec<String> {
+        let mut restrictions = Vec::new();
+        if self.quick {
+            restrictions.push("short measurements".to_owned());
+        }
+        if self.only.len() < Scenario::ALL.len() {
+            restrictions.push("some scenarios".to_owned());
+        }
+        restrictions.extend(
+            self.settings
+                .iter()
+                .map(|setting| format!("Helenus with {setting}")),
+        );
+        restrictions
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let loopback = |last| IpAddr::from([127, 0, 0, last]);
+        Self {
+            quick: false,
+            only: Scenario::ALL.to_vec(),
+            targets: ["oracle", "helenus", "null"].map(str::to_owned).to_vec(),
+            record: false,
+            orders: ORDERS,
+            version: ProtocolVersion::V5,
+            connections: 4,
+            in_flight: 256,
+            settings: Vec::new(),
+            helenus: PathBuf::from("target/release/helenus"),
+            launcher: PathBuf::from("target/debug/xtask"),
+            cassandra_home: PathBuf::new(),
+            root: PathBuf::from("."),
+            output: PathBuf::from("target/bench"),
+            oracle_ip: loopback(29),
+            helenus_ip: loopback(28),
+            null_ip: loopback(27),
+        }
+    }
+}
+
+fn scenarios(list: &str) -> Outcome<Vec<Scenario>> {
+    let find = |name: &str| {
+        Scenario::ALL
+            .into_iter()
+            .find(|scenario| scenario.name() == name)
+            .ok_or_else(|| Failure::new(format!("{name} is no scenario\n{USAGE}")))
+    };
+    list.split(',').map(find).collect()
+}
+
+fn version(text: &str) -> Outcome<ProtocolVersion> {
+    match text {
+        "4" => Ok(ProtocolVersion::V4),
+        "5" => Ok(ProtocolVersion::V5),
+        _ => Err(Failure::new("the protocol is 4 or 5")),
+    }
+}
+
+fn number(text: &str) -> Outcome<u64> {
+    text.replace(['_', ','], "")
+        .parse()
+        .map_err(|_| Failure::new(format!("{text} is no number")))
+}
+
+fn ip(text: &str) -> Outcome<IpAddr> {
+    text.parse()
+        .map_err(|_| Failure::new(format!("{text} is no address")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Outcome<Options> {
+        Options::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn options_are_read_and_mistakes_named() {
+        let options = parse("--quick --only write,cold-read --skip-oracle --orders 100").unwrap();
+        assert_eq!(options.only, [Scenario::Write, Scenario::ColdRead]);
+        assert_eq!(options.targets, ["helenus", "null"]);
+        assert_eq!(options.orders, 120);
+        assert!(
+            parse("--only writes")
+                .unwrap_err()
+                .to_string()
+                .contains("writes")
+        );
+        assert!(parse("--orders").is_err());
+        assert!(parse("--in-flight 1").is_err());
+    }
+}

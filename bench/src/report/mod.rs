@@ -1,0 +1,35 @@
+//! What a run found, for people: a table, a plot, and the document that holds both.
+
+pub mod document;
+pub mod plot;
+pub mod table;
+
+/// Titles of the targets, in the order they are shown.
+pub const TITLES: [&str; 3] = ["Apache Cassandra 5.0.6", "Helenus", "null server"];
+
+/// A number as people read it: three significant digits, thousands apart.
+pub fn readable(value: f64) -> String {
+    match value {
+        value if value >= 1000.0 => {
+            let rounded = (value / 100.0).round() as u64 * 100;
+            format!("{},{:03}", rounded / 1000, rounded % 1000)
+        }
+        value if value >= 100.0 => format!("{value:.0}"),
+        value if value >= 10.0 => format!("{value:.1}"),
+        value => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable;
+
+    #[test]
+    fn numbers_keep_three_digits() {
+        assert_eq!(readable(163_449.0), "163,400");
+        assert_eq!(readable(999_960.0), "1000,000");
+        assert_eq!(readable(145.3), "145");
+        assert_eq!(readable(41.84), "41.8");
+        assert_eq!(readable(0.523), "0.52");
+    }
+}

@@ -1,0 +1,259 @@
+//! The tables, in markdown.
+
+use super::{TITLES, readable};
+use crate::results::{Figures, Run, TargetRun};
+use crate::workload::Scenario;
+use std::fmt::Write;
+
+/// The first goals, before any tuning.
+mod goal {
+    /// Processor time per operation, as a part of Cassandra's.
+    pub const CPU_RATIO: f64 = 8.0;
+    pub const THROUGHPUT_RATIO: f64 = 3.5;
+    pub const START_S: f64 = 0.5;
+    pub const IDLE_BYTES: u64 = 80 << 20;
+    pub const RESTART_S_PER_GIB: f64 = 2.0;
+}
+
+const ORACLE: &str = TITLES[0];
+const HELENUS: &str = TITLES[1];
+const GIB: f64 = (1u64 << 30) as f64;
+
+/// All of it.
+pub fn markdown(run: &Run) -> String {
+    let mut out = heading(run);
+    out.push_str(&operations(run));
+    out.push_str(&processes(run));
+    out.push_str(&goals(run));
+    out.push_str(&doubts(run));
+    out
+}
+
+fn heading(run: &Run) -> String {
+    let mut out = format!(
+        "Measured {} at commit {} on {} cores shared by server and client: {} orders of about 250 bytes, protocol v{}, \
+         {} connections, {} requests in flight, commit log synced before each acknowledgement (group).",
+        run.date,
+        run.commit,
+        run.cores,
+        readable(run.orders as f64),
+        run.protocol,
+        run.connections,
+        run.in_flight
+    );
+    if !run.restrictions.is_empty() {
+        let _ = write!(
+            out,
+            " **Not a whole run: {}.**",
+            run.restrictions.join(", ")
+        );
+    }
+    out.push_str("\n\n");
+    out
+}
+
+fn operations(run: &Run) -> String {
+    let mut out = String::from(
+        "| scenario | server | operations/s | of Cassandra's | server CPU µs each | Cassandra's is | at rate /s | p50 / p99 / p99.9 ms | CPU µs each there |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for scenario in Scenario::ALL {
+        let reference = run
+            .target(ORACLE)
+            .and_then(|target| target.scenarios.get(&scenario));
+        for title in TITLES {
+            let figures = run
+                .target(title)
+                .and_then(|target| target.scenarios.get(&scenario));
+            if let Some(figures) = figures {
+                out.push_str(&row(scenario, title, figures, reference));
+            }
+        }
+    }
+    out.push('\n');
+    out
+}
+
+fn row(scenario: Scenario, title: &str, figures: &Figures, reference: Option<&Figures>) -> String {
+    let at = &figures.saturation;
+    let ratio = |value: f64| format!("{} ×", readable(value));
+    let (throughput, cpu) = match reference {
+        Some(reference) if title != ORACLE => (
+            ratio(at.throughput / reference.saturation.throughput),
+            ratio(reference.saturation.cpu_us / at.cpu_us),
+        ),
+        _ => (String::new(), String::new()),
+    };
+    let (rate, latencies, cpu_there) = match &figures.at_rate {
+        Some(at) => (
+            readable(at.throughput),
+            format!(
+                "{} / {} / {}",
+                readable(at.p50_ms),
+                readable(at.p99_ms),
+                readable(at.p999_ms)
+            ),
+            readable(at.cpu_us),
+        ),
+        None => Default::default(),
+    };
+    format!(
+        "| {} | {title} | {} | {throughput} | {} | {cpu} | {rate} | {latencies} | {cpu_there} |\n",
+        scenario.title(),
+        readable(at.throughput),
+        readable(at.cpu_us)
+    )
+}
+
+fn processes(run: &Run) -> String {
+    let mut out = String::from(
+        "| server | start to first CQL answer | memory, idle | memory, after the load | SSTable bytes an order and table | start after `kill -9` | with a log of | for each GiB of log |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for target in TITLES.iter().filter_map(|title| run.target(title)) {
+        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+        let data = target
+            .data_bytes
+            .map(|bytes| readable(bytes as f64 / (run.orders * 2) as f64));
+        let (after, log, each) = match &target.restart {
+            Some(restart) => (
+                format!("{} s", readable(restart.start_s)),
+                mib(restart.log_bytes),
+                restart_per_gib(target).map_or_else(String::new, |s| format!("{} s", readable(s))),
+            ),
+            None => Default::default(),
+        };
+        let _ = writeln!(
+            out,
+            "| {} | {} s | {} | {} | {} | {after} | {log} | {each} |",
+            target.title,
+            readable(target.start_s),
+            mib(target.idle_resident_bytes),
+            mib(target.loaded_resident_bytes),
+            data.unwrap_or_default()
+        );
+    }
+    out.push('\n');
+    out
+}
+
+/// What a start takes longer for each GiB of log than on an empty directory.
+fn restart_per_gib(target: &TargetRun) -> Option<f64> {
+    let restart = target.restart.filter(|restart| restart.log_bytes > 0)?;
+    let longer = (restart.start_s - target.start_s).max(0.0);
+    Some(longer / (restart.log_bytes as f64 / GIB))
+}
+
+fn goals(run: &Run) -> String {
+    let Some(helenus) = run.target(HELENUS) else {
+        return String::new();
+    };
+    let mut out = String::from("| goal | found | |\n|---|---|---|\n");
+    let mut line = |what: String, found: String, met: bool| {
+        let _ = writeln!(
+            out,
+            "| {what} | {found} | {} |",
+            if met { "met" } else { "**not met**" }
+        );
+    };
+    if let Some(oracle) = run.target(ORACLE) {
+        let pairs = || {
+            let both = helenus.scenarios.iter();
+            both.filter_map(|(scenario, ours)| {
+                Some((scenario, ours, oracle.scenarios.get(scenario)?))
+            })
+        };
+        let name = |scenario: &Scenario| scenario.name();
+        let cpu = pairs().map(|(scenario, ours, theirs)| {
+            (
+                theirs.saturation.cpu_us / ours.saturation.cpu_us,
+                name(scenario),
+            )
+        });
+        if let Some((least, scenario)) = cpu.min_by(|a, b| a.0.total_cmp(&b.0)) {
+            let what = format!(
+                "at most 1/{} of Cassandra's CPU per operation",
+                goal::CPU_RATIO
+            );
+            line(
+                what,
+                format!("1/{} at worst ({scenario})", readable(least)),
+                least >= goal::CPU_RATIO,
+            );
+        }
+        let throughput = pairs().map(|(scenario, ours, theirs)| {
+            (
+                ours.saturation.throughput / theirs.saturation.throughput,
+                name(scenario),
+            )
+        });
+        if let Some((least, scenario)) = throughput.min_by(|a, b| a.0.total_cmp(&b.0)) {
+            let what = format!("at least {} × its throughput", goal::THROUGHPUT_RATIO);
+            line(
+                what,
+                format!("{} × at worst ({scenario})", readable(least)),
+                least >= goal::THROUGHPUT_RATIO,
+            );
+        }
+    }
+    line(
+        format!("CQL within {} s of the start", goal::START_S),
+        format!("{} s", readable(helenus.start_s)),
+        helenus.start_s <= goal::START_S,
+    );
+    line(
+        format!("idle memory under {} MiB", goal::IDLE_BYTES >> 20),
+        format!("{} MiB", helenus.idle_resident_bytes >> 20),
+        helenus.idle_resident_bytes < goal::IDLE_BYTES,
+    );
+    if let Some(found) = restart_per_gib(helenus) {
+        line(
+            format!(
+                "restart within {} s for each GiB of log",
+                goal::RESTART_S_PER_GIB
+            ),
+            format!("{} s", readable(found)),
+            found <= goal::RESTART_S_PER_GIB,
+        );
+    }
+    out.push('\n');
+    out
+}
+
+/// What should make a reader doubt a figure.
+fn doubts(run: &Run) -> String {
+    /// A part of the machine that others may use without changing the picture.
+    const FOREIGN: f64 = 0.10;
+    let mut out = String::new();
+    for target in &run.targets {
+        for (scenario, figures) in &target.scenarios {
+            let at = &figures.saturation;
+            let mut doubt = |why: String| {
+                let _ = writeln!(out, "- {}, {}: {why}", target.title, scenario.title());
+            };
+            if !figures.settled {
+                doubt("the figures had not settled when they were measured".into());
+            }
+            let stretches = [Some(at), figures.at_rate.as_ref()];
+            for at in stretches.into_iter().flatten() {
+                if at.foreign > FOREIGN {
+                    doubt(format!(
+                        "{:.0} % of the machine was used by others",
+                        at.foreign * 100.0
+                    ));
+                }
+                if let Some(fault) = &at.first_fault {
+                    doubt(format!(
+                        "{} answers were wrong, the first: {fault}",
+                        at.faults
+                    ));
+                }
+            }
+        }
+    }
+    if out.is_empty() {
+        out
+    } else {
+        format!("To doubt:\n\n{out}\n")
+    }
+}

@@ -1,0 +1,153 @@
+//! Apache Cassandra, run by the project's launcher (`cargo xtask server cassandra`).
+
+use super::{Cache, Directories, STOP_LIMIT, Target, signal};
+use crate::failure::{Failure, Outcome};
+use rustix::process::Signal;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const CQL_PORT: u16 = 9042;
+const HEAP: &str = "2G";
+
+/// A node on a loopback address.
+#[derive(Debug)]
+pub struct Cassandra {
+    launcher: PathBuf,
+    ip: IpAddr,
+    directory: PathBuf,
+    starting: Option<Child>,
+    started: bool,
+}
+
+impl Cassandra {
+    /// Run by `launcher`, which keeps its nodes in directories by address below `home`.
+    pub fn new(launcher: &Path, home: &Path, ip: IpAddr) -> Self {
+        Self {
+            launcher: launcher.to_path_buf(),
+            ip,
+            directory: home.join(ip.to_string()),
+            starting: None,
+            started: false,
+        }
+    }
+
+    fn launcher(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.launcher);
+        command
+            .args(["server", "cassandra", verb, "--ip", &self.ip.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
+    }
+
+    fn run(command: &mut Command) -> Outcome {
+        let status = command.status()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Failure::new(format!("the launcher ended with {status}")))
+        }
+    }
+
+    /// Waits for the launcher of a start, which ends by itself soon after the node answers.
+    fn join_launcher(&mut self) -> Outcome {
+        if let Some(mut launcher) = self.starting.take() {
+            launcher.wait()?;
+        }
+        Ok(())
+    }
+}
+
+impl Target for Cassandra {
+    fn title(&self) -> &'static str {
+        "Apache Cassandra 5.0.6"
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, CQL_PORT)
+    }
+
+    fn process(&self) -> Outcome<u32> {
+        let path = self.directory.join("pid");
+        let text = fs::read_to_string(&path).map_err(|error| Failure::at(&path, error))?;
+        text.trim()
+            .parse()
+            .map_err(|error| Failure::at(&path, error))
+    }
+
+    fn wipe(&mut self) -> Outcome {
+        super::must_be_free(self.address())?;
+        Self::run(&mut self.launcher("wipe"))
+    }
+
+    fn launch(&mut self, cache: Cache) -> Outcome {
+        super::must_be_free(self.address())?;
+        let mut command = self.launcher("start");
+        command.args(["--sync", "group"]).env("HEAP", HEAP);
+        if let Cache::Scarce { bytes } = cache {
+            let mib = bytes >> 20;
+            command.env(
+                "JDK_JAVA_OPTIONS",
+                format!("-Dcassandra.config.allow_system_properties=true -Dcassandra.settings.file_cache_size={mib}MiB"),
+            );
+        }
+        self.starting = Some(command.spawn()?);
+        self.started = true;
+        Ok(())
+    }
+
+    fn ended(&mut self) -> Option<String> {
+        match self.starting.as_mut()?.try_wait() {
+            Ok(Some(status)) if !status.success() => {
+                Some(format!("the launcher ended with {status}"))
+            }
+            _ => None,
+        }
+    }
+
+    fn flush(&mut self) -> Outcome {
+        Self::run(self.launcher("nodetool").arg("flush"))
+            .map_err(|failure| failure.during("nodetool flush"))
+    }
+
+    fn kill(&mut self) -> Outcome {
+        self.join_launcher()?;
+        let id = self.process()?;
+        signal(id, Signal::KILL)?;
+        let began = Instant::now();
+        // A killed process stays in the table until its parent looks; its command line is gone at once.
+        while fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| !line.is_empty()) {
+            if began.elapsed() > STOP_LIMIT {
+                return Err(Failure::new(format!("process {id} does not end")));
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Outcome {
+        self.join_launcher()?;
+        if std::mem::take(&mut self.started) {
+            Self::run(&mut self.launcher("stop"))?;
+        }
+        Ok(())
+    }
+
+    fn directories(&self) -> Option<Directories> {
+        Some(Directories {
+            data: self.directory.join("data"),
+            log: self.directory.join("commitlog"),
+        })
+    }
+}
+
+impl Drop for Cassandra {
+    fn drop(&mut self) {
+        // Nothing is left to tell about a failure here.
+        let _ = self.stop();
+    }
+}
