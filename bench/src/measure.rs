@@ -10,12 +10,10 @@ use crate::results::{Figures, Measured, Spent};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Windows that must agree before figures count as settled.
-const AGREEING: usize = 3;
-/// How far processor time per operation may differ between them.
-const CPU_SPREAD: f64 = 1.08;
-/// How far throughput may.
-const THROUGHPUT_SPREAD: f64 = 1.15;
+/// Windows of which the mean is compared with that of as many before them.
+const COMPARED: usize = 4;
+/// By how much the later mean may still be better when figures count as settled.
+const STILL_BETTER: f64 = 1.04;
 
 /// How long each part of a measurement takes.
 #[derive(Debug, Clone, Copy)]
@@ -33,15 +31,15 @@ pub struct Lengths {
 impl Lengths {
     /// For figures to be published.
     pub const FULL: Self = Self {
-        window: Duration::from_secs(3),
-        windows: 30,
+        window: Duration::from_secs(2),
+        windows: 60,
         measured: Duration::from_secs(10),
         ramp: Duration::from_secs(2),
     };
     /// For a look.
     pub const QUICK: Self = Self {
         window: Duration::from_secs(1),
-        windows: 8,
+        windows: 12,
         measured: Duration::from_secs(3),
         ramp: Duration::from_millis(500),
     };
@@ -86,18 +84,19 @@ fn warm(load: &mut Load, server: u32, source: &mut dyn Source, lengths: Lengths)
     Ok(settled)
 }
 
+/// Whether the last windows are no better than those before them. It looks for the end of a trend, not for windows that
+/// agree: a half-warm compiler has plateaus, and a busy machine never agrees.
 fn is_settled(windows: &[(f64, f64)]) -> bool {
-    let Some(last) = windows.last_chunk::<AGREEING>() else {
+    let Some(last) = windows.last_chunk::<{ COMPARED * 2 }>() else {
         return false;
     };
-    spread(last.map(|window| window.0)) <= THROUGHPUT_SPREAD
-        && spread(last.map(|window| window.1)) <= CPU_SPREAD
-}
-
-fn spread(values: [f64; AGREEING]) -> f64 {
-    let most = values.into_iter().fold(f64::MIN, f64::max);
-    let least = values.into_iter().fold(f64::MAX, f64::min);
-    if most <= 0.0 { 1.0 } else { most / least }
+    let (before, after) = last.split_at(COMPARED);
+    let mean = |windows: &[(f64, f64)], part: fn(&(f64, f64)) -> f64| {
+        windows.iter().map(part).sum::<f64>() / windows.len() as f64
+    };
+    let faster = mean(after, |window| window.0) / mean(before, |window| window.0);
+    let cheaper = mean(before, |window| window.1) / mean(after, |window| window.1);
+    faster <= STILL_BETTER && cheaper <= STILL_BETTER
 }
 
 /// Leaves out the ramp and measures one stretch.
@@ -190,12 +189,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_settle_when_the_last_three_windows_agree() {
-        let falling = [(10.0, 50.0), (14.0, 40.0), (18.0, 30.0)];
-        assert!(!is_settled(&falling[..2]));
+    fn figures_settle_when_they_stop_getting_better() {
+        let falling: Vec<(f64, f64)> = (0..8).map(|i| (10.0, 50.0 - 3.0 * f64::from(i))).collect();
         assert!(!is_settled(&falling));
-        let mut windows = falling.to_vec();
-        windows.extend([(20.0, 25.0), (21.0, 24.5), (20.5, 25.5)]);
+        assert!(!is_settled(&falling[..7]));
+        let mut windows = falling;
+        windows.extend([(10.0, 26.0), (11.0, 29.0), (9.0, 28.0), (10.0, 27.0)]);
+        assert!(!is_settled(&windows));
+        windows.extend([(10.0, 29.0), (9.0, 27.0), (10.0, 28.0), (11.0, 26.0)]);
         assert!(is_settled(&windows));
     }
 }

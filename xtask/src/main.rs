@@ -8,6 +8,7 @@
     clippy::case_sensitive_file_extension_comparisons
 )]
 
+mod bench;
 mod cassandra;
 mod command;
 mod golden;
@@ -28,6 +29,8 @@ cargo xtask golden [--file NAME] [--address IP:PORT] [--all] [--messages]
 cargo xtask golden --record [--file NAME] [--address IP:PORT]
                                       record them anew
 cargo xtask golden --count            statements, refusals and distinct shapes of the scripts
+cargo xtask bench [--quick] [--only write,read,…] [--skip-oracle] [--record] …
+                                      Helenus, Apache Cassandra and an empty server under the same load
 cargo xtask server cassandra start|stop|wipe|nodetool [--ip 127.0.0.9] [--sync group] [ARGUMENTS]
                                       Apache Cassandra 5.0.6 for recording and measuring";
 
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Some((&"test", rest)) => test::run(rest),
         Some((&"tidy", _)) => tidy::run(),
         Some((&"golden", rest)) => golden::run(rest),
+        Some((&"bench", rest)) => bench::run(rest),
         Some((&"server", ["cassandra", rest @ ..])) => cassandra::run(rest),
         _ => Err(USAGE.to_owned()),
     };

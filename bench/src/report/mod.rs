@@ -10,6 +10,7 @@ pub const TITLES: [&str; 3] = ["Apache Cassandra 5.0.6", "Helenus", "null server
 /// A number as people read it: three significant digits, thousands apart.
 pub fn readable(value: f64) -> String {
     match value {
+        value if value >= 999_950.0 => format!("{:.2} million", value / 1e6),
         value if value >= 1000.0 => {
             let rounded = (value / 100.0).round() as u64 * 100;
             format!("{},{:03}", rounded / 1000, rounded % 1000)
@@ -27,7 +28,8 @@ mod tests {
     #[test]
     fn numbers_keep_three_digits() {
         assert_eq!(readable(163_449.0), "163,400");
-        assert_eq!(readable(999_960.0), "1000,000");
+        assert_eq!(readable(999_960.0), "1.00 million");
+        assert_eq!(readable(1_334_354.0), "1.33 million");
         assert_eq!(readable(145.3), "145");
         assert_eq!(readable(41.84), "41.8");
         assert_eq!(readable(0.523), "0.52");

@@ -157,43 +157,23 @@ fn goals(run: &Run) -> String {
         );
     };
     if let Some(oracle) = run.target(ORACLE) {
-        let pairs = || {
-            let both = helenus.scenarios.iter();
-            both.filter_map(|(scenario, ours)| {
-                Some((scenario, ours, oracle.scenarios.get(scenario)?))
-            })
-        };
-        let name = |scenario: &Scenario| scenario.name();
-        let cpu = pairs().map(|(scenario, ours, theirs)| {
-            (
-                theirs.saturation.cpu_us / ours.saturation.cpu_us,
-                name(scenario),
-            )
-        });
-        if let Some((least, scenario)) = cpu.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        let cpu =
+            |ours: &Figures, theirs: &Figures| theirs.saturation.cpu_us / ours.saturation.cpu_us;
+        if let Some((least, scenario)) = worst(helenus, oracle, cpu) {
             let what = format!(
                 "at most 1/{} of Cassandra's CPU per operation",
                 goal::CPU_RATIO
             );
-            line(
-                what,
-                format!("1/{} at worst ({scenario})", readable(least)),
-                least >= goal::CPU_RATIO,
-            );
+            let found = format!("1/{} at worst ({})", readable(least), scenario.title());
+            line(what, found, least >= goal::CPU_RATIO);
         }
-        let throughput = pairs().map(|(scenario, ours, theirs)| {
-            (
-                ours.saturation.throughput / theirs.saturation.throughput,
-                name(scenario),
-            )
-        });
-        if let Some((least, scenario)) = throughput.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        let throughput = |ours: &Figures, theirs: &Figures| {
+            ours.saturation.throughput / theirs.saturation.throughput
+        };
+        if let Some((least, scenario)) = worst(helenus, oracle, throughput) {
             let what = format!("at least {} × its throughput", goal::THROUGHPUT_RATIO);
-            line(
-                what,
-                format!("{} × at worst ({scenario})", readable(least)),
-                least >= goal::THROUGHPUT_RATIO,
-            );
+            let found = format!("{} × at worst ({})", readable(least), scenario.title());
+            line(what, found, least >= goal::THROUGHPUT_RATIO);
         }
     }
     line(
@@ -220,6 +200,19 @@ fn goals(run: &Run) -> String {
     out
 }
 
+/// The scenario in which `ratio` of ours to theirs is least.
+fn worst(
+    ours: &TargetRun,
+    theirs: &TargetRun,
+    ratio: impl Fn(&Figures, &Figures) -> f64,
+) -> Option<(f64, Scenario)> {
+    let pairs = ours.scenarios.iter().filter_map(|(scenario, ours)| {
+        let theirs = theirs.scenarios.get(scenario)?;
+        Some((ratio(ours, theirs), *scenario))
+    });
+    pairs.min_by(|a, b| a.0.total_cmp(&b.0))
+}
+
 /// What should make a reader doubt a figure.
 fn doubts(run: &Run) -> String {
     /// A part of the machine that others may use without changing the picture.
@@ -234,20 +227,22 @@ fn doubts(run: &Run) -> String {
             if !figures.settled {
                 doubt("the figures had not settled when they were measured".into());
             }
-            let stretches = [Some(at), figures.at_rate.as_ref()];
-            for at in stretches.into_iter().flatten() {
-                if at.foreign > FOREIGN {
-                    doubt(format!(
-                        "{:.0} % of the machine was used by others",
-                        at.foreign * 100.0
-                    ));
-                }
-                if let Some(fault) = &at.first_fault {
-                    doubt(format!(
-                        "{} answers were wrong, the first: {fault}",
-                        at.faults
-                    ));
-                }
+            let stretches = [Some(at), figures.at_rate.as_ref()].into_iter().flatten();
+            let foreign = stretches.clone().map(|at| at.foreign).fold(0.0, f64::max);
+            if foreign > FOREIGN {
+                doubt(format!(
+                    "{:.0} % of the machine was used by others",
+                    foreign * 100.0
+                ));
+            }
+            if let Some((at, fault)) = stretches
+                .clone()
+                .find_map(|at| Some((at, at.first_fault.as_ref()?)))
+            {
+                doubt(format!(
+                    "{} answers were wrong, the first: {fault}",
+                    at.faults
+                ));
             }
         }
     }

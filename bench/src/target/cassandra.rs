@@ -119,8 +119,8 @@ impl Target for Cassandra {
         let id = self.process()?;
         signal(id, Signal::KILL)?;
         let began = Instant::now();
-        // A killed process stays in the table until its parent looks; its command line is gone at once.
-        while fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| !line.is_empty()) {
+        // Its threads end one by one, and the socket with the last.
+        while is_alive(id) || super::must_be_free(self.address()).is_err() {
             if began.elapsed() > STOP_LIMIT {
                 return Err(Failure::new(format!("process {id} does not end")));
             }
@@ -143,6 +143,13 @@ impl Target for Cassandra {
             log: self.directory.join("commitlog"),
         })
     }
+}
+
+/// Whether a process has not ended. One that has may stay in the table until its parent looks.
+fn is_alive(id: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit_once(')')
+        .is_some_and(|(_, state)| !state.trim_start().starts_with(['Z', 'X']))
 }
 
 impl Drop for Cassandra {
