@@ -33,7 +33,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use target::{Cassandra, Helenus, Null, Target};
+use target::{Cassandra, Helenus, Null, Running, Target};
 use workload::Scenario;
 
 const NULL_PORT: u16 = 9042;
@@ -88,11 +88,14 @@ fn run(options: &Options) -> Outcome {
         &options.settings,
     );
     let null = Null::new(SocketAddr::new(options.null_ip, NULL_PORT));
-    let mut targets: [(&str, Box<dyn Target>); 3] = [
+    let mut targets: Vec<(&str, Box<dyn Target>)> = vec![
         ("oracle", Box::new(oracle)),
         ("helenus", Box::new(helenus)),
         ("null", Box::new(null)),
     ];
+    if let Some((address, process)) = options.running {
+        targets.push(("running", Box::new(Running::new(address, process))));
+    }
     let mut run = begin(options);
     for (name, target) in &mut targets {
         if !options.targets.iter().any(|wanted| wanted == name) {
@@ -152,7 +155,7 @@ fn known_rates(run: &Run, oracle_kept: &Path) -> Rates {
     let mut rates = Rates::from(USUAL_RATES);
     let earlier = Run::read(oracle_kept).ok();
     let known = [earlier.as_ref(), Some(run)].into_iter().flatten();
-    for oracle in known.filter_map(|run| run.target(report::TITLES[0])) {
+    for oracle in known.filter_map(|run| run.target(report::ORACLE)) {
         rates.extend(half_peaks(oracle));
     }
     rates

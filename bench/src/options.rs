@@ -5,17 +5,19 @@ use crate::measure::Lengths;
 use crate::orders::ROWS_PER_PARTITION;
 use crate::workload::Scenario;
 use cql::frame::ProtocolVersion;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// What can be asked.
 pub const USAGE: &str = "\
 cargo xtask bench [--quick] [--only write,read,range,mixed,wide,cold-read,cold-range]
                   [--targets oracle,helenus,null] [--skip-oracle] [--record]
+                  [--running IP:PORT,PID]
                   [--orders N] [--protocol 4|5] [--connections N] [--in-flight N] [--set key=value]…
-  --quick        30,000 orders and short measurements, for a look
+  --quick        30,000 orders and short measurements, for a look; Cassandra does not get warm
   --skip-oracle  without Apache Cassandra; latencies at the rates of the last run with it
   --record       put table and plot into docs/performance.md
+  --running      only this server, which runs already; nothing is flushed, killed or stopped
   --set          a further setting of Helenus";
 
 const ORDERS: u64 = 300_000;
@@ -30,6 +32,8 @@ pub struct Options {
     pub only: Vec<Scenario>,
     /// Targets to measure, by their short names.
     pub targets: Vec<String>,
+    /// A server that runs already, with its process id.
+    pub running: Option<(SocketAddr, u32)>,
     /// Whether the document is rewritten.
     pub record: bool,
     /// Orders written before reading: a multiple of a partition's rows.
@@ -78,6 +82,10 @@ impl Options {
                 "--record" => options.record = true,
                 "--only" => options.only = scenarios(&value()?)?,
                 "--targets" => options.targets = value()?.split(',').map(str::to_owned).collect(),
+                "--running" => {
+                    options.running = Some(running(&value()?)?);
+                    options.targets = vec!["running".to_owned()];
+                }
                 "--orders" => orders = Some(number(&value()?)?),
                 "--protocol" => options.version = version(&value()?)?,
                 "--connections" => options.connections = number(&value()?)? as usize,
@@ -146,6 +154,7 @@ impl Default for Options {
             quick: false,
             only: Scenario::ALL.to_vec(),
             targets: ["oracle", "helenus", "null"].map(str::to_owned).to_vec(),
+            running: None,
             record: false,
             orders: ORDERS,
             version: ProtocolVersion::V5,
@@ -172,6 +181,12 @@ fn scenarios(list: &str) -> Outcome<Vec<Scenario>> {
             .ok_or_else(|| Failure::new(format!("{name} is no scenario\n{USAGE}")))
     };
     list.split(',').map(find).collect()
+}
+
+fn running(text: &str) -> Outcome<(SocketAddr, u32)> {
+    let parts = text.split_once(',');
+    let read = parts.and_then(|(address, id)| Some((address.parse().ok()?, id.parse().ok()?)));
+    read.ok_or_else(|| Failure::new(format!("{text} is not IP:PORT,PID")))
 }
 
 fn version(text: &str) -> Outcome<ProtocolVersion> {

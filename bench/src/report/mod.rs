@@ -4,8 +4,10 @@ pub mod document;
 pub mod plot;
 pub mod table;
 
-/// Titles of the targets, in the order they are shown.
-pub const TITLES: [&str; 3] = ["Apache Cassandra 5.0.6", "Helenus", "null server"];
+/// Title of the target that the others are compared with.
+pub const ORACLE: &str = "Apache Cassandra 5.0.6";
+/// Title of the target that has goals.
+pub const HELENUS: &str = "Helenus";
 
 /// A number as people read it: three significant digits, thousands apart.
 pub fn readable(value: f64) -> String {

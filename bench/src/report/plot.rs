@@ -2,8 +2,8 @@
 //!
 //! Processor time and latency differ by factors, so their axes are logarithmic; throughput's begins at zero.
 
-use super::{TITLES, readable};
-use crate::results::{Figures, Run};
+use super::readable;
+use crate::results::{Figures, Run, TargetRun};
 use crate::workload::Scenario;
 use std::fmt::Write;
 
@@ -15,6 +15,7 @@ const ROW_HEIGHT: f64 = 50.0;
 const TOP: f64 = 66.0;
 /// Room right of the longest bar for its number.
 const LABEL_WIDTH: f64 = 56.0;
+/// In the order the targets were measured.
 const COLOURS: [&str; 3] = ["#9a6fb0", "#1f78b4", "#9aa5b1"];
 
 #[derive(Clone, Copy)]
@@ -60,7 +61,8 @@ pub fn svg(run: &Run) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    for (index, (title, colour)) in TITLES.iter().zip(COLOURS).enumerate() {
+    for (index, (target, colour)) in run.targets.iter().zip(COLOURS).enumerate() {
+        let title = &target.title;
         let x = LEFT + 180.0 * index as f64;
         let _ = writeln!(
             out,
@@ -97,21 +99,23 @@ impl Panel {
             TOP - 16.0,
             self.title
         );
-        let value = |title: &str, scenario: &Scenario| {
-            let figures = run.target(title)?.scenarios.get(scenario)?;
+        let value = |target: &TargetRun, scenario: &Scenario| {
+            let figures = target.scenarios.get(scenario)?;
             (self.value)(figures).filter(|value| *value > 0.0)
         };
         let all = || {
-            let pairs = TITLES
-                .iter()
-                .flat_map(|title| scenarios.iter().map(move |scenario| (*title, scenario)));
-            pairs.filter_map(|(title, scenario)| value(title, scenario))
+            let targets = run.targets.iter();
+            targets.flat_map(|target| {
+                scenarios
+                    .iter()
+                    .filter_map(|scenario| value(target, scenario))
+            })
         };
         let most = all().fold(f64::MIN, f64::max);
         let least = all().fold(f64::MAX, f64::min);
         for (row, scenario) in scenarios.iter().enumerate() {
-            for (index, (title, colour)) in TITLES.iter().zip(COLOURS).enumerate() {
-                let Some(value) = value(title, scenario) else {
+            for (index, (target, colour)) in run.targets.iter().zip(COLOURS).enumerate() {
+                let Some(value) = value(target, scenario) else {
                     continue;
                 };
                 let y = TOP + ROW_HEIGHT * row as f64 + (BAR_HEIGHT + 1.0) * index as f64;

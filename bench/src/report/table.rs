@@ -1,6 +1,6 @@
 //! The tables, in markdown.
 
-use super::{TITLES, readable};
+use super::{HELENUS, ORACLE, readable};
 use crate::results::{Figures, Run, TargetRun};
 use crate::workload::Scenario;
 use std::fmt::Write;
@@ -15,8 +15,6 @@ mod goal {
     pub const RESTART_S_PER_GIB: f64 = 2.0;
 }
 
-const ORACLE: &str = TITLES[0];
-const HELENUS: &str = TITLES[1];
 const GIB: f64 = (1u64 << 30) as f64;
 
 /// All of it.
@@ -61,12 +59,9 @@ fn operations(run: &Run) -> String {
         let reference = run
             .target(ORACLE)
             .and_then(|target| target.scenarios.get(&scenario));
-        for title in TITLES {
-            let figures = run
-                .target(title)
-                .and_then(|target| target.scenarios.get(&scenario));
-            if let Some(figures) = figures {
-                out.push_str(&row(scenario, title, figures, reference));
+        for target in &run.targets {
+            if let Some(figures) = target.scenarios.get(&scenario) {
+                out.push_str(&row(scenario, &target.title, figures, reference));
             }
         }
     }
@@ -110,7 +105,7 @@ fn processes(run: &Run) -> String {
         "| server | start to first CQL answer | memory, idle | memory, after the load | SSTable bytes an order and table | start after `kill -9` | with a log of | for each GiB of log |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
-    for target in TITLES.iter().filter_map(|title| run.target(title)) {
+    for target in &run.targets {
         let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
         let data = target
             .data_bytes

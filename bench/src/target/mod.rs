@@ -5,10 +5,12 @@
 mod cassandra;
 mod helenus;
 mod null;
+mod running;
 
 pub use cassandra::Cassandra;
 pub use helenus::Helenus;
 pub use null::Null;
+pub use running::Running;
 
 use crate::failure::{Failure, Outcome};
 use crate::load::Connection;
