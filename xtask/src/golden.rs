@@ -59,7 +59,7 @@ pub fn run(arguments: &[&str]) -> TaskResult {
     if tally.failed == 0 {
         Ok(())
     } else {
-        Err("the answers differ from the recorded ones".into())
+        Err(String::new())
     }
 }
 

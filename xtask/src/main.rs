@@ -18,7 +18,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
-/// What a task gives: an error is a sentence for the developer.
+/// What a task gives: an error is a sentence for the developer, empty if all is said.
 pub type TaskResult<T = ()> = Result<T, String>;
 
 const USAGE: &str = "\
@@ -48,7 +48,10 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
-            eprintln!("{sentence}");
+            // A task whose closing line says it all ends with that line.
+            if !sentence.is_empty() {
+                eprintln!("{sentence}");
+            }
             ExitCode::FAILURE
         }
     }
