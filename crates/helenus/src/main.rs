@@ -1,3 +1,64 @@
 //! The `helenus` command line. Thin: every subcommand is a call into the crate that does the work.
 
-fn main() {}
+mod banner;
+mod cli;
+mod log;
+
+use clap::Parser;
+use cli::{Cli, Command, StartOptions};
+use server::config::{Profile, Sources};
+use std::process::ExitCode;
+use std::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    match Cli::parse().command {
+        None => start(Profile::Dev, StartOptions::default(), started),
+        Some(Command::Dev(options)) => start(Profile::Dev, options.into(), started),
+        Some(Command::Server(options)) => start(Profile::Server, options, started),
+    }
+}
+
+fn start(profile: Profile, options: StartOptions, started: Instant) -> ExitCode {
+    let environment = match profile {
+        Profile::Dev => Vec::new(),
+        // A variable that is no text cannot be one of those that count.
+        Profile::Server => std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+    };
+    let settings = match server::config::load(&Sources {
+        profile,
+        file: options.config,
+        environment,
+        overrides: options.set,
+        data_directory: options.data_dir,
+        seeds: options.seeds,
+        memory: options.memory,
+    }) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error),
+    };
+    log::start();
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let ready = |serving: server::process::Serving| {
+        print!(
+            "{}",
+            banner::text(profile, &settings, &serving.addresses, started.elapsed())
+        );
+    };
+    match server::node::run(&settings, ready) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("helenus: {error}");
+    ExitCode::FAILURE
+}

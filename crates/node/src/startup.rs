@@ -54,6 +54,8 @@ pub struct StartOrder {
 pub struct NodeShard {
     config: StartupConfig,
     state: State,
+    /// Messages of shards that serve already.
+    early: Vec<(u16, ShardMessage)>,
 }
 
 enum State {
@@ -90,10 +92,7 @@ struct Recovering {
 impl NodeShard {
     /// A shard that has not begun.
     pub fn new(config: StartupConfig) -> Self {
-        Self {
-            config,
-            state: State::Waiting,
-        }
+        Self { config, state: State::Waiting, early: Vec::new() }
     }
 
     /// The first event.
@@ -174,18 +173,22 @@ impl NodeShard {
         for message in batch.drain(..) {
             match (message, &mut self.state) {
                 (ShardMessage::Start(order), State::Waiting) => {
-                    self.recover(*order, None, None, now, out)
+                    self.recover(*order, None, None, now, out);
                 }
                 (ShardMessage::Started, State::Recovering(recovering)) => {
-                    recovering.others_ready += 1
+                    recovering.others_ready += 1;
                 }
                 (ShardMessage::Go, State::Recovering(recovering)) => recovering.go = true,
-                // A running shard's messages come only after Go, which comes first on the same queue.
-                (message, State::Failed(_)) => drop(message),
-                (message, _) => unreachable!("{message:?} before the shard is ready for it"),
+                // A shard that was told to serve first may speak to one that has not heard yet.
+                (message, _) => self.early.push((from, message)),
             }
         }
         self.advance(now, out);
+        if let State::Running(shard) = &mut self.state {
+            for (from, message) in self.early.drain(..) {
+                shard.on_shard_messages(from, &mut vec![message], now, out);
+            }
+        }
     }
 
     /// A disk request ended.

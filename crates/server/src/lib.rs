@@ -12,6 +12,8 @@ pub mod disk;
 pub mod listen;
 pub mod lock;
 pub mod metrics;
+pub mod node;
 mod panic;
 pub mod process;
 pub mod shard;
+pub mod work;

@@ -33,9 +33,17 @@ pub enum ListenError {
     },
 }
 
-/// Listens; `key` is the setting an error should name.
-pub fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, ListenError> {
-    let open = || {
+/// An address that is taken and not yet listened on: whoever connects is refused until [`Reserved::listen`].
+#[derive(Debug)]
+pub struct Reserved {
+    socket: TcpSocket,
+    address: SocketAddr,
+    key: &'static str,
+}
+
+/// Takes an address; `key` is the setting an error should name.
+pub fn reserve(address: SocketAddr, key: &'static str) -> Result<Reserved, ListenError> {
+    let bind = || {
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
@@ -43,9 +51,37 @@ pub fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, Lis
         };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        socket.listen(BACKLOG)
+        let address = socket.local_addr()?;
+        Ok(Reserved {
+            socket,
+            address,
+            key,
+        })
     };
-    open().map_err(|error| match error.kind() {
+    bind().map_err(|error| failure(address, key, error))
+}
+
+impl Reserved {
+    /// The address, with the port that was found if it was to be any.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Listens.
+    pub fn listen(self) -> Result<TcpListener, ListenError> {
+        let Self {
+            socket,
+            address,
+            key,
+        } = self;
+        socket
+            .listen(BACKLOG)
+            .map_err(|error| failure(address, key, error))
+    }
+}
+
+fn failure(address: SocketAddr, key: &'static str, error: io::Error) -> ListenError {
+    match error.kind() {
         ErrorKind::AddrInUse => ListenError::Taken {
             address,
             holder: holder(address.port()),
@@ -56,7 +92,7 @@ pub fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, Lis
             error,
             key,
         },
-    })
+    }
 }
 
 /// The process that listens on a port, as far as `/proc` tells.
@@ -132,9 +168,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_names_its_holder() {
-        let first = listen("127.0.0.1:0".parse().unwrap(), "native_transport_port").unwrap();
-        let address = first.local_addr().unwrap();
-        let error = listen(address, "native_transport_port")
+        let first = reserve("127.0.0.1:0".parse().unwrap(), "native_transport_port").unwrap();
+        let address = first.address();
+        let first = first.listen().unwrap();
+        let error = reserve(address, "native_transport_port")
             .unwrap_err()
             .to_string();
         if cfg!(target_os = "linux") {
@@ -145,6 +182,6 @@ mod tests {
         }
         assert!(error.contains("`native_transport_port` names another"));
         drop(first);
-        listen(address, "native_transport_port").unwrap();
+        reserve(address, "native_transport_port").unwrap();
     }
 }

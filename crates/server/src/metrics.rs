@@ -41,14 +41,35 @@ pub struct ShardMetrics {
     pub turns: Count,
 }
 
-/// Everything that a scrape shows.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
-}
+/// Names that Cassandra has for what a shard counts; what is not here is shown as `helenus_…`.
+const CASSANDRA_NAMES: [(&str, &str); 13] = [
+    ("reads", "cassandra_client_request_read"),
+    ("range_reads", "cassandra_client_request_range_slice"),
+    ("writes", "cassandra_client_request_write"),
+    ("conditional_writes", "cassandra_client_request_cas_write"),
+    ("counter_writes", "cassandra_client_request_counter_write"),
+    ("timeouts", "cassandra_client_request_timeouts"),
+    ("unavailable", "cassandra_client_request_unavailables"),
+    ("failures", "cassandra_client_request_failures"),
+    (
+        "prepared_executed",
+        "cassandra_cql_prepared_statements_executed",
+    ),
+    (
+        "regular_executed",
+        "cassandra_cql_regular_statements_executed",
+    ),
+    ("dropped_reads", "cassandra_dropped_message_read"),
+    ("replica_reads", "cassandra_table_read"),
+    ("replica_writes", "cassandra_table_write"),
+];
 
-#[derive(Debug)]
-struct Process {
+/// What a shard's state machine counts, by name.
+pub type Counters = Vec<(&'static str, u64)>;
+
+/// Everything that a scrape shows.
+#[derive(Debug, Clone)]
+pub struct Metrics {
     shards: Vec<Arc<ShardMetrics>>,
     admission: Arc<Admission>,
 }
@@ -56,35 +77,48 @@ struct Process {
 impl Metrics {
     /// Shows these shards' counts.
     pub fn new(shards: Vec<Arc<ShardMetrics>>, admission: Arc<Admission>) -> Self {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(Process { shards, admission }));
-        Self { registry }
+        Self { shards, admission }
     }
 
-    /// The page that Prometheus reads.
-    pub fn text(&self) -> Result<String, fmt::Error> {
+    /// The page that Prometheus reads, with what the shards' state machines count.
+    pub fn text(&self, counters: Vec<Counters>) -> Result<String, fmt::Error> {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape {
+            metrics: self.clone(),
+            counters,
+        }));
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)
     }
 }
 
-impl Collector for Process {
+/// The counts of one moment.
+#[derive(Debug)]
+struct Scrape {
+    metrics: Metrics,
+    counters: Vec<Counters>,
+}
+
+impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let mut gauge = |name: &str, help: &str, value: u64| {
+        let admission = &self.metrics.admission;
+        let gauges = [
+            (
+                "cassandra_client_connected_native_clients",
+                "Connections of clients",
+                admission.connections(),
+            ),
+            (
+                "cassandra_client_requests_size_in_flight_bytes",
+                "Bytes of requests without answers",
+                admission.bytes(),
+            ),
+        ];
+        for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value as i64);
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
-        };
-        gauge(
-            "cassandra_client_connected_native_clients",
-            "Connections of clients",
-            self.admission.connections(),
-        )?;
-        gauge(
-            "cassandra_client_requests_size_in_flight_bytes",
-            "Bytes of requests without answers",
-            self.admission.bytes(),
-        )?;
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
         type Read = fn(&ShardMetrics) -> u64;
         let counters: [(&str, &str, Read); 5] = [
             (
@@ -114,13 +148,50 @@ impl Collector for Process {
             ),
         ];
         for (name, help, read) in counters {
-            let counter = ConstCounter::new(0_u64);
-            let mut family = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-            for (index, shard) in self.shards.iter().enumerate() {
-                let counter = ConstCounter::new(read(shard));
-                counter.encode(family.encode_family(&[("shard", index.to_string())])?)?;
-            }
+            encode_by_shard(
+                &mut encoder,
+                name,
+                help,
+                self.metrics.shards.iter().map(|shard| read(shard)),
+            )?;
+        }
+        self.encode_counters(&mut encoder)
+    }
+}
+
+impl Scrape {
+    /// What the shards' state machines count.
+    fn encode_counters(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(first) = self.counters.first() else {
+            return Ok(());
+        };
+        for (index, (name, _)) in first.iter().enumerate() {
+            let known = CASSANDRA_NAMES.iter().find(|(ours, _)| ours == name);
+            let shown = known.map_or_else(
+                || format!("helenus_{name}"),
+                |(_, theirs)| (*theirs).to_owned(),
+            );
+            let values = self
+                .counters
+                .iter()
+                .map(|counters| counters.get(index).map_or(0, |(_, value)| *value));
+            encode_by_shard(encoder, &shown, &name.replace('_', " "), values)?;
         }
         Ok(())
     }
+}
+
+fn encode_by_shard(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = u64>,
+) -> Result<(), fmt::Error> {
+    let metric_type = ConstCounter::new(0_u64).metric_type();
+    let mut family = encoder.encode_descriptor(name, help, None, metric_type)?;
+    for (shard, value) in values.enumerate() {
+        let labels = [("shard", shard.to_string())];
+        ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }

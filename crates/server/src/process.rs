@@ -8,12 +8,14 @@ use crate::admin::{self, Admin, Request};
 use crate::client::{Acceptor, Admission, Choice, Encryption, Target, TlsError};
 use crate::config::Settings;
 use crate::disk::{Completions, DiskPool};
-use crate::listen::{ListenError, listen};
+use crate::listen::{ListenError, Reserved, reserve};
 use crate::lock::{DirectoryLock, LockError};
-use crate::metrics::{Metrics, ShardMetrics};
+use crate::metrics::{Counters, Metrics, ShardMetrics};
 use crate::panic::AbortOnPanic;
 use crate::shard::{Command, Environment, Mailbox, NewConnection, Shard};
+use crate::work::{WorkPool, WorkResults};
 use model::env::{IoOutcome, IoTag};
+use node::effects::WorkDone;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -52,51 +55,63 @@ pub trait Factory: Send + Sync + 'static {
     fn make(&self, index: u16, shards: u16) -> Self::Shard;
 }
 
-type Message<F> = <<F as Factory>::Shard as Shard>::Message;
-
-/// What `ready` is told: where the process listens, and a way to end it as SIGTERM does.
-#[derive(Debug)]
-pub struct Serving {
+/// Where the process listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
     /// The native transport.
     pub native: SocketAddr,
     /// The port where a client chooses its shard.
     pub shard_aware: Option<SocketAddr>,
     /// The admin API.
     pub admin: Option<SocketAddr>,
+}
+
+/// What is told once clients are served.
+#[derive(Debug)]
+pub struct Serving {
+    /// Where.
+    pub addresses: Addresses,
     /// Ends the process when something is sent; dropping it does nothing.
     pub stop: oneshot::Sender<()>,
 }
 
-/// Runs until a signal ends it. `ready` is called once clients are served.
+/// Runs until a signal ends it. `factory` makes what makes the shards, once the ports are known; `ready` is called once
+/// clients are served.
 pub fn run<F: Factory>(
     settings: &Settings,
-    factory: F,
+    factory: impl FnOnce(&Addresses) -> F,
     ready: impl FnOnce(Serving),
 ) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    LocalSet::new().block_on(&runtime, start(settings, Arc::new(factory), ready))
+    LocalSet::new().block_on(&runtime, start(settings, factory, ready))
 }
 
-impl<M: Send + 'static> Target for Mailbox<M> {
+impl Target for Mailbox {
     fn connect(&self, connection: NewConnection) {
         Mailbox::connect(self, connection);
     }
 }
 
 /// Where the disk's outcomes go.
-struct Mailboxes<M>(Arc<[Arc<Mailbox<M>>]>);
+struct Mailboxes(Arc<[Arc<Mailbox>]>);
 
-impl<M: Send + 'static> Completions for Mailboxes<M> {
+impl Completions for Mailboxes {
     fn complete(&self, shard: u16, tag: IoTag, outcome: IoOutcome) {
         self.0[usize::from(shard)].complete(tag, outcome);
     }
 }
 
+impl WorkResults for Mailboxes {
+    fn done(&self, shard: u16, number: u64, done: WorkDone) {
+        self.0[usize::from(shard)].done(number, done);
+    }
+}
+
 /// The shards' threads and the ways to them.
-struct Shards<M> {
-    mailboxes: Arc<[Arc<Mailbox<M>>]>,
+struct Shards {
+    mailboxes: Arc<[Arc<Mailbox>]>,
     connections: Vec<Arc<AtomicUsize>>,
     metrics: Vec<Arc<ShardMetrics>>,
     threads: Vec<thread::JoinHandle<()>>,
@@ -104,31 +119,37 @@ struct Shards<M> {
 
 /// The ports, taken before anything is started, so that a mistake is told at once.
 struct Ports {
-    clients: TcpListener,
-    shard_aware: Option<TcpListener>,
-    admin: Option<std::net::TcpListener>,
+    clients: Reserved,
+    shard_aware: Option<Reserved>,
+    admin: Option<Reserved>,
 }
 
 impl Ports {
     fn take(settings: &Settings) -> Result<Self, StartError> {
         let native = &settings.native;
-        let clients = listen(
+        let clients = reserve(
             SocketAddr::new(native.address, native.port),
             "native_transport_port",
         )?;
-        let shard_aware = native
-            .shard_aware_port
-            .map(|port| {
-                listen(
-                    SocketAddr::new(native.address, port),
-                    "helenus_shard_aware_port",
-                )
-            })
-            .transpose()?;
-        let admin = match settings.admin {
-            Some(address) => Some(listen(address, "helenus_admin_address")?.into_std()?),
+        let shard_aware = match native.shard_aware_port {
             None => None,
+            Some(port) => match reserve(
+                SocketAddr::new(native.address, port),
+                "helenus_shard_aware_port",
+            ) {
+                Ok(reserved) => Some(reserved),
+                // Nobody asked for it, and every client does without.
+                Err(error) if native.shard_aware_port_is_default => {
+                    tracing::warn!("no shard-aware port: {error}");
+                    None
+                }
+                Err(error) => return Err(error.into()),
+            },
         };
+        let admin = settings
+            .admin
+            .map(|address| reserve(address, "helenus_admin_address"))
+            .transpose()?;
         Ok(Self {
             clients,
             shard_aware,
@@ -136,58 +157,57 @@ impl Ports {
         })
     }
 
-    fn serving(&self, stop: oneshot::Sender<()>) -> io::Result<Serving> {
-        Ok(Serving {
-            native: self.clients.local_addr()?,
-            shard_aware: self
-                .shard_aware
-                .as_ref()
-                .map(TcpListener::local_addr)
-                .transpose()?,
-            admin: self
-                .admin
-                .as_ref()
-                .map(std::net::TcpListener::local_addr)
-                .transpose()?,
-            stop,
-        })
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            native: self.clients.address(),
+            shard_aware: self.shard_aware.as_ref().map(Reserved::address),
+            admin: self.admin.as_ref().map(Reserved::address),
+        }
     }
 }
 
 async fn start<F: Factory>(
     settings: &Settings,
-    factory: Arc<F>,
+    factory: impl FnOnce(&Addresses) -> F,
     ready: impl FnOnce(Serving),
 ) -> Result<(), StartError> {
     raise_file_limit();
     let _lock = DirectoryLock::take(&settings.data_directory)?;
     let ports = Ports::take(settings)?;
+    let addresses = ports.addresses();
     let (stop, stopped) = oneshot::channel();
     let mut signals = Signals::new(stopped)?;
-    let serving = ports.serving(stop)?;
 
-    let mailboxes: Arc<[Arc<Mailbox<Message<F>>>]> =
-        (0..settings.shards).map(|_| Arc::default()).collect();
+    let mailboxes: Arc<[Arc<Mailbox>]> = (0..settings.shards).map(|_| Arc::default()).collect();
     let completions = Arc::new(Mailboxes(mailboxes.clone()));
     let disk = DiskPool::start(&settings.data_directory, settings.io_threads, &completions)?;
-    let shards = start_shards(settings, &factory, mailboxes, &disk.pool()).await?;
+    let work = WorkPool::start(&completions)?;
+    let factory = Arc::new(factory(&addresses));
+    let shards = start_shards(settings, &factory, mailboxes, &disk.pool(), &work).await?;
     let admission = Admission::new(&settings.native);
     let (ask, asked) = mpsc::channel(16);
-    if let Some(listener) = ports.admin {
+    if let Some(reserved) = ports.admin {
         let metrics = Metrics::new(shards.metrics.clone(), admission.clone());
-        admin::start(listener, Admin::new(settings, metrics, ask))?;
+        let admin = Admin::new(settings, &addresses, metrics, ask);
+        admin::start(reserved.listen()?.into_std()?, admin)?;
     }
     let acceptor = Rc::new(acceptor(&shards, admission, settings.native.keepalive));
-    let mut accepting = vec![spawn_local(accept(
-        acceptor.clone(),
-        ports.clients,
-        Choice::LeastLoaded,
-    ))];
-    if let Some(listener) = ports.shard_aware {
-        accepting.push(spawn_local(accept(acceptor, listener, Choice::SourcePort)));
+    let mut accepting = Vec::new();
+    if let Some(reserved) = ports.shard_aware {
+        let listener = reserved.listen()?;
+        accepting.push(spawn_local(accept(
+            acceptor.clone(),
+            listener,
+            Choice::SourcePort,
+        )));
     }
-    tracing::info!(address = %serving.native, "serving clients");
-    ready(serving);
+    accepting.push(spawn_local(accept(
+        acceptor,
+        ports.clients.listen()?,
+        Choice::LeastLoaded,
+    )));
+    tracing::info!(address = %addresses.native, "serving clients");
+    ready(Serving { addresses, stop });
 
     serve(&shards.mailboxes, accepting, &mut signals, asked).await;
     for thread in shards.threads {
@@ -214,8 +234,8 @@ fn raise_file_limit() {
 }
 
 /// Does what signals and the admin API ask, until the end; then every shard is drained.
-async fn serve<M>(
-    mailboxes: &[Arc<Mailbox<M>>],
+async fn serve(
+    mailboxes: &[Arc<Mailbox>],
     mut accepting: Vec<JoinHandle<()>>,
     signals: &mut Signals,
     mut asked: mpsc::Receiver<Request>,
@@ -236,6 +256,10 @@ async fn serve<M>(
                     let _ = answer.send(describe(mailboxes).await);
                     continue;
                 }
+                Request::Count(answer) => {
+                    let _ = answer.send(count(mailboxes).await);
+                    continue;
+                }
                 Request::Drain(answer) => Some(answer),
             },
         };
@@ -253,11 +277,7 @@ async fn serve<M>(
     }
 }
 
-fn acceptor<M: Send + 'static>(
-    shards: &Shards<M>,
-    admission: Arc<Admission>,
-    keepalive: bool,
-) -> Acceptor {
+fn acceptor(shards: &Shards, admission: Arc<Admission>, keepalive: bool) -> Acceptor {
     let targets = shards
         .mailboxes
         .iter()
@@ -275,9 +295,10 @@ async fn accept(acceptor: Rc<Acceptor>, listener: TcpListener, choice: Choice) {
 async fn start_shards<F: Factory>(
     settings: &Settings,
     factory: &Arc<F>,
-    mailboxes: Arc<[Arc<Mailbox<Message<F>>>]>,
+    mailboxes: Arc<[Arc<Mailbox>]>,
     disk: &DiskPool,
-) -> Result<Shards<Message<F>>, StartError> {
+    work: &WorkPool,
+) -> Result<Shards, StartError> {
     let transport = Arc::new(settings.native.clone());
     let encryption = transport
         .encryption
@@ -297,6 +318,7 @@ async fn start_shards<F: Factory>(
             index,
             mailboxes: shards.mailboxes.clone(),
             disk: disk.clone(),
+            work: work.clone(),
             transport: transport.clone(),
             encryption: encryption.clone(),
             connections: Arc::default(),
@@ -324,7 +346,7 @@ async fn start_shards<F: Factory>(
 }
 
 /// Asks every shard to answer what is in flight and make everything durable, and waits for all.
-async fn drain<M>(mailboxes: &[Arc<Mailbox<M>>]) {
+async fn drain(mailboxes: &[Arc<Mailbox>]) {
     let waits: Vec<_> = mailboxes
         .iter()
         .map(|mailbox| {
@@ -339,22 +361,32 @@ async fn drain<M>(mailboxes: &[Arc<Mailbox<M>>]) {
     }
 }
 
-/// Every shard's description of itself.
-async fn describe<M>(mailboxes: &[Arc<Mailbox<M>>]) -> Vec<String> {
-    let mut texts = Vec::new();
+/// Asks every shard and waits for their answers, each for a second.
+async fn ask<T: Default>(
+    mailboxes: &[Arc<Mailbox>],
+    command: fn(oneshot::Sender<T>) -> Command,
+) -> Vec<T> {
+    let mut answers = Vec::new();
     for mailbox in mailboxes {
         let (answer, wait) = oneshot::channel();
-        mailbox.command(Command::Describe(answer));
-        let wait = tokio::time::timeout(std::time::Duration::from_secs(1), wait);
-        texts.push(match wait.await {
-            Ok(Ok(text)) => text,
-            _ => "no answer".to_owned(),
-        });
+        mailbox.command(command(answer));
+        let answered = tokio::time::timeout(Duration::from_secs(1), wait).await;
+        answers.push(answered.ok().and_then(Result::ok).unwrap_or_default());
     }
-    texts
+    answers
 }
 
-async fn log_state<M>(mailboxes: &[Arc<Mailbox<M>>]) {
+/// Every shard's description of itself; empty for one that does not answer.
+async fn describe(mailboxes: &[Arc<Mailbox>]) -> Vec<String> {
+    ask(mailboxes, Command::Describe).await
+}
+
+/// What every shard counts.
+async fn count(mailboxes: &[Arc<Mailbox>]) -> Vec<Counters> {
+    ask(mailboxes, Command::Count).await
+}
+
+async fn log_state(mailboxes: &[Arc<Mailbox>]) {
     for (shard, text) in describe(mailboxes).await.into_iter().enumerate() {
         for line in text.lines() {
             tracing::info!(shard, "{line}");

@@ -3,6 +3,7 @@
 use super::Request;
 use crate::config::Settings;
 use crate::metrics::Metrics;
+use crate::process::Addresses;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -28,7 +29,12 @@ pub struct Admin {
 
 impl Admin {
     /// An API that asks the process through `process`.
-    pub fn new(settings: &Settings, metrics: Metrics, process: mpsc::Sender<Request>) -> Self {
+    pub fn new(
+        settings: &Settings,
+        addresses: &Addresses,
+        metrics: Metrics,
+        process: mpsc::Sender<Request>,
+    ) -> Self {
         let info = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "cluster_name": settings.cluster_name,
@@ -37,9 +43,8 @@ impl Admin {
             "shards": settings.shards,
             "memory_bytes": settings.memory_bytes,
             "data_directory": settings.data_directory.display().to_string(),
-            "native_address": settings.native.address.to_string(),
-            "native_port": settings.native.port,
-            "shard_aware_port": settings.native.shard_aware_port,
+            "native_address": addresses.native.to_string(),
+            "shard_aware_address": addresses.shard_aware.map(|address| address.to_string()),
             "broadcast_address": settings.broadcast_address.to_string(),
             "num_tokens": settings.num_tokens,
             "process": std::process::id(),
@@ -83,7 +88,10 @@ type Shared = State<Arc<Admin>>;
 
 async fn metrics(State(admin): Shared) -> Response {
     const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match admin.metrics.text() {
+    let Ok(counters) = admin.ask(Request::Count).await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    match admin.metrics.text(counters) {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -13,6 +13,7 @@ mod api;
 
 pub use api::Admin;
 
+use crate::metrics::Counters;
 use tokio::sync::oneshot;
 
 /// What the API asks of the process.
@@ -20,6 +21,8 @@ use tokio::sync::oneshot;
 pub enum Request {
     /// Every shard's description of itself.
     Describe(oneshot::Sender<Vec<String>>),
+    /// What every shard counts.
+    Count(oneshot::Sender<Vec<Counters>>),
     /// Serve no more and make everything durable.
     Drain(oneshot::Sender<()>),
 }

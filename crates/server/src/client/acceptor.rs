@@ -4,7 +4,7 @@
 //! modulo the number of shards says which.
 
 use super::admission::Admission;
-use crate::shard::{ClientInfo, NewConnection};
+use crate::shard::NewConnection;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -84,10 +84,7 @@ impl Acceptor {
         connections.fetch_add(1, Ordering::Relaxed);
         target.connect(NewConnection {
             stream,
-            info: ClientInfo {
-                address,
-                tls: false,
-            },
+            address,
             admitted,
         });
         Ok(())

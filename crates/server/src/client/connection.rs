@@ -7,15 +7,17 @@
 use super::admission::Admitted;
 use super::tls::Session;
 use cql::frame::compression::Compression;
-use cql::frame::{Decoder, Encoder, Opcode, Phase, ProtocolVersion, RequestFrame};
+use cql::frame::header::HEADER_BYTES;
+use cql::frame::response::{Prologue, put_error_response};
+use cql::frame::{Decoder, Encoder, Opcode, ProtocolVersion, RequestFrame};
 use model::error::RequestError;
+use node::client::ClientId;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-
-use crate::shard::{ClientId, ClientInfo};
 
 /// Answers waiting to be sent above which nothing more is read from the client.
 const MAX_WAITING_BYTES: usize = 1 << 20;
@@ -29,8 +31,8 @@ pub const MAX_HANDSHAKE_FRAME_BYTES: usize = 128 << 10;
 pub struct Connection {
     /// Its name.
     pub id: ClientId,
-    /// Who it is.
-    pub info: ClientInfo,
+    /// Where it comes from.
+    pub address: SocketAddr,
     stream: TcpStream,
     /// Rung when a reason not to read is gone.
     readable_again: Notify,
@@ -45,9 +47,8 @@ struct State {
     encoder: Encoder,
     /// Encryption, if it is encrypted.
     session: Option<Session>,
-    phase: Phase,
-    /// STARTUP that waits for its answer: stream, version and what was agreed on.
-    startup: Option<(i16, ProtocolVersion, Option<Compression>)>,
+    /// Stream of the STARTUP that waits for its answer.
+    startup: Option<i16>,
     /// The last version it spoke, for what is pushed to it.
     version: ProtocolVersion,
     out: Vec<u8>,
@@ -97,14 +98,14 @@ impl Connection {
     /// A connection that has sent nothing yet.
     pub fn new(
         id: ClientId,
-        info: ClientInfo,
+        address: SocketAddr,
         stream: TcpStream,
         admitted: Admitted,
         limits: Limits,
     ) -> Self {
         Self {
             id,
-            info,
+            address,
             stream,
             readable_again: Notify::new(),
             closed: Cell::new(false),
@@ -113,7 +114,6 @@ impl Connection {
                 decoder: Decoder::new(MAX_HANDSHAKE_FRAME_BYTES.min(limits.max_frame_bytes)),
                 encoder: Encoder::default(),
                 session: None,
-                phase: Phase::default(),
                 startup: None,
                 version: ProtocolVersion::CURRENT,
                 out: Vec::new(),
@@ -143,6 +143,7 @@ impl Connection {
     /// Reads what the socket has, decrypted: 0 at the end, `WouldBlock` if there is nothing yet.
     pub fn read(&self, input: &mut bytes::BytesMut) -> io::Result<usize> {
         let state = &mut *self.state.borrow_mut();
+        self.last_heard.set(Instant::now());
         match &mut state.session {
             None => self.stream.try_read_buf(input),
             Some(session) => {
@@ -161,11 +162,6 @@ impl Connection {
     /// Whether it was let in only to be told that it is one too many.
     pub fn is_refused(&self) -> bool {
         self.state.borrow().admitted.verdict == super::Verdict::Refuse
-    }
-
-    /// The client sent something.
-    pub fn touch(&self) {
-        self.last_heard.set(Instant::now());
     }
 
     /// Whether the client has sent nothing for this long and waits for nothing.
@@ -205,6 +201,11 @@ impl Connection {
             match state.decoder.next(input) {
                 Ok(Some(frame)) => {
                     state.version = frame.header.version;
+                    if frame.header.opcode == Opcode::Startup {
+                        // Its answer decides how the next bytes are read.
+                        state.startup = Some(frame.header.stream);
+                        state.decoder.pause();
+                    }
                     return Ok(frame);
                 }
                 Ok(None) => return Err(Progress::Hungry),
@@ -213,7 +214,7 @@ impl Connection {
                     rejection.encode(&mut envelope);
                     state.append(&envelope);
                     if rejection.error.consequence() == cql::frame::Consequence::Close {
-                        tracing::debug!(client = %self.info.address, error = %rejection.error, "closing a connection");
+                        tracing::debug!(client = %self.address, error = %rejection.error, "closing a connection");
                         state.close_when_sent = true;
                     }
                 }
@@ -221,15 +222,10 @@ impl Connection {
         }
     }
 
-    /// Whether the handshake lets this request through.
-    pub fn admit(&self, opcode: Opcode) -> Result<(), RequestError> {
-        self.state.borrow().phase.admit(opcode)
-    }
-
     /// Counts a request that the shard is about to be given; refused if too many bytes are in flight.
     pub fn count(&self, frame: &RequestFrame) -> Result<(), RequestError> {
         let state = &mut *self.state.borrow_mut();
-        let bytes = (cql::frame::header::HEADER_BYTES + frame.body.len()) as u64;
+        let bytes = (HEADER_BYTES + frame.body.len()) as u64;
         let uncounted = state
             .in_flight_bytes
             .saturating_sub(state.admitted.settled());
@@ -243,51 +239,53 @@ impl Connection {
         Ok(())
     }
 
-    /// STARTUP is given to the shard; its answer decides the framing.
-    pub fn await_startup(&self, frame: &RequestFrame, compression: Option<Compression>) {
-        let state = &mut *self.state.borrow_mut();
-        state.decoder.pause();
-        state.startup = Some((frame.header.stream, frame.header.version, compression));
-    }
-
     /// Appends the shard's answer, or an event.
     pub fn deliver(&self, envelope: &[u8]) {
         let state = &mut *self.state.borrow_mut();
+        state.append(envelope);
         let stream = i16::from_be_bytes([envelope[2], envelope[3]]);
-        let opcode = Opcode::from_number(envelope[4]);
-        if opcode != Some(Opcode::Event) && state.in_flight > 0 {
+        let opcode = envelope[4];
+        if opcode == Opcode::Event as u8 {
+            return;
+        }
+        if state.in_flight > 0 {
             // Which request weighed what is not kept; the sum is right whenever none is left.
             state.in_flight_bytes -= state.in_flight_bytes / state.in_flight as u64;
             state.in_flight -= 1;
         }
-        state.append(envelope);
-        let Some(opcode) = opcode else { return };
-        match state.startup {
-            Some((waiting, version, compression))
-                if waiting == stream && opcode != Opcode::Event =>
-            {
-                state.startup = None;
-                let before = state.phase;
-                state.phase = before.answered(Opcode::Startup, opcode);
-                if state.phase == before {
-                    state.decoder.resume();
-                } else {
-                    state.decoder.start(version, compression);
-                    state.encoder.start(version, compression);
-                }
-                self.readable_again.notify_one();
-            }
-            _ => state.phase = state.phase.answered(Opcode::AuthResponse, opcode),
-        }
-        if state.phase == Phase::Ready {
+        if opcode == Opcode::Ready as u8 || opcode == Opcode::AuthSuccess as u8 {
             state.decoder.set_limit(state.limits.max_frame_bytes);
+        }
+        if state.startup == Some(stream) {
+            state.startup = None;
+            state.decoder.resume();
+            self.readable_again.notify_one();
         }
     }
 
-    /// Appends an answer that the shell gives itself, to a request that was not counted.
-    pub fn answer(&self, envelope: &[u8]) {
+    /// STARTUP was accepted, and its answer appended: from here on frames travel as agreed.
+    pub fn start(&self, compression: Option<Compression>) {
         let state = &mut *self.state.borrow_mut();
-        state.append(envelope);
+        state.decoder.start(state.version, compression);
+        state.encoder.start(state.version, compression);
+    }
+
+    /// Appends an answer that the shell gives itself, to a request that was not counted.
+    pub fn refuse(&self, frame: &RequestFrame, error: &RequestError) {
+        let state = &mut *self.state.borrow_mut();
+        let mut envelope = Vec::new();
+        let header = frame.header;
+        put_error_response(
+            &mut envelope,
+            header.version,
+            header.stream,
+            error,
+            &Prologue::default(),
+        );
+        state.append(&envelope);
+        if state.startup.take().is_some() {
+            state.decoder.resume();
+        }
     }
 
     /// Whether a turn has something to send on it.
@@ -396,10 +394,9 @@ impl Connection {
     pub fn describe(&self) -> String {
         let state = self.state.borrow();
         format!(
-            "client {} {} {:?} in flight {} waiting {} bytes{}",
-            self.info.address,
+            "client {} {} in flight {} waiting {} bytes{}",
+            self.address,
             state.version,
-            state.phase,
             state.in_flight,
             state.out.len() - state.sent,
             if state.writing {

@@ -3,11 +3,9 @@
 mod acceptor;
 mod admission;
 mod connection;
-mod supported;
 mod tls;
 
 pub use acceptor::{Acceptor, Choice, Target};
 pub use admission::{Admission, Admitted, Verdict};
 pub use connection::{Connection, Limits, Progress};
-pub use supported::ShardAwareness;
 pub use tls::{Encryption, Session, TlsError};

@@ -18,7 +18,9 @@ mod value;
 
 pub use docs::markdown;
 pub use encryption::{ClientAuth, ClientEncryption};
-pub use settings::{Authentication, CommitlogSync, NativeTransport, Settings, Timeouts};
+pub use settings::{
+    Authentication, CommitlogSync, Features, NativeTransport, Settings, Thresholds, Timeouts,
+};
 
 use keys::{Key, State, Was};
 use std::collections::BTreeMap;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const DEFAULT_TOKENS: i64 = 16;
+const DEFAULT_SNITCH: &str = "SimpleSnitch";
 /// What `native_transport_max_request_data_in_flight` is where it is unset: a tenth of the memory, as in Cassandra,
 /// and a fortieth for one client address.
 const IN_FLIGHT_SHARE: u64 = 10;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub dc: String,
     /// Rack of this node.
     pub rack: String,
+    /// Snitch, by its class without the package.
+    pub snitch: String,
     /// Where everything durable lives.
     pub data_directory: PathBuf,
     /// Where clients connect and what they may take.
@@ -54,6 +57,10 @@ pub struct Settings {
     pub commitlog_sync: CommitlogSync,
     /// How long requests may take.
     pub timeouts: Timeouts,
+    /// Sizes and counts that warn or refuse.
+    pub thresholds: Thresholds,
+    /// What schema statements may ask for.
+    pub features: Features,
     /// Every key with its value, for `system_views.settings`.
     pub view: Vec<(&'static str, String)>,
     /// What the operator should know.
@@ -69,6 +76,8 @@ pub struct NativeTransport {
     pub port: u16,
     /// Port where the source port chooses the shard.
     pub shard_aware_port: Option<u16>,
+    /// Whether nobody asked for that port.
+    pub shard_aware_port_is_default: bool,
     /// Address that clients are told.
     pub broadcast_address: IpAddr,
     /// Longest body of a request.
@@ -126,6 +135,32 @@ pub struct Timeouts {
     pub request: Duration,
 }
 
+/// Sizes and counts above which a request is warned about or refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Thresholds {
+    pub batch_warn_bytes: u64,
+    pub batch_fail_bytes: u64,
+    pub unlogged_batch_warn_partitions: u64,
+    pub tombstone_warn: u64,
+    pub tombstone_failure: u64,
+}
+
+/// What schema statements may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Features {
+    pub materialized_views: bool,
+    pub user_defined_functions: bool,
+    pub sasi_indexes: bool,
+    pub drop_compact_storage: bool,
+    pub dynamic_data_masking: bool,
+    /// Replication factor of a keyspace that says none.
+    pub default_keyspace_rf: u32,
+    /// Names a table's `memtable` option may have.
+    pub memtable_configurations: Vec<String>,
+}
+
 impl Settings {
     /// Types what was configured. Whatever is wrong is added to its errors, and a default stands in its place.
     pub(super) fn build(configured: &mut Configured, profile: Profile, rackdc: &RackDc) -> Self {
@@ -153,6 +188,7 @@ impl Settings {
             cluster_name: cluster_name(configured, profile),
             dc: named(text(configured, "helenus_dc"), &rackdc.dc, "datacenter1"),
             rack: named(text(configured, "helenus_rack"), &rackdc.rack, "rack1"),
+            snitch: snitch(configured),
             data_directory: data_directory(configured),
             native: native(configured, address, broadcast_address, memory_bytes),
             admin: admin(configured),
@@ -167,6 +203,8 @@ impl Settings {
             authentication: authentication(configured),
             commitlog_sync: commitlog_sync(configured),
             timeouts: timeouts(configured),
+            thresholds: thresholds(configured),
+            features: features(configured),
             view: Vec::new(),
             warnings: Vec::new(),
         };
@@ -337,6 +375,7 @@ fn native(
         port,
         shard_aware_port: self::port(configured, "helenus_shard_aware_port")
             .filter(|port| *port != 0),
+        shard_aware_port_is_default: !configured.values.contains_key("helenus_shard_aware_port"),
         broadcast_address: told,
         max_frame_bytes: size(configured, "native_transport_max_frame_size").unwrap_or(16 << 20)
             as usize,
@@ -464,6 +503,41 @@ fn timeouts(configured: &Configured) -> Timeouts {
     }
 }
 
+fn thresholds(configured: &Configured) -> Thresholds {
+    let count =
+        |name: &str| integer(configured, name).and_then(|number| u64::try_from(number).ok());
+    Thresholds {
+        batch_warn_bytes: size(configured, "batch_size_warn_threshold").unwrap_or(u64::MAX),
+        batch_fail_bytes: size(configured, "batch_size_fail_threshold").unwrap_or(u64::MAX),
+        unlogged_batch_warn_partitions: count("unlogged_batch_across_partitions_warn_threshold")
+            .unwrap_or(u64::MAX),
+        tombstone_warn: count("tombstone_warn_threshold").unwrap_or(u64::MAX),
+        tombstone_failure: count("tombstone_failure_threshold").unwrap_or(u64::MAX),
+    }
+}
+
+fn features(configured: &mut Configured) -> Features {
+    let mut memtables = vec!["default".to_owned()];
+    if let Some(Value::Tree(node)) = configured.get("memtable")
+        && let Some(configurations) = node.get("configurations")
+    {
+        let names = configurations
+            .entries()
+            .iter()
+            .map(|(name, _)| name.clone());
+        memtables.extend(names.filter(|name| name != "default"));
+    }
+    Features {
+        materialized_views: flag(configured, "materialized_views_enabled"),
+        user_defined_functions: flag(configured, "user_defined_functions_enabled"),
+        sasi_indexes: flag(configured, "sasi_indexes_enabled"),
+        drop_compact_storage: flag(configured, "drop_compact_storage_enabled"),
+        dynamic_data_masking: flag(configured, "dynamic_data_masking_enabled"),
+        default_keyspace_rf: positive(configured, "default_keyspace_rf").unwrap_or(1) as u32,
+        memtable_configurations: memtables,
+    }
+}
+
 fn check_partitioner(configured: &mut Configured) {
     if let Some(name) = text(configured, "partitioner")
         && name.rsplit('.').next() != Some("Murmur3Partitioner")
@@ -517,6 +591,12 @@ fn view(configured: &Configured, settings: &Settings) -> Vec<(&'static str, Stri
     view
 }
 
+/// The class without its package.
+fn snitch(configured: &Configured) -> String {
+    let written = text(configured, "endpoint_snitch").unwrap_or_else(|| DEFAULT_SNITCH.to_owned());
+    written.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
 fn warnings(configured: &Configured) -> Vec<String> {
     let mut warnings = Vec::new();
     let ignored = ignored(configured);
@@ -526,9 +606,11 @@ fn warnings(configured: &Configured) -> Vec<String> {
             ignored.join(", ")
         ));
     }
-    let snitch = text(configured, "endpoint_snitch").unwrap_or_default();
-    let short = snitch.rsplit('.').next().unwrap_or_default();
-    if !matches!(short, "" | "SimpleSnitch" | "GossipingPropertyFileSnitch") {
+    let snitch = snitch(configured);
+    if !matches!(
+        snitch.as_str(),
+        DEFAULT_SNITCH | "GossipingPropertyFileSnitch"
+    ) {
         warnings.push(format!(
             "endpoint_snitch `{snitch}` is not known; data centre and rack come from helenus_dc, helenus_rack and cassandra-rackdc.properties"
         ));

@@ -4,7 +4,6 @@
 //! busy shard costs its peers no system call. The queues are bounded by what is admitted: a message answers a request
 //! that its sender has a place for, a completion answers a disk request, a connection was counted by the acceptor.
 
-use super::ClientInfo;
 use model::env::{IoOutcome, IoTag};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,14 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
 use crate::client::Admitted;
+use node::effects::WorkDone;
+use node::message::ShardMessage;
+use std::net::SocketAddr;
 
 /// A connection the acceptor hands over.
 #[derive(Debug)]
 pub struct NewConnection {
     /// The socket, non-blocking.
     pub stream: std::net::TcpStream,
-    /// Who it is.
-    pub info: ClientInfo,
+    /// Where it comes from.
+    pub address: SocketAddr,
     /// Its place among all connections, given back when it is dropped.
     pub admitted: Admitted,
 }
@@ -29,22 +31,25 @@ pub struct NewConnection {
 pub enum Command {
     /// Describe the state in words.
     Describe(oneshot::Sender<String>),
+    /// Tell what is counted.
+    Count(oneshot::Sender<Vec<(&'static str, u64)>>),
     /// Answer what is in flight, take nothing new, then end.
     Drain(oneshot::Sender<()>),
 }
 
 #[derive(Debug)]
-struct Inbox<M> {
+struct Inbox {
     connections: Vec<NewConnection>,
-    messages: VecDeque<(u16, Vec<M>)>,
+    messages: VecDeque<(u16, Vec<ShardMessage>)>,
     completions: Vec<(IoTag, IoOutcome)>,
+    work: Vec<(u64, WorkDone)>,
     commands: Vec<Command>,
 }
 
 /// The receiving end of one shard, shared by all who send to it.
 #[derive(Debug)]
-pub struct Mailbox<M> {
-    inbox: Mutex<Inbox<M>>,
+pub struct Mailbox {
+    inbox: Mutex<Inbox>,
     /// Whether something came since the shard last looked.
     pending: AtomicBool,
     wake: Arc<Notify>,
@@ -52,20 +57,22 @@ pub struct Mailbox<M> {
 
 /// Everything that came since the last look.
 #[derive(Debug)]
-pub struct Arrived<M> {
+pub struct Arrived {
     pub connections: Vec<NewConnection>,
-    pub messages: VecDeque<(u16, Vec<M>)>,
+    pub messages: VecDeque<(u16, Vec<ShardMessage>)>,
     pub completions: Vec<(IoTag, IoOutcome)>,
+    pub work: Vec<(u64, WorkDone)>,
     pub commands: Vec<Command>,
 }
 
-impl<M> Default for Mailbox<M> {
+impl Default for Mailbox {
     fn default() -> Self {
         Self {
             inbox: Mutex::new(Inbox {
                 connections: Vec::new(),
                 messages: VecDeque::new(),
                 completions: Vec::new(),
+                work: Vec::new(),
                 commands: Vec::new(),
             }),
             pending: AtomicBool::new(false),
@@ -74,7 +81,7 @@ impl<M> Default for Mailbox<M> {
     }
 }
 
-impl<M> Mailbox<M> {
+impl Mailbox {
     /// A connection to serve.
     pub fn connect(&self, connection: NewConnection) {
         self.lock().connections.push(connection);
@@ -82,7 +89,7 @@ impl<M> Mailbox<M> {
     }
 
     /// Another shard's batch.
-    pub fn send(&self, from: u16, batch: Vec<M>) {
+    pub fn send(&self, from: u16, batch: Vec<ShardMessage>) {
         self.lock().messages.push_back((from, batch));
         self.ring();
     }
@@ -90,6 +97,12 @@ impl<M> Mailbox<M> {
     /// A disk request ended.
     pub fn complete(&self, tag: IoTag, outcome: IoOutcome) {
         self.lock().completions.push((tag, outcome));
+        self.ring();
+    }
+
+    /// Slow work ended.
+    pub fn done(&self, number: u64, done: WorkDone) {
+        self.lock().work.push((number, done));
         self.ring();
     }
 
@@ -112,18 +125,19 @@ impl<M> Mailbox<M> {
     }
 
     /// Takes what came. Whoever rings from here on wakes the next turn.
-    pub(super) fn take(&self) -> Arrived<M> {
+    pub(super) fn take(&self) -> Arrived {
         self.pending.store(false, Ordering::Release);
         let mut inbox = self.lock();
         Arrived {
             connections: std::mem::take(&mut inbox.connections),
             messages: std::mem::take(&mut inbox.messages),
             completions: std::mem::take(&mut inbox.completions),
+            work: std::mem::take(&mut inbox.work),
             commands: std::mem::take(&mut inbox.commands),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inbox<M>> {
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
         // Nothing panics while it holds the lock, and a lost push would be worse than a poisoned flag.
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }

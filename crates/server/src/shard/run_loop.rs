@@ -1,46 +1,50 @@
-//! The loop of one shard's thread.
+//! The loop of one shard's thread: turn after turn, until it is drained.
 //!
-//! Connections are tasks that read and decode; the first of them to have something rings the shard's mailbox, which
-//! puts the turn behind all tasks that are ready now, so the turn runs once for all of them.
+//! Connections are tasks that read and decode ([`super::serving`]); the first of them to have something rings the
+//! shard's mailbox, which puts the turn behind all tasks that are ready now, so the turn runs once for all of them.
 
-use super::mailbox::{Arrived, Command, Mailbox, NewConnection};
-use super::{ClientId, ClientInfo, Effects, Shard};
-use crate::client::{Connection, Encryption, Limits, Progress, Session, ShardAwareness};
+use super::Shard;
+use super::mailbox::{Arrived, Command, Mailbox};
+use crate::client::{Connection, Encryption, Limits};
 use crate::clock::SystemClock;
 use crate::config::NativeTransport;
 use crate::disk::DiskPool;
 use crate::metrics::ShardMetrics;
+use crate::work::WorkPool;
 use bytes::BytesMut;
-use cql::frame::response::{Prologue, put_error_response};
-use cql::frame::{Opcode, ProtocolVersion, Request, RequestFrame};
-use model::error::RequestError;
+use model::env::Clock;
+use model::time::Now;
+use node::client::ClientId;
+use node::effects::{Effects, LogLevel};
+use node::message::ShardMessage;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
 
 /// Read from a socket at once.
-const READ_BYTES: usize = 64 << 10;
-/// Answers collected in a turn above which they are handed to their connections before the turn ends.
-const COLLECTED_BYTES: usize = 256 << 10;
+pub(super) const READ_BYTES: usize = 64 << 10;
+/// What the answers' buffer may keep between turns.
+const KEPT_BYTES: usize = 1 << 20;
 /// How often a drain looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// How long a drain waits for requests in flight.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a shard's thread is given beside its state machine.
-pub struct Environment<M> {
+pub struct Environment {
     /// Its number.
     pub index: u16,
     /// Every shard's mailbox, its own included.
-    pub mailboxes: Arc<[Arc<Mailbox<M>>]>,
+    pub mailboxes: Arc<[Arc<Mailbox>]>,
     /// The disk.
     pub disk: DiskPool,
+    /// The threads for slow work.
+    pub work: WorkPool,
     /// The native transport's settings.
     pub transport: Arc<NativeTransport>,
     /// Clients' encryption, if there is any.
@@ -49,42 +53,44 @@ pub struct Environment<M> {
     pub connections: Arc<AtomicUsize>,
     /// What it counts.
     pub metrics: Arc<ShardMetrics>,
-    /// Told once the shard serves.
+    /// Told once the shard serves; dropped if it cannot.
     pub ready: Option<oneshot::Sender<()>>,
 }
 
 /// One shard at work.
 pub struct Core<S: Shard> {
-    environment: Environment<S::Message>,
-    awareness: ShardAwareness,
-    limits: Limits,
-    shard: RefCell<S>,
-    effects: RefCell<Effects<S::Message>>,
-    clients: RefCell<HashMap<ClientId, Rc<Connection>>>,
-    next_client: Cell<u64>,
+    pub(super) environment: Environment,
+    pub(super) limits: Limits,
+    pub(super) shard: RefCell<S>,
+    pub(super) effects: RefCell<Effects>,
+    pub(super) clients: RefCell<HashMap<ClientId, Rc<Connection>>>,
+    pub(super) next_client: Cell<u64>,
     /// Connections with something to send.
     listed: RefCell<Vec<Rc<Connection>>>,
     /// Read into by every connection that has no half frame of its own.
-    read_buffer: RefCell<BytesMut>,
-    /// Told once the shard serves.
+    pub(super) read_buffer: RefCell<BytesMut>,
+    /// The clocks as last read; read again whenever something arrives.
+    now: Cell<Now>,
     ready: Cell<Option<oneshot::Sender<()>>>,
     /// Set once the shard takes no more requests, and answered when none is in flight.
     draining: RefCell<Option<(Instant, oneshot::Sender<()>)>>,
 }
 
+/// When the next turn is.
+enum Wake {
+    Now,
+    WhenRung,
+    After(Duration),
+}
+
 /// Runs a shard on this thread until it is drained.
-pub fn run<S: Shard>(shard: S, mut environment: Environment<S::Message>) -> std::io::Result<()> {
+pub fn run<S: Shard>(shard: S, mut environment: Environment) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let ready = environment.ready.take();
     let transport = &environment.transport;
     let core = Rc::new(Core {
-        awareness: ShardAwareness::new(
-            environment.index,
-            environment.mailboxes.len() as u16,
-            transport.shard_aware_port,
-        ),
         limits: Limits {
             max_frame_bytes: transport.max_frame_bytes,
             max_in_flight: transport.max_in_flight_requests,
@@ -92,9 +98,11 @@ pub fn run<S: Shard>(shard: S, mut environment: Environment<S::Message>) -> std:
         shard: RefCell::new(shard),
         effects: RefCell::default(),
         clients: RefCell::default(),
-        next_client: Cell::new(0),
+        // The numbers of all shards' connections differ in their upper bits.
+        next_client: Cell::new(u64::from(environment.index) << 48),
         listed: RefCell::default(),
         read_buffer: RefCell::new(BytesMut::with_capacity(READ_BYTES)),
+        now: Cell::new(SystemClock.now()),
         ready: Cell::new(ready),
         draining: RefCell::default(),
         environment,
@@ -105,25 +113,40 @@ pub fn run<S: Shard>(shard: S, mut environment: Environment<S::Message>) -> std:
         }
         core.shard
             .borrow_mut()
-            .start(&mut core.effects.borrow_mut());
+            .start(core.now(), &mut core.effects.borrow_mut());
         core.turns().await;
     });
     Ok(())
 }
 
 impl<S: Shard> Core<S> {
-    fn mailbox(&self) -> &Mailbox<S::Message> {
+    pub(super) fn mailbox(&self) -> &Mailbox {
         &self.environment.mailboxes[usize::from(self.environment.index)]
+    }
+
+    /// The time of this wake-up.
+    pub(super) fn now(&self) -> Now {
+        self.now.get()
+    }
+
+    /// Reads the clocks.
+    pub(super) fn read_clocks(&self) {
+        self.now.set(SystemClock.now());
+    }
+
+    /// Whether no more requests are taken.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.borrow().is_some()
     }
 
     /// Turn after turn, until drained.
     async fn turns(self: &Rc<Self>) {
         loop {
-            let wake_at = self.turn();
-            if self.is_drained() {
+            let wake = self.turn();
+            if self.is_drained() || self.has_failed() {
                 return;
             }
-            match wake_at {
+            match wake {
                 Wake::Now => tokio::task::yield_now().await,
                 Wake::WhenRung => self.mailbox().rung().await,
                 Wake::After(wait) => {
@@ -136,30 +159,20 @@ impl<S: Shard> Core<S> {
 
     /// One turn: hands over what arrived, and carries out what came of it.
     fn turn(self: &Rc<Self>) -> Wake {
+        self.read_clocks();
         let arrived = self.mailbox().take();
         self.hand_over(arrived);
-        let (deadline, more) = {
+        let end = {
             let effects = &mut *self.effects.borrow_mut();
-            let deadline = self.shard.borrow_mut().end_of_turn(effects);
-            (deadline, std::mem::take(&mut effects.more_background))
+            self.shard.borrow_mut().end_of_turn(self.now(), effects)
         };
-        self.send_messages();
-        self.submit_io();
-        self.deliver();
+        self.carry_out();
         self.flush();
         self.environment.metrics.turns.add(1);
-        if let Some(ready) = self.ready.take() {
-            if self.shard.borrow().is_ready() {
-                // Nobody waits if the start was given up.
-                let _ = ready.send(());
-            } else {
-                self.ready.set(Some(ready));
-            }
-        }
-        let wait = deadline.map(|deadline| SystemClock.until(deadline));
+        let wait = end.wake.map(|moment| SystemClock.until(moment));
         match wait {
-            _ if more => Wake::Now,
-            wait if self.draining.borrow().is_some() => {
+            _ if end.more => Wake::Now,
+            wait if self.is_draining() => {
                 Wake::After(wait.map_or(DRAIN_POLL, |wait| wait.min(DRAIN_POLL)))
             }
             None => Wake::WhenRung,
@@ -167,17 +180,21 @@ impl<S: Shard> Core<S> {
         }
     }
 
-    fn hand_over(self: &Rc<Self>, arrived: Arrived<S::Message>) {
+    fn hand_over(self: &Rc<Self>, arrived: Arrived) {
         for connection in arrived.connections {
             self.connect(connection);
         }
+        let now = self.now();
         let effects = &mut *self.effects.borrow_mut();
         let shard = &mut *self.shard.borrow_mut();
         for (from, mut batch) in arrived.messages {
-            shard.on_shard_messages(from, &mut batch, effects);
+            shard.on_shard_messages(from, &mut batch, now, effects);
         }
         for (tag, outcome) in arrived.completions {
-            shard.on_io(tag, outcome, effects);
+            shard.on_io(tag, outcome, now, effects);
+        }
+        for (number, done) in arrived.work {
+            shard.on_work(number, done, now, effects);
         }
         for command in arrived.commands {
             match command {
@@ -190,8 +207,11 @@ impl<S: Shard> Core<S> {
                     // Whoever asked may have gone.
                     let _ = answer.send(text);
                 }
+                Command::Count(answer) => {
+                    let _ = answer.send(shard.counters());
+                }
                 Command::Drain(answer) => {
-                    shard.drain(effects);
+                    shard.drain(now, effects);
                     *self.draining.borrow_mut() = Some((Instant::now(), answer));
                 }
             }
@@ -204,12 +224,12 @@ impl<S: Shard> Core<S> {
         let Some((since, _)) = &*draining else {
             return false;
         };
-        let in_flight = self
+        let settled = self
             .clients
             .borrow()
             .values()
-            .any(|client| !client.is_settled());
-        if (in_flight || !self.shard.borrow().is_drained()) && since.elapsed() < DRAIN_LIMIT {
+            .all(|client| client.is_settled());
+        if !(settled && self.shard.borrow().is_drained()) && since.elapsed() < DRAIN_LIMIT {
             return false;
         }
         if let Some((_, answer)) = draining.take() {
@@ -218,250 +238,74 @@ impl<S: Shard> Core<S> {
         true
     }
 
-    fn connect(self: &Rc<Self>, new: NewConnection) {
-        let stream = match TcpStream::from_std(new.stream) {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(client = %new.info.address, %error, "cannot serve a connection");
-                self.environment.connections.fetch_sub(1, Ordering::Relaxed);
-                return;
-            }
+    /// Whether the shard could not start. Tells who waits for it how it went, once it is known.
+    fn has_failed(&self) -> bool {
+        let Some(ready) = self.ready.take() else {
+            return false;
         };
-        let id = ClientId(self.next_client.get());
-        self.next_client.set(id.0 + 1);
-        let connection = Rc::new(Connection::new(
-            id,
-            new.info,
-            stream,
-            new.admitted,
-            self.limits,
-        ));
-        self.clients.borrow_mut().insert(id, connection.clone());
-        spawn_local(self.clone().serve(connection));
-    }
-
-    /// A connection's reading task.
-    async fn serve(self: Rc<Self>, connection: Rc<Connection>) {
-        let mut own = BytesMut::new();
-        let encrypted = self.encrypt(&connection).await;
-        if let Ok(tls) = encrypted {
-            let info = ClientInfo {
-                tls,
-                ..connection.info.clone()
-            };
-            self.shard
-                .borrow_mut()
-                .on_client_connected(connection.id, &info);
+        let shard = self.shard.borrow();
+        if let Some(reason) = shard.failure() {
+            tracing::error!(shard = self.environment.index, "{reason}");
+            return true;
+        }
+        if shard.is_ready() {
+            // Nobody waits if the start was given up.
+            let _ = ready.send(());
         } else {
-            connection.close();
+            self.ready.set(Some(ready));
         }
-        while !connection.is_closed() {
-            match self.decode(&connection, &mut own) {
-                Progress::Hungry => {}
-                Progress::Stalled => {
-                    connection.readable_again().await;
-                    continue;
-                }
-                Progress::Closed => {
-                    self.list(&connection);
-                    // What it was last told goes out with the turn, which then closes it.
-                    connection.readable_again().await;
-                    continue;
-                }
-            }
-            if connection.stream().readable().await.is_err() || !self.read(&connection, &mut own) {
-                break;
-            }
-        }
-        connection.close();
-        self.clients.borrow_mut().remove(&connection.id);
-        if encrypted.is_ok() {
-            self.shard
-                .borrow_mut()
-                .on_client_closed(connection.id, &mut self.effects.borrow_mut());
-        }
-        self.environment.connections.fetch_sub(1, Ordering::Relaxed);
-        self.mailbox().ring();
+        false
     }
 
-    /// Decides whether a connection is encrypted, by its first byte where both are served.
-    async fn encrypt(&self, connection: &Connection) -> std::io::Result<bool> {
-        let Some(encryption) = &self.environment.encryption else {
-            return Ok(false);
-        };
-        if encryption.optional {
-            let mut first = [0];
-            if connection.stream().peek(&mut first).await? == 0
-                || !Encryption::is_handshake(first[0])
-            {
-                return Ok(false);
-            }
-        }
-        let session = Session::new(encryption).map_err(std::io::Error::other)?;
-        connection.encrypt(session);
-        Ok(true)
-    }
-
-    /// Reads what there is, into the shard's buffer if the connection has no half frame; `false` at the end.
-    fn read(self: &Rc<Self>, connection: &Rc<Connection>, own: &mut BytesMut) -> bool {
-        let open = self.read_and_decode(connection, own);
-        // A handshake of TLS writes without a request.
-        if connection.has_unsent() {
-            self.list(connection);
-        }
-        open
-    }
-
-    fn read_and_decode(self: &Rc<Self>, connection: &Rc<Connection>, own: &mut BytesMut) -> bool {
-        if !own.is_empty() {
-            own.reserve(READ_BYTES);
-            return self.read_into(connection, own);
-        }
-        let mut shared = std::mem::take(&mut *self.read_buffer.borrow_mut());
-        shared.reserve(READ_BYTES);
-        let open = self.read_into(connection, &mut shared);
-        if open && !shared.is_empty() {
-            self.decode(connection, &mut shared);
-            if !shared.is_empty() {
-                *own = BytesMut::from(&shared[..]);
-                shared.clear();
-            }
-        }
-        *self.read_buffer.borrow_mut() = shared;
-        open
-    }
-
-    fn read_into(&self, connection: &Connection, input: &mut BytesMut) -> bool {
-        match connection.read(input) {
-            Ok(0) => false,
-            Ok(read) => {
-                self.environment.metrics.bytes_received.add(read as u64);
-                connection.touch();
-                true
-            }
-            Err(error) => matches!(
-                error.kind(),
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
-            ),
-        }
-    }
-
-    /// Hands every whole frame of `input` to the shard.
-    fn decode(self: &Rc<Self>, connection: &Rc<Connection>, input: &mut BytesMut) -> Progress {
-        loop {
-            match connection.next_frame(input) {
-                Ok(frame) => {
-                    self.environment.metrics.requests.add(1);
-                    self.handle(connection, frame);
-                    self.list(connection);
-                }
-                Err(progress) => {
-                    if progress != Progress::Hungry || connection.has_unsent() {
-                        self.list(connection);
-                    }
-                    return progress;
-                }
-            }
-        }
-    }
-
-    fn handle(self: &Rc<Self>, connection: &Rc<Connection>, frame: RequestFrame) {
-        let header = frame.header;
-        if let Err(error) = self.check(connection, &frame) {
-            let mut envelope = Vec::new();
-            put_error_response(
-                &mut envelope,
-                header.version,
-                header.stream,
-                &error,
-                &Prologue::default(),
-            );
-            connection.answer(&envelope);
-            return;
-        }
-        if header.opcode == Opcode::Options {
-            let mut envelope = Vec::new();
-            self.awareness
-                .put(&mut envelope, header.version, header.stream);
-            connection.answer(&envelope);
-            return;
-        }
-        if let Err(error) = connection.count(&frame) {
-            self.environment.metrics.overloaded.add(1);
-            let mut envelope = Vec::new();
-            put_error_response(
-                &mut envelope,
-                header.version,
-                header.stream,
-                &error,
-                &Prologue::default(),
-            );
-            connection.answer(&envelope);
-            return;
-        }
+    /// Carries out what the shard wants done; answers are appended to their connections, not yet sent.
+    pub(super) fn carry_out(&self) {
         let effects = &mut *self.effects.borrow_mut();
-        self.shard
-            .borrow_mut()
-            .on_client_frame(connection.id, frame, effects);
-        // STARTUP's answer decides how the next bytes are read; large answers should not pile up.
-        if header.opcode == Opcode::Startup || effects.response_bytes() > COLLECTED_BYTES {
-            self.deliver_from(effects);
+        self.send_messages(effects);
+        if !effects.io.is_empty() {
+            self.environment
+                .disk
+                .submit(self.environment.index, effects.io.drain());
         }
-    }
-
-    /// What the shell itself refuses, before the shard sees the request.
-    fn check(&self, connection: &Connection, frame: &RequestFrame) -> Result<(), RequestError> {
-        let version = frame.header.version;
-        if connection.is_refused() {
-            connection.close_when_sent();
-            self.environment.metrics.overloaded.add(1);
-            return Err(RequestError::Overloaded(
-                "Too many connections (native_transport_max_concurrent_connections)".to_owned(),
-            ));
+        for (number, work) in effects.work.drain(..) {
+            self.environment
+                .work
+                .submit(self.environment.index, number, work);
         }
-        if !self.environment.transport.older_protocols && version < ProtocolVersion::CURRENT {
-            return Err(RequestError::Protocol(format!(
-                "Rejecting Protocol Version {version} < {}",
-                ProtocolVersion::CURRENT
-            )));
+        for (level, text) in effects.log.drain(..) {
+            let shard = self.environment.index;
+            match level {
+                LogLevel::Info => tracing::info!(shard, "{text}"),
+                LogLevel::Warn => tracing::warn!(shard, "{text}"),
+                LogLevel::Error => tracing::error!(shard, "{text}"),
+            }
         }
-        if self.draining.borrow().is_some() {
-            return Err(RequestError::Overloaded(
-                "The node is shutting down".to_owned(),
-            ));
-        }
-        connection.admit(frame.header.opcode)?;
-        if frame.header.opcode == Opcode::Startup
-            && let Request::Startup(startup) = frame.message()?.request
-        {
-            let compression = startup.agree(version)?;
-            connection.await_startup(frame, compression);
-        }
-        Ok(())
-    }
-
-    /// Puts a connection on the turn's list and sees that there is a turn.
-    fn list(&self, connection: &Rc<Connection>) {
-        if connection.list() {
-            self.listed.borrow_mut().push(connection.clone());
-            self.mailbox().ring();
-        }
-    }
-
-    fn deliver(&self) {
-        self.deliver_from(&mut self.effects.borrow_mut());
+        self.deliver(effects);
     }
 
     /// Hands answers to their connections, and closes those that are to be closed.
-    fn deliver_from(&self, effects: &mut Effects<S::Message>) {
+    fn deliver(&self, effects: &mut Effects) {
         let clients = self.clients.borrow();
-        effects.take_responses(|client, envelope| {
+        let mut last: Option<(ClientId, &Rc<Connection>)> = None;
+        for (client, range) in effects.responses.drain(..) {
+            let connection = match last {
+                Some((id, connection)) if id == client => Some(connection),
+                _ => clients.get(&client),
+            };
             // A client that has gone is told nothing.
+            let Some(connection) = connection else {
+                continue;
+            };
+            connection.deliver(&effects.buffer[range]);
+            self.list(connection);
+            last = Some((client, connection));
+        }
+        effects.buffer.clear();
+        effects.buffer.shrink_to(KEPT_BYTES);
+        for (client, compression) in effects.started.drain(..) {
             if let Some(connection) = clients.get(&client) {
-                connection.deliver(envelope);
-                self.list(connection);
+                connection.start(compression);
             }
-        });
+        }
         for client in effects.closes.drain(..) {
             if let Some(connection) = clients.get(&client) {
                 connection.close_when_sent();
@@ -470,12 +314,11 @@ impl<S: Shard> Core<S> {
         }
     }
 
-    fn send_messages(&self) {
-        let effects = &mut *self.effects.borrow_mut();
+    fn send_messages(&self, effects: &mut Effects) {
         if effects.messages.is_empty() {
             return;
         }
-        let mut batches: Vec<Vec<S::Message>> = Vec::new();
+        let mut batches: Vec<Vec<ShardMessage>> = Vec::new();
         batches.resize_with(self.environment.mailboxes.len(), Vec::new);
         for (shard, message) in effects.messages.drain(..) {
             batches[usize::from(shard)].push(message);
@@ -491,37 +334,27 @@ impl<S: Shard> Core<S> {
         }
     }
 
-    fn submit_io(&self) {
-        let effects = &mut *self.effects.borrow_mut();
-        if !effects.io.is_empty() {
-            self.environment
-                .disk
-                .submit(self.environment.index, effects.io.drain());
+    /// Puts a connection on the turn's list and sees that there is a turn.
+    pub(super) fn list(&self, connection: &Rc<Connection>) {
+        if connection.list() {
+            self.listed.borrow_mut().push(connection.clone());
+            self.mailbox().ring();
         }
     }
 
     /// One write for each connection that has something to send.
     fn flush(self: &Rc<Self>) {
-        let listed = std::mem::take(&mut *self.listed.borrow_mut());
-        for connection in &listed {
+        let mut listed = std::mem::take(&mut *self.listed.borrow_mut());
+        for connection in listed.drain(..) {
             if connection.flush() {
-                let connection = connection.clone();
                 spawn_local(async move { connection.send_rest().await });
             }
         }
-        // Keep the list's memory, and what was listed meanwhile.
+        // Keeps the list's memory, and what was listed meanwhile.
         let mut list = self.listed.borrow_mut();
-        let meanwhile = std::mem::replace(&mut *list, listed);
-        list.clear();
-        list.extend(meanwhile);
+        listed.append(&mut list);
+        *list = listed;
     }
-}
-
-/// When the next turn is.
-enum Wake {
-    Now,
-    WhenRung,
-    After(Duration),
 }
 
 /// Closes connections that have been silent for too long.

@@ -1,32 +1,35 @@
 //! A shard that answers what the query says: `now` at once, `hop` by way of the next shard, `disk` after a durable
 //! write, `big N` with N bytes, `never` not at all.
 
+use bytes::Bytes;
 use cql::frame::header::HEADER_BYTES;
-use cql::frame::response::{Prologue, begin, put_ready, put_void};
+use cql::frame::response::{Prologue, begin, put_ready, put_supported, put_void};
 use cql::frame::{Header, Opcode, Request, RequestFrame};
 use model::env::{FileId, IoOutcome, IoRequest, IoTag, OpenMode};
-use model::time::BootNanos;
+use model::time::Now;
+use node::client::ClientId;
+use node::effects::{Effects, Work, WorkDone};
+use node::message::{OnBehalf, ShardMessage};
+use node::shard::TurnEnd;
 use server::process::Factory;
-use server::shard::{ClientId, ClientInfo, Effects, Shard};
+use server::shard::Shard;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 pub struct Echo;
 
 pub struct EchoShard {
     index: u16,
     shards: u16,
-    next_tag: u64,
-    waiting: HashMap<IoTag, (ClientId, Header)>,
-    clients: usize,
+    ready: bool,
+    next: u64,
+    waiting: HashMap<u64, (ClientId, Header)>,
+    clients: HashMap<ClientId, SocketAddr>,
     draining: bool,
 }
 
-pub enum Hop {
-    Forth { client: ClientId, header: Header },
-    Back { client: ClientId, header: Header },
-}
-
 const FILE: FileId = FileId(7);
+const OPENED: IoTag = IoTag(0);
 
 impl Factory for Echo {
     type Shard = EchoShard;
@@ -35,33 +38,92 @@ impl Factory for Echo {
         EchoShard {
             index,
             shards,
-            next_tag: 1,
+            ready: false,
+            next: 1,
             waiting: HashMap::new(),
-            clients: 0,
+            clients: HashMap::new(),
             draining: false,
         }
     }
 }
 
+fn put_answer(out: &mut Vec<u8>, header: Header, length: usize) {
+    let start = out.len();
+    let envelope = begin(out, header.version, header.stream, Opcode::Result);
+    put_void(out);
+    out.resize((start + HEADER_BYTES + length).max(out.len()), b'x');
+    envelope.finish(out, &Prologue::default());
+}
+
 impl EchoShard {
-    fn answer(client: ClientId, header: Header, length: usize, out: &mut Effects<Hop>) {
-        out.respond(client, |out| {
-            let start = out.len();
-            let envelope = begin(out, header.version, header.stream, Opcode::Result);
-            put_void(out);
-            out.resize((start + HEADER_BYTES + length).max(out.len()), b'x');
-            envelope.finish(out, &Prologue::default());
-        });
+    fn answer(client: ClientId, header: Header, length: usize, out: &mut Effects) {
+        out.respond(client, |out| put_answer(out, header, length));
+    }
+
+    fn wait(&mut self, client: ClientId, header: Header) -> u64 {
+        self.next += 1;
+        self.waiting.insert(self.next, (client, header));
+        self.next
+    }
+
+    fn query(
+        &mut self,
+        client: ClientId,
+        header: Header,
+        text: &str,
+        frame: &RequestFrame,
+        out: &mut Effects,
+    ) {
+        match text.split_once(' ').unwrap_or((text, "")) {
+            ("now", _) => Self::answer(client, header, 0, out),
+            ("big", length) => Self::answer(client, header, length.parse().expect("a number"), out),
+            ("hop", _) => {
+                let request = self.wait(client, header);
+                let on_behalf = OnBehalf {
+                    version: header.version,
+                    keyspace: None,
+                    user: None,
+                    address: self.clients[&client],
+                };
+                let message = ShardMessage::Forward {
+                    request,
+                    client: on_behalf,
+                    frame: frame.clone(),
+                };
+                out.messages.push(((self.index + 1) % self.shards, message));
+            }
+            ("disk", _) => {
+                let tag = self.wait(client, header);
+                let write = IoRequest::Write {
+                    file: FILE,
+                    offset: tag * 8,
+                    data: vec![1; 8],
+                };
+                out.io.submit(
+                    IoTag(tag),
+                    IoRequest::Chain(vec![write, IoRequest::Sync { file: FILE }]),
+                );
+            }
+            ("work", _) => {
+                let number = self.wait(client, header);
+                out.work.push((
+                    number,
+                    Work::HashPassword {
+                        password: "x".into(),
+                        cost: 4,
+                    },
+                ));
+            }
+            _ => {}
+        }
     }
 }
 
 impl Shard for EchoShard {
-    type Message = Hop;
-
-    fn start(&mut self, out: &mut Effects<Hop>) {
+    fn start(&mut self, _now: Now, out: &mut Effects) {
         let path = format!("echo-{}", self.index);
         out.io.submit(
-            IoTag(0),
+            OPENED,
             IoRequest::Open {
                 file: FILE,
                 path,
@@ -71,10 +133,14 @@ impl Shard for EchoShard {
     }
 
     fn is_ready(&self) -> bool {
-        self.next_tag > 1
+        self.ready
     }
 
-    fn drain(&mut self, _out: &mut Effects<Hop>) {
+    fn failure(&self) -> Option<&str> {
+        None
+    }
+
+    fn drain(&mut self, _now: Now, _out: &mut Effects) {
         self.draining = true;
     }
 
@@ -82,75 +148,97 @@ impl Shard for EchoShard {
         self.draining && self.waiting.is_empty()
     }
 
-    fn on_client_connected(&mut self, _client: ClientId, _info: &ClientInfo) {
-        self.clients += 1;
+    fn on_client_connected(&mut self, client: ClientId, address: SocketAddr, _tls: bool) {
+        self.clients.insert(client, address);
     }
 
-    fn on_client_frame(&mut self, client: ClientId, frame: RequestFrame, out: &mut Effects<Hop>) {
+    fn on_client_frame(
+        &mut self,
+        client: ClientId,
+        frame: RequestFrame,
+        _now: Now,
+        out: &mut Effects,
+    ) {
         let header = frame.header;
+        let (version, stream) = (header.version, header.stream);
         match frame.message().expect("the test's client is sound").request {
-            Request::Startup(_) => {
-                out.respond(client, |out| put_ready(out, header.version, header.stream))
+            Request::Startup(startup) => {
+                out.respond(client, |out| put_ready(out, version, stream));
+                out.started
+                    .push((client, startup.agree(version).expect("sound options")));
             }
-            Request::Query(query) => match query.text.split_once(' ').unwrap_or((query.text, "")) {
-                ("now", _) => Self::answer(client, header, 0, out),
-                ("big", length) => {
-                    Self::answer(client, header, length.parse().expect("a number"), out)
-                }
-                ("hop", _) => {
-                    out.messages.push((
-                        (self.index + 1) % self.shards,
-                        Hop::Forth { client, header },
-                    ));
-                }
-                ("disk", _) => {
-                    let tag = IoTag(self.next_tag);
-                    self.next_tag += 1;
-                    self.waiting.insert(tag, (client, header));
-                    let write = IoRequest::Write {
-                        file: FILE,
-                        offset: tag.0 * 8,
-                        data: vec![1; 8],
-                    };
-                    out.io.submit(
-                        tag,
-                        IoRequest::Chain(vec![write, IoRequest::Sync { file: FILE }]),
-                    );
-                }
-                _ => {}
-            },
+            Request::Options => out.respond(client, |out| {
+                let shard = [("SCYLLA_SHARD", self.index.to_string())];
+                put_supported(out, version, stream, "3.4.7", &shard);
+            }),
+            Request::Query(query) => self.query(client, header, query.text, &frame, out),
             other => panic!("{other:?}"),
         }
     }
 
-    fn on_client_closed(&mut self, _client: ClientId, _out: &mut Effects<Hop>) {
-        self.clients -= 1;
+    fn on_client_closed(&mut self, client: ClientId) {
+        self.clients.remove(&client).expect("it was connected");
     }
 
-    fn on_shard_messages(&mut self, from: u16, batch: &mut Vec<Hop>, out: &mut Effects<Hop>) {
-        for hop in batch.drain(..) {
-            match hop {
-                Hop::Forth { client, header } => {
-                    out.messages.push((from, Hop::Back { client, header }))
+    fn on_shard_messages(
+        &mut self,
+        from: u16,
+        batch: &mut Vec<ShardMessage>,
+        _now: Now,
+        out: &mut Effects,
+    ) {
+        for message in batch.drain(..) {
+            match message {
+                ShardMessage::Forward { request, frame, .. } => {
+                    let mut envelope = Vec::new();
+                    put_answer(&mut envelope, frame.header, 0);
+                    let envelope = Bytes::from(envelope);
+                    out.messages.push((
+                        from,
+                        ShardMessage::Forwarded {
+                            request,
+                            envelope,
+                            keyspace: None,
+                        },
+                    ));
                 }
-                Hop::Back { client, header } => Self::answer(client, header, 0, out),
+                ShardMessage::Forwarded {
+                    request, envelope, ..
+                } => {
+                    let (client, _) = self.waiting.remove(&request).expect("it was asked");
+                    out.respond(client, |out| out.extend_from_slice(&envelope));
+                }
+                other => panic!("{other:?}"),
             }
         }
     }
 
-    fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, out: &mut Effects<Hop>) {
+    fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, _now: Now, out: &mut Effects) {
         outcome.expect("the disk works");
-        match self.waiting.remove(&tag) {
+        match self.waiting.remove(&tag.0) {
             Some((client, header)) => Self::answer(client, header, 0, out),
-            None => self.next_tag = 2,
+            None => self.ready = true,
         }
     }
 
-    fn end_of_turn(&mut self, _out: &mut Effects<Hop>) -> Option<BootNanos> {
-        None
+    fn on_work(&mut self, number: u64, done: WorkDone, _now: Now, out: &mut Effects) {
+        assert!(matches!(done, WorkDone::Hashed(Ok(_))));
+        let (client, header) = self.waiting.remove(&number).expect("it was asked");
+        Self::answer(client, header, 0, out);
+    }
+
+    fn end_of_turn(&mut self, _now: Now, _out: &mut Effects) -> TurnEnd {
+        TurnEnd {
+            more: false,
+            wake: None,
+        }
+    }
+
+    fn counters(&mut self) -> Vec<(&'static str, u64)> {
+        vec![("reads", 7), ("echoes", self.next)]
     }
 
     fn describe(&self) -> String {
-        format!("echo {} with {} clients", self.index, self.clients)
+        format!("echo {} with {} clients", self.index, self.clients.len())
     }
 }

@@ -54,7 +54,7 @@ fn connect(process: &Process, server: &Identity, own: Option<&Identity>) -> Clie
             .unwrap();
     Client::over(Box::new(StreamOwned::new(
         session,
-        Client::open(process.serving().native),
+        Client::open(process.serving().addresses.native),
     )))
 }
 
@@ -87,7 +87,7 @@ fn encrypted_connections_are_served() {
         ProtocolVersion::V5,
         Some(Compression::Lz4),
     );
-    let mut plain = Client::connect(process.serving().native);
+    let mut plain = Client::connect(process.serving().addresses.native);
     plain.send_startup(ProtocolVersion::V4, None);
     assert!(
         plain
@@ -112,7 +112,7 @@ fn both_kinds_where_encryption_is_optional() {
     let process = Process::start("tls-optional", &options);
     speaks(connect(&process, &server, None), ProtocolVersion::V5, None);
     speaks(
-        Client::connect(process.serving().native),
+        Client::connect(process.serving().addresses.native),
         ProtocolVersion::V5,
         None,
     );

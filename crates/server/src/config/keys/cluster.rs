@@ -46,7 +46,7 @@ pub(super) const KEYS: &[Key] = &[
     key("concurrent_validations", Integer, "0", &[], Replaced("mutation tracking, which repairs by itself")),
     key("repair_command_pool_full_strategy", Text, "queue", &[], Replaced("mutation tracking, which repairs by itself")),
     key("repair_command_pool_size", Integer, "0", &[], Replaced("mutation tracking, which repairs by itself")),
-    key("default_keyspace_rf", Integer, "1", &[], NotYet),
+    key("default_keyspace_rf", Integer, "1", &[], Effective("")),
     key("report_unconfirmed_repaired_data_mismatches", Flag, "false", &[], Replaced("mutation tracking, which repairs by itself")),
     key("snapshot_on_repaired_data_mismatch", Flag, "false", &[], Replaced("mutation tracking, which repairs by itself")),
     key("validation_preview_purge_head_start", Duration, "3600s", &[("validation_preview_purge_head_start_in_sec", Seconds)], Replaced("mutation tracking, which repairs by itself")),

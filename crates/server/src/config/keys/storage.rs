@@ -22,7 +22,7 @@ pub(super) const KEYS: &[Key] = &[
     key("memtable_heap_space", Size, "", &[("memtable_heap_space_in_mb", Mebibytes)], Replaced("one budget for the process, see `helenus_memory`")),
     key("memtable_offheap_space", Size, "", &[("memtable_offheap_space_in_mb", Mebibytes)], Replaced("one budget for the process, see `helenus_memory`")),
     key("memtable_cleanup_threshold", Number, "", &[], Replaced("one budget for the process, see `helenus_memory`")),
-    key("memtable", Tree, "", &[], Replaced("one budget for the process, see `helenus_memory`")),
+    key("memtable", Tree, "", &[], Effective("The names of the configurations are what a table's `memtable` option may say; all mean the one memtable there is.")),
     key("snapshot_before_compaction", Flag, "false", &[], NotYet),
     key("auto_snapshot", Flag, "true", &[], NotYet),
     key("auto_snapshot_ttl", Text, "", &[], NotYet),
