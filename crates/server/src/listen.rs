@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that may wait to be accepted.
@@ -84,7 +84,7 @@ fn failure(address: SocketAddr, key: &'static str, error: io::Error) -> ListenEr
     match error.kind() {
         ErrorKind::AddrInUse => ListenError::Taken {
             address,
-            holder: holder(address.port()),
+            holder: holder(address),
             key,
         },
         _ => ListenError::Unusable {
@@ -95,12 +95,12 @@ fn failure(address: SocketAddr, key: &'static str, error: io::Error) -> ListenEr
     }
 }
 
-/// The process that listens on a port, as far as `/proc` tells.
-fn holder(port: u16) -> String {
+/// The process that listens on an address, as far as `/proc` tells.
+fn holder(address: SocketAddr) -> String {
     let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|table| listening_inodes(&table, port))
+        .flat_map(|table| listening_inodes(&table, address))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     match owner_of(&sockets) {
@@ -109,17 +109,39 @@ fn holder(port: u16) -> String {
     }
 }
 
-/// Inodes of the sockets that listen on `port`, from a table of `/proc/net`.
-fn listening_inodes(table: &str, port: u16) -> Vec<String> {
+/// Inodes of the sockets that listen on an address or on all, from a table of `/proc/net`.
+fn listening_inodes(table: &str, address: SocketAddr) -> Vec<String> {
     const LISTENING: &str = "0A";
-    let suffix = format!(":{port:04X}");
+    let words = |octets: &[u8]| -> String {
+        octets
+            .chunks_exact(4)
+            .map(|word| {
+                format!(
+                    "{:08X}",
+                    u32::from_ne_bytes([word[0], word[1], word[2], word[3]])
+                )
+            })
+            .collect()
+    };
+    let mapped = match address.ip() {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    let mut hosts = vec![words(&mapped.octets()), "0".repeat(32), "0".repeat(8)];
+    if let IpAddr::V4(address) = address.ip() {
+        hosts.push(words(&address.octets()));
+    }
+    let any = address.ip().is_unspecified();
     table
         .lines()
         .skip(1)
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let listens = fields.get(1)?.ends_with(&suffix) && *fields.get(3)? == LISTENING;
-            listens.then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
+            let (host, port) = fields.get(1)?.split_once(':')?;
+            let same = port == format!("{:04X}", address.port())
+                && (any || hosts.iter().any(|own| own == host));
+            (same && *fields.get(3)? == LISTENING)
+                .then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
         })
         .collect()
 }
@@ -161,9 +183,17 @@ mod tests {
     fn a_listening_socket_is_found_in_the_table() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
              0: 0100007F:2352 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0\n\
-             1: 0100007F:2352 0100007F:D431 01 00000000:00000000 00:00000000 00000000  1000        0 4343 1 0\n";
-        assert_eq!(listening_inodes(table, 9042), ["4242"]);
-        assert!(listening_inodes(table, 9043).is_empty());
+             1: 0100007F:2352 0100007F:D431 01 00000000:00000000 00:00000000 00000000  1000        0 4343 1 0\n\
+             2: 0000000000000000FFFF00000900007F:2352 00:0000 0A 0:0 00:0 0  1000        0 4444 1 0\n\
+             3: 00000000:2353 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4545 1 0\n";
+        let inodes = |address: &str| listening_inodes(table, address.parse().unwrap());
+        if cfg!(target_endian = "little") {
+            assert_eq!(inodes("127.0.0.1:9042"), ["4242"]);
+            assert_eq!(inodes("127.0.0.9:9042"), ["4444"]);
+            assert_eq!(inodes("0.0.0.0:9042"), ["4242", "4444"]);
+            assert_eq!(inodes("127.0.0.1:9043"), ["4545"]);
+            assert!(inodes("127.0.0.1:9044").is_empty());
+        }
     }
 
     #[tokio::test]

@@ -5,12 +5,14 @@
 //! that is wrong with it at once. What is accepted but not acted on is told, never passed over in silence:
 //! [`Settings::warnings`].
 
+mod access;
 mod docs;
 mod encryption;
 mod environment;
 pub mod keys;
 mod machine;
 mod rackdc;
+mod report;
 mod settings;
 mod tree;
 mod units;

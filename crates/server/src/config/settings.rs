@@ -1,16 +1,17 @@
 //! The settings that are acted on, typed, with every default filled in.
 
+use super::access::{address, class, duration, flag, integer, port, positive, size, text};
 use super::encryption::{self, ClientEncryption};
 use super::rackdc::RackDc;
-use super::value::{Class, Value};
-use super::{Configured, Profile, ignored, keys, machine, units};
+use super::report::{snitch, view, warnings};
+use super::value::Value;
+use super::{Configured, Profile, machine, units};
 use model::limits::MAX_SHARDS;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const DEFAULT_TOKENS: i64 = 16;
-const DEFAULT_SNITCH: &str = "SimpleSnitch";
 /// What `native_transport_max_request_data_in_flight` is where it is unset: a tenth of the memory, as in Cassandra,
 /// and a fortieth for one client address.
 const IN_FLIGHT_SHARE: u64 = 10;
@@ -165,14 +166,15 @@ impl Settings {
     /// Types what was configured. Whatever is wrong is added to its errors, and a default stands in its place.
     pub(super) fn build(configured: &mut Configured, profile: Profile, rackdc: &RackDc) -> Self {
         let address = address(configured, "rpc_address").unwrap_or(Ipv4Addr::LOCALHOST.into());
-        let listen_address =
-            self::address(configured, "listen_address").unwrap_or(if address.is_unspecified() {
+        let listen_address = super::access::address(configured, "listen_address").unwrap_or(
+            if address.is_unspecified() {
                 machine::outgoing_address().unwrap_or(Ipv4Addr::LOCALHOST.into())
             } else {
                 address
-            });
+            },
+        );
         let broadcast_address =
-            self::address(configured, "broadcast_address").unwrap_or(listen_address);
+            super::access::address(configured, "broadcast_address").unwrap_or(listen_address);
         let memory_bytes = memory(configured);
         let shards = shards(configured);
         let io_threads = match positive(configured, "helenus_io_threads") {
@@ -213,86 +215,6 @@ impl Settings {
         settings.warnings = warnings(configured);
         settings
     }
-}
-
-fn text(configured: &Configured, name: &str) -> Option<String> {
-    match configured.get(name)? {
-        Value::Text(text) if !text.is_empty() => Some(text),
-        _ => None,
-    }
-}
-
-fn integer(configured: &Configured, name: &str) -> Option<i64> {
-    match configured.get(name)? {
-        Value::Integer(number) => Some(number),
-        _ => None,
-    }
-}
-
-fn positive(configured: &mut Configured, name: &str) -> Option<i64> {
-    let number = integer(configured, name)?;
-    if number > 0 {
-        return Some(number);
-    }
-    configured.refuse(name, "must be above 0");
-    None
-}
-
-fn port(configured: &mut Configured, name: &str) -> Option<u16> {
-    let number = integer(configured, name)?;
-    if let Ok(port) = u16::try_from(number) {
-        return Some(port);
-    }
-    configured.refuse(name, format!("{number} is not a port"));
-    None
-}
-
-fn flag(configured: &Configured, name: &str) -> bool {
-    configured.get(name) == Some(Value::Flag(true))
-}
-
-fn duration(configured: &Configured, name: &str) -> Option<Duration> {
-    match configured.get(name)? {
-        Value::Duration(duration) => Some(duration),
-        _ => None,
-    }
-}
-
-fn size(configured: &Configured, name: &str) -> Option<u64> {
-    match configured.get(name)? {
-        Value::Size(bytes) => Some(bytes),
-        _ => None,
-    }
-}
-
-fn class(configured: &Configured, name: &str) -> Option<Class> {
-    match configured.get(name)? {
-        Value::Class(class) => Some(class),
-        _ => None,
-    }
-}
-
-/// An address, or the first one a name resolves to.
-fn address(configured: &mut Configured, name: &str) -> Option<IpAddr> {
-    let text = text(configured, name)?;
-    if let Ok(address) = text.parse() {
-        return Some(address);
-    }
-    let resolved = (text.as_str(), 0)
-        .to_socket_addrs()
-        .ok()
-        .and_then(|addresses| {
-            let addresses: Vec<IpAddr> = addresses.map(|address| address.ip()).collect();
-            addresses
-                .iter()
-                .find(|address| address.is_ipv4())
-                .or(addresses.first())
-                .copied()
-        });
-    if resolved.is_none() {
-        configured.refuse(name, format!("`{text}` is no address and no name of one"));
-    }
-    resolved
 }
 
 fn memory(configured: &mut Configured) -> u64 {
@@ -364,7 +286,7 @@ fn native(
         integer(configured, name).and_then(|number| u64::try_from(number).ok())
     };
     let port = port(configured, "native_transport_port").unwrap_or(9042);
-    let broadcast_rpc = self::address(configured, "broadcast_rpc_address");
+    let broadcast_rpc = super::access::address(configured, "broadcast_rpc_address");
     let told = broadcast_rpc.unwrap_or(if address.is_unspecified() {
         broadcast
     } else {
@@ -373,7 +295,7 @@ fn native(
     NativeTransport {
         address,
         port,
-        shard_aware_port: self::port(configured, "helenus_shard_aware_port")
+        shard_aware_port: super::access::port(configured, "helenus_shard_aware_port")
             .filter(|port| *port != 0),
         shard_aware_port_is_default: !configured.values.contains_key("helenus_shard_aware_port"),
         broadcast_address: told,
@@ -547,73 +469,4 @@ fn check_partitioner(configured: &mut Configured) {
             format!("only Murmur3Partitioner is known, not `{name}`"),
         );
     }
-}
-
-/// Every key of today's with its value; where a default depends on the machine, the value that was found.
-fn view(configured: &Configured, settings: &Settings) -> Vec<(&'static str, String)> {
-    let found = [
-        ("broadcast_address", settings.broadcast_address.to_string()),
-        (
-            "broadcast_rpc_address",
-            settings.native.broadcast_address.to_string(),
-        ),
-        ("cluster_name", settings.cluster_name.clone()),
-        (
-            "data_file_directories",
-            format!("[{}]", settings.data_directory.display()),
-        ),
-        ("helenus_dc", settings.dc.clone()),
-        ("helenus_io_threads", settings.io_threads.to_string()),
-        ("helenus_memory", format!("{}B", settings.memory_bytes)),
-        ("helenus_rack", settings.rack.clone()),
-        ("helenus_shards", settings.shards.to_string()),
-        ("listen_address", settings.listen_address.to_string()),
-        ("rpc_address", settings.native.address.to_string()),
-    ];
-    let value = |name: &str| {
-        if let Some((_, value)) = found.iter().find(|(key, _)| *key == name) {
-            return value.clone();
-        }
-        match configured.get(name) {
-            // A password is nobody's to read.
-            Some(Value::Tree(_)) if name.contains("encryption") => "******".to_owned(),
-            Some(value) => value.to_string(),
-            None => "null".to_owned(),
-        }
-    };
-    let mut view: Vec<_> = keys::SECTIONS
-        .iter()
-        .filter(|(title, _)| *title != "Gone from Cassandra")
-        .flat_map(|(_, keys)| keys.iter())
-        .map(|key| (key.name, value(key.name)))
-        .collect();
-    view.sort_unstable_by_key(|(name, _)| *name);
-    view
-}
-
-/// The class without its package.
-fn snitch(configured: &Configured) -> String {
-    let written = text(configured, "endpoint_snitch").unwrap_or_else(|| DEFAULT_SNITCH.to_owned());
-    written.rsplit('.').next().unwrap_or_default().to_owned()
-}
-
-fn warnings(configured: &Configured) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let ignored = ignored(configured);
-    if !ignored.is_empty() {
-        warnings.push(format!(
-            "nothing acts on these settings yet: {}",
-            ignored.join(", ")
-        ));
-    }
-    let snitch = snitch(configured);
-    if !matches!(
-        snitch.as_str(),
-        DEFAULT_SNITCH | "GossipingPropertyFileSnitch"
-    ) {
-        warnings.push(format!(
-            "endpoint_snitch `{snitch}` is not known; data centre and rack come from helenus_dc, helenus_rack and cassandra-rackdc.properties"
-        ));
-    }
-    warnings
 }

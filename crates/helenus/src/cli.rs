@@ -1,0 +1,88 @@
+//! What can be written on the command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Helenus: a distributed database that speaks Cassandra's protocol.
+#[derive(Debug, Parser)]
+#[command(version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do; without one, `dev`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a node to develop against: CQL on 127.0.0.1:9042, data in ./helenus-data.
+    Dev(DevOptions),
+    /// Start a node as configured.
+    Server(StartOptions),
+}
+
+/// Options of `dev`.
+#[derive(Debug, Default, Args)]
+pub struct DevOptions {
+    /// Where the data lives.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// What the process may use, such as 512M or 2GiB.
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Override a setting of cassandra.yaml; nested as a.b=value.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Options of `server`.
+#[derive(Debug, Default, Args)]
+pub struct StartOptions {
+    /// A cassandra.yaml of Cassandra 3.11 to 5.0; see docs/configuration.md.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the data lives.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Nodes to ask first, with commas.
+    #[arg(long, value_name = "IP,IP")]
+    pub seeds: Option<String>,
+    /// What the process may use, such as 512M or 2GiB.
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Override a setting of cassandra.yaml; nested as a.b=value.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl From<DevOptions> for StartOptions {
+    fn from(options: DevOptions) -> Self {
+        Self {
+            config: None,
+            data_dir: options.data_dir,
+            seeds: None,
+            memory: options.memory,
+            set: options.set,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_understood() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["helenus"]).unwrap().command.is_none());
+        let line = "helenus server --config c.yaml --data-dir d --seeds 1.2.3.4,5.6.7.8 --memory 2G --set a=b --set c.d=e";
+        let Some(Command::Server(options)) = Cli::try_parse_from(line.split(' ')).unwrap().command
+        else {
+            panic!()
+        };
+        assert_eq!(options.seeds.as_deref(), Some("1.2.3.4,5.6.7.8"));
+        assert_eq!(options.set, ["a=b", "c.d=e"]);
+        assert!(Cli::try_parse_from(["helenus", "nothing"]).is_err());
+    }
+}

@@ -1,0 +1,77 @@
+//! What is shown of a configuration: every key with its value, and what nothing acts on.
+
+use super::access::text;
+use super::settings::Settings;
+use super::value::Value;
+use super::{Configured, ignored, keys};
+
+const DEFAULT_SNITCH: &str = "SimpleSnitch";
+
+/// Every key of today's with its value; where a default depends on the machine, the value that was found.
+pub(super) fn view(configured: &Configured, settings: &Settings) -> Vec<(&'static str, String)> {
+    let found = [
+        ("broadcast_address", settings.broadcast_address.to_string()),
+        (
+            "broadcast_rpc_address",
+            settings.native.broadcast_address.to_string(),
+        ),
+        ("cluster_name", settings.cluster_name.clone()),
+        (
+            "data_file_directories",
+            format!("[{}]", settings.data_directory.display()),
+        ),
+        ("helenus_dc", settings.dc.clone()),
+        ("helenus_io_threads", settings.io_threads.to_string()),
+        ("helenus_memory", format!("{}B", settings.memory_bytes)),
+        ("helenus_rack", settings.rack.clone()),
+        ("helenus_shards", settings.shards.to_string()),
+        ("listen_address", settings.listen_address.to_string()),
+        ("rpc_address", settings.native.address.to_string()),
+    ];
+    let value = |name: &str| {
+        if let Some((_, value)) = found.iter().find(|(key, _)| *key == name) {
+            return value.clone();
+        }
+        match configured.get(name) {
+            // A password is nobody's to read.
+            Some(Value::Tree(_)) if name.contains("encryption") => "******".to_owned(),
+            Some(value) => value.to_string(),
+            None => "null".to_owned(),
+        }
+    };
+    let mut view: Vec<_> = keys::SECTIONS
+        .iter()
+        .filter(|(title, _)| *title != "Gone from Cassandra")
+        .flat_map(|(_, keys)| keys.iter())
+        .map(|key| (key.name, value(key.name)))
+        .collect();
+    view.sort_unstable_by_key(|(name, _)| *name);
+    view
+}
+
+/// The class without its package.
+pub(super) fn snitch(configured: &Configured) -> String {
+    let written = text(configured, "endpoint_snitch").unwrap_or_else(|| DEFAULT_SNITCH.to_owned());
+    written.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+pub(super) fn warnings(configured: &Configured) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let ignored = ignored(configured);
+    if !ignored.is_empty() {
+        warnings.push(format!(
+            "nothing acts on these settings yet: {}",
+            ignored.join(", ")
+        ));
+    }
+    let snitch = snitch(configured);
+    if !matches!(
+        snitch.as_str(),
+        DEFAULT_SNITCH | "GossipingPropertyFileSnitch"
+    ) {
+        warnings.push(format!(
+            "endpoint_snitch `{snitch}` is not known; data centre and rack come from helenus_dc, helenus_rack and cassandra-rackdc.properties"
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,230 @@
+//! The node that ships: `node`'s shards in this shell.
+
+use crate::clock::SystemClock;
+use crate::config::{Authentication, CommitlogSync, Settings};
+use crate::process::{self, Addresses, Factory, Serving, StartError};
+use crate::shard::Shard;
+use ::node::client::ClientId;
+use ::node::config::NodeConfig;
+use ::node::effects::{Effects, WorkDone};
+use ::node::hybrid_clock::HybridClock;
+use ::node::message::ShardMessage;
+use ::node::shard::TurnEnd;
+use ::node::startup::{NodeShard, StartupConfig};
+use cql::frame::RequestFrame;
+use cql::plan::ddl::DdlConfig;
+use model::env::{Clock, IoOutcome, IoTag};
+use model::time::Now;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use storage::{Generation, StoreConfig, SyncMode};
+
+/// Requests one shard has in flight at most.
+const MAX_REQUESTS_IN_FLIGHT: usize = 16_384;
+/// bcrypt cost of new passwords: Cassandra's.
+const PASSWORD_COST: u32 = 10;
+
+/// How `--memory` is shared out, in hundredths; the rest is for requests, answers and the allocator.
+mod share {
+    pub const MEMTABLES: u64 = 30;
+    pub const CACHE: u64 = 30;
+    pub const FILTERS: u64 = 10;
+}
+
+/// Runs a node until a signal ends it. `ready` is called once clients are served.
+pub fn run(settings: &Settings, ready: impl FnOnce(Serving)) -> Result<(), StartError> {
+    let factory = |addresses: &Addresses| Node {
+        config: Arc::new(node_config(settings, addresses)),
+        store: store_config(settings),
+        clock: Arc::default(),
+        seed: seed(),
+    };
+    process::run(settings, factory, ready)
+}
+
+struct Node {
+    config: Arc<NodeConfig>,
+    store: StoreConfig,
+    clock: Arc<HybridClock>,
+    seed: u64,
+}
+
+impl Factory for Node {
+    type Shard = NodeShard;
+
+    fn make(&self, index: u16, _shards: u16) -> NodeShard {
+        NodeShard::new(StartupConfig {
+            number: index,
+            node: self.config.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            seed: self
+                .seed
+                .wrapping_add(u64::from(index).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+        })
+    }
+}
+
+/// Different at every start.
+fn seed() -> u64 {
+    let now = SystemClock.now();
+    let mut bytes = [0; 8];
+    // Without the system's random numbers the clocks still differ from start to start.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_ne_bytes(bytes) ^ now.wall.0 as u64 ^ now.boot.0.rotate_left(32)
+}
+
+fn node_config(settings: &Settings, addresses: &Addresses) -> NodeConfig {
+    let millis = |duration: Duration| duration.as_millis() as u64;
+    let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let (native, timeouts, thresholds) =
+        (&settings.native, &settings.timeouts, &settings.thresholds);
+    let features = &settings.features;
+    NodeConfig {
+        shards: settings.shards,
+        cluster_name: settings.cluster_name.clone(),
+        datacenter: settings.dc.clone(),
+        rack: settings.rack.clone(),
+        snitch: settings.snitch.clone(),
+        num_tokens: settings.num_tokens,
+        password_authentication: settings.authentication == Authentication::Password,
+        client_address: SocketAddr::new(native.broadcast_address, addresses.native.port()),
+        shard_aware_port: addresses.shard_aware.map(|address| address.port()),
+        max_requests_in_flight: MAX_REQUESTS_IN_FLIGHT,
+        read_timeout_ms: millis(timeouts.read),
+        range_timeout_ms: millis(timeouts.range),
+        write_timeout_ms: millis(timeouts.write),
+        counter_write_timeout_ms: millis(timeouts.counter_write),
+        cas_timeout_ms: millis(timeouts.cas_contention),
+        truncate_timeout_ms: millis(timeouts.truncate),
+        batch_warn_bytes: limit(thresholds.batch_warn_bytes),
+        batch_fail_bytes: limit(thresholds.batch_fail_bytes),
+        unlogged_batch_warn_partitions: limit(thresholds.unlogged_batch_warn_partitions),
+        tombstone_warn: thresholds.tombstone_warn,
+        tombstone_failure: thresholds.tombstone_failure,
+        password_cost: PASSWORD_COST,
+        ddl: DdlConfig {
+            materialized_views_enabled: features.materialized_views,
+            user_defined_functions_enabled: features.user_defined_functions,
+            sasi_indexes_enabled: features.sasi_indexes,
+            drop_compact_storage_enabled: features.drop_compact_storage,
+            dynamic_data_masking_enabled: features.dynamic_data_masking,
+            default_keyspace_rf: features.default_keyspace_rf,
+            memtable_configurations: features.memtable_configurations.clone(),
+        },
+        started_seconds: SystemClock.wall().seconds(),
+        cache_bytes_per_shard: of_shard(settings, share::CACHE) as u64,
+        properties: vec![
+            (
+                "helenus.version".to_owned(),
+                env!("CARGO_PKG_VERSION").to_owned(),
+            ),
+            ("os.arch".to_owned(), std::env::consts::ARCH.to_owned()),
+            ("os.name".to_owned(), std::env::consts::OS.to_owned()),
+        ],
+        settings: settings
+            .view
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
+    }
+}
+
+/// A shard's part of the memory, in bytes.
+fn of_shard(settings: &Settings, hundredths: u64) -> usize {
+    (settings.memory_bytes / 100 * hundredths / u64::from(settings.shards)) as usize
+}
+
+/// What every shard's store is told; its number is set by whoever opens it.
+fn store_config(settings: &Settings) -> StoreConfig {
+    let generation = Generation {
+        number: 0,
+        previous: None,
+    };
+    StoreConfig {
+        sync: match settings.commitlog_sync {
+            CommitlogSync::Group => SyncMode::Group,
+            CommitlogSync::Batch => SyncMode::Batch,
+            CommitlogSync::Periodic(period) => SyncMode::Periodic {
+                ms: period.as_millis() as u64,
+            },
+        },
+        memtable_bytes: of_shard(settings, share::MEMTABLES),
+        cache_bytes: of_shard(settings, share::CACHE),
+        filter_bytes: of_shard(settings, share::FILTERS),
+        ..StoreConfig::new(0, settings.shards, generation)
+    }
+}
+
+impl Shard for NodeShard {
+    fn start(&mut self, _now: Now, out: &mut Effects) {
+        self.start(out);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_ready()
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.failure()
+    }
+
+    fn on_client_connected(&mut self, client: ClientId, address: SocketAddr, tls: bool) {
+        self.on_client_connected(client, address, tls);
+    }
+
+    fn on_client_frame(
+        &mut self,
+        client: ClientId,
+        frame: RequestFrame,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        self.on_client_frame(client, frame, now, out);
+    }
+
+    fn on_client_closed(&mut self, client: ClientId) {
+        self.on_client_closed(client);
+    }
+
+    fn on_shard_messages(
+        &mut self,
+        from: u16,
+        batch: &mut Vec<ShardMessage>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        self.on_shard_messages(from, batch, now, out);
+    }
+
+    fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
+        self.on_io(tag, outcome, now, out);
+    }
+
+    fn on_work(&mut self, number: u64, done: WorkDone, now: Now, out: &mut Effects) {
+        self.on_work(number, done, now, out);
+    }
+
+    fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd {
+        self.end_of_turn(now, out)
+    }
+
+    fn drain(&mut self, _now: Now, out: &mut Effects) {
+        self.drain(out);
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_drained()
+    }
+
+    fn counters(&mut self) -> Vec<(&'static str, u64)> {
+        self.running()
+            .map(|shard| shard.metrics.entries().to_vec())
+            .unwrap_or_default()
+    }
+
+    fn describe(&self) -> String {
+        self.describe()
+    }
+}
