@@ -13,6 +13,7 @@ mod compaction;
 mod config;
 mod error;
 mod format;
+pub mod formats;
 mod io;
 mod layout;
 mod manifest;

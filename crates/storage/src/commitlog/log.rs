@@ -117,6 +117,10 @@ pub(crate) struct Log {
     retry_prepare: Option<BootNanos>,
     health: Health,
     queued_bytes: usize,
+    /// Everything below is synced.
+    synced_to: Position,
+    /// A periodic sync is wanted before its time.
+    sync_now: bool,
     durable: Vec<u64>,
     failed: Vec<(u64, StoreError)>,
     syncs: u64,
@@ -150,6 +154,11 @@ impl Log {
             retry_prepare: None,
             health: Health::Fine,
             queued_bytes: 0,
+            synced_to: Position {
+                segment: number,
+                offset: SegmentImage::START,
+            },
+            sync_now: false,
             durable: Vec::new(),
             failed: Vec::new(),
             syncs: 0,
@@ -174,6 +183,15 @@ impl Log {
             segment: self.active.number,
             offset: self.active.offset,
         }
+    }
+
+    /// Whether everything below a position is synced. If not, a sync is under way or will be soon, unless the log is
+    /// poisoned.
+    pub(crate) fn is_synced_to(&mut self, position: Position) -> bool {
+        let synced =
+            self.synced_to >= position || self.batches.is_empty() && self.unsynced.is_empty();
+        self.sync_now |= !synced;
+        synced
     }
 
     /// The oldest segment there is.
@@ -385,6 +403,9 @@ impl Log {
 
     fn sync_due(&self) -> Option<BootNanos> {
         match self.config.sync {
+            SyncMode::Periodic { .. } if !self.unsynced.is_empty() && self.sync_now => {
+                Some(self.last_sync)
+            }
             SyncMode::Periodic { ms } if !self.unsynced.is_empty() => {
                 Some(self.last_sync.plus_millis(ms))
             }
@@ -571,6 +592,10 @@ impl Log {
             self.unsynced.insert(batch.segment);
         } else {
             self.syncs += 1;
+            self.synced_to = Position {
+                segment: batch.segment,
+                offset: batch.offset + batch.data.len() as u32,
+            };
             if batch.segment == self.active.number {
                 self.active.synced = batch.offset + batch.data.len() as u32;
             }
@@ -581,7 +606,15 @@ impl Log {
     fn synced(&mut self, now: Now) {
         self.syncs += 1;
         self.last_sync = now.boot;
+        self.sync_now = false;
         self.unsynced.clear();
+        self.synced_to = match self.batches.front() {
+            Some(batch) => Position {
+                segment: batch.segment,
+                offset: batch.offset,
+            },
+            None => self.end(),
+        };
         // Nothing was written while the sync was in flight, so what is not in a batch is synced.
         let queued: usize = self
             .batches

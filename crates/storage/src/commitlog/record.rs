@@ -142,7 +142,7 @@ impl<'a> Record<'a> {
 }
 
 /// Takes the id off the body of a [`Kind::Tracked`] record.
-pub(crate) fn tracked_body<'a>(mut body: &'a [u8]) -> Option<(MutationId, &'a [u8])> {
+pub(crate) fn tracked_body(mut body: &[u8]) -> Option<(MutationId, &[u8])> {
     let log = LogId(varint::get(&mut body)?);
     let sequence = varint::get(&mut body)?;
     Some((MutationId { log, sequence }, body))

@@ -103,6 +103,15 @@ impl SegmentImage {
         Some((offset + record.bytes as u32, record))
     }
 
+    /// The head and all whole records from the first on.
+    pub(crate) fn readable(&self) -> Vec<u8> {
+        let mut end = Self::START;
+        while let Some((next, _)) = self.read(end) {
+            end = next;
+        }
+        self.bytes[..(end as usize).min(self.bytes.len())].to_vec()
+    }
+
     /// Judges an offset where no record could be read. `known_end` is what a later segment says this one's end is.
     pub(crate) fn judge(&self, offset: u32, known_end: Option<u32>) -> Verdict {
         if known_end.is_some_and(|end| offset >= end) {

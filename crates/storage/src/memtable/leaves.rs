@@ -35,11 +35,6 @@ impl<T> Default for Leaves<T> {
 }
 
 impl<T: Copy> Leaves<T> {
-    /// How many entries.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     /// Bytes of heap, about.
     pub(crate) fn bytes(&self) -> usize {
         // Leaves are two thirds full on average when entries come in random order.
@@ -59,7 +54,7 @@ impl<T: Copy> Leaves<T> {
             .firsts
             .partition_point(|first| compare(first) != Ordering::Greater)
             .saturating_sub(1);
-        let index = self.leaves[leaf].binary_search_by(|entry| compare(entry));
+        let index = self.leaves[leaf].binary_search_by(compare);
         match index {
             Ok(index) => Ok(Place { leaf, index }),
             Err(index) => Err(Place { leaf, index }),
@@ -182,7 +177,7 @@ mod tests {
                 }
                 model.insert(value);
             }
-            prop_assert_eq!(list.len(), model.len());
+            prop_assert_eq!(list.len, model.len());
             let (Ok(place) | Err(place)) = list.find(|entry| entry.cmp(&probe));
             prop_assert_eq!(list.get(place), model.range(probe..).next());
             prop_assert!(list.from(place).eq(model.range(probe..)));

@@ -61,7 +61,6 @@ pub(crate) struct Memtable {
     /// Heap beyond arena, index and partitions: wide partitions' lists and range tombstones.
     beyond: usize,
     rows: u64,
-    mutations: u64,
     /// Position of the first logged mutation in it.
     first: Option<Position>,
     /// Ids of the mutations in it.
@@ -85,11 +84,6 @@ impl Memtable {
         self.rows
     }
 
-    /// Mutations applied.
-    pub(crate) fn mutations(&self) -> u64 {
-        self.mutations
-    }
-
     /// Bytes of memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.arena.bytes()
@@ -110,7 +104,6 @@ impl Memtable {
 
     /// Notes where a mutation stands in the log and its id.
     pub(crate) fn note(&mut self, position: Option<Position>, id: Option<MutationId>) {
-        self.mutations += 1;
         if let Some(position) = position {
             self.first = Some(self.first.map_or(position, |first| first.min(position)));
         }

@@ -202,8 +202,8 @@ impl<'a> Source<'a> {
 }
 
 /// Moves to the segment of the partition that covers what comes after (or before) `at`.
-fn reach<'a>(
-    cursor: &mut BlockCursor<'a>,
+fn reach(
+    cursor: &mut BlockCursor<'_>,
     segment: &mut Segment,
     at: &[u8],
     direction: Direction,

@@ -64,11 +64,6 @@ impl IndexBuilder {
         self.bytes.len()
     }
 
-    /// Whether there is no entry.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Adds an entry; they come in order.
     pub(crate) fn push(&mut self, entry: &Entry<'_>) {
         self.entries.push(self.bytes.len() as u32);

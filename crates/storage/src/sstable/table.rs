@@ -14,7 +14,6 @@ use model::schema::TableId;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 const MAGIC: [u8; 8] = *b"HELNSSTB";
-const FOOTER_MAGIC: [u8; 8] = *b"HELNSSTF";
 /// Bytes of the footer, at the very end.
 pub(crate) const FOOTER_BYTES: usize = HEAD_BYTES;
 /// Bytes read from the end of a file at first: for most files all that opening needs.
@@ -47,14 +46,6 @@ impl FileName {
             number: parts.next()?.parse().ok()?,
         };
         parts.next().is_none().then_some(parsed)
-    }
-
-    /// The file's head.
-    pub(super) fn head(&self, table: TableId) -> [u8; HEAD_BYTES] {
-        let mut fields = Vec::with_capacity(32);
-        fields.extend_from_slice(table.0.as_bytes());
-        fields.extend_from_slice(&self.encode());
-        format::head(MAGIC, &fields)
     }
 
     /// What the checksums of its blocks begin with.
@@ -90,7 +81,7 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
-    /// The footer's bytes: a head of its own kind.
+    /// The footer's bytes: what other files have as their head.
     pub(super) fn encode(&self) -> [u8; FOOTER_BYTES] {
         let none = Handle {
             offset: 0,
@@ -101,17 +92,16 @@ impl Footer {
             fields.extend_from_slice(&handle.offset.to_le_bytes());
             fields.extend_from_slice(&handle.length.to_le_bytes());
         }
-        format::head(FOOTER_MAGIC, &fields)
+        format::head(MAGIC, &fields)
     }
 
     /// Checks and reads a footer that ends at `length` of the file.
     pub(crate) fn decode(path: &str, length: u64, bytes: &[u8]) -> Result<Self, StoreError> {
         let at = length.saturating_sub(FOOTER_BYTES as u64);
-        let fields =
-            format::check_head(path, FOOTER_MAGIC, bytes).map_err(|error| match error {
-                StoreError::Corrupt { what, .. } => StoreError::corrupt(path, at, what),
-                error => error,
-            })?;
+        let fields = format::check_head(path, MAGIC, bytes).map_err(|error| match error {
+            StoreError::Corrupt { what, .. } => StoreError::corrupt(path, at, what),
+            error => error,
+        })?;
         let handle = |index: usize| Handle {
             offset: u64_at(fields, index * 12),
             length: u32_at(fields, index * 12 + 8),
@@ -154,10 +144,11 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Unpacks the parts from `bytes`, which begin at `start` of the file.
+    /// Unpacks the parts from `bytes`, which begin at `start` of the file that must be this table's and of this name.
     pub(crate) fn open(
         path: &str,
-        identity: u64,
+        table: TableId,
+        origin: FileName,
         footer: &Footer,
         start: u64,
         bytes: &[u8],
@@ -165,7 +156,7 @@ impl Tail {
         let part = |handle: Handle| {
             let at = (handle.offset - start) as usize;
             codec::open(
-                identity,
+                origin.identity(),
                 handle.offset,
                 &bytes[at..at + handle.length as usize],
             )
@@ -182,9 +173,24 @@ impl Tail {
                 StoreError::corrupt(path, handle.offset, "the bloom filter is malformed")
             })?),
         };
-        let stats = Stats::decode(&part(footer.stats)?).ok_or_else(|| {
-            StoreError::corrupt(path, footer.stats.offset, "the statistics are malformed")
-        })?;
+        let bytes = part(footer.stats)?;
+        let at = footer.stats.offset;
+        let Some((whose, bytes)) = bytes.split_at_checked(32) else {
+            return Err(StoreError::corrupt(
+                path,
+                at,
+                "the statistics are malformed",
+            ));
+        };
+        if whose[..16] != *table.0.as_bytes() || FileName::decode(&whose[16..]) != origin {
+            return Err(StoreError::corrupt(
+                path,
+                at,
+                "the file is another table's or another file",
+            ));
+        }
+        let stats = Stats::decode(bytes)
+            .ok_or_else(|| StoreError::corrupt(path, at, "the statistics are malformed"))?;
         Ok(Self {
             root,
             filter,
@@ -245,24 +251,6 @@ impl SsTable {
             in_flight: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
         }
-    }
-
-    /// Checks the head of a file.
-    pub(crate) fn check_head(
-        path: &str,
-        table: TableId,
-        origin: FileName,
-        bytes: &[u8],
-    ) -> Result<(), StoreError> {
-        let fields = format::check_head(path, MAGIC, bytes)?;
-        if fields[..16] != *table.0.as_bytes() || FileName::decode(&fields[16..32]) != origin {
-            return Err(StoreError::corrupt(
-                path,
-                16,
-                "the file is another table's or another file's",
-            ));
-        }
-        Ok(())
     }
 
     /// What the checksums of its blocks begin with.

@@ -86,10 +86,9 @@ impl SsTableWriter {
             coverage: options.coverage.clone(),
             ..Stats::default()
         };
-        let out = options.name.head(options.table).to_vec();
         Self {
             identity: options.name.identity(),
-            out,
+            out: Vec::new(),
             taken: 0,
             sealer: Sealer::default(),
             block: BlockBuilder::default(),
@@ -341,7 +340,8 @@ impl SsTableWriter {
             filter.encode(&mut bytes);
             (self.seal_part(Compression::PLAIN, &bytes), filter)
         });
-        let mut bytes = Vec::new();
+        let mut bytes = self.options.table.0.as_bytes().to_vec();
+        bytes.extend_from_slice(&self.options.name.encode());
         self.stats.encode(&mut bytes);
         let stats_handle = self.seal_part(Compression::PLAIN, &bytes);
         let footer = Footer {

@@ -3,8 +3,9 @@
 use super::Store;
 use super::job::{NewJob, Work};
 use super::table::{Frozen, TableState, Then};
-use crate::commitlog::{Log, Position};
+use crate::commitlog::{Health, Log, Position};
 use crate::config::StoreConfig;
+use crate::error::StoreError;
 use crate::merge::{Flow, Sink};
 use crate::sstable::codec::Compression;
 use crate::sstable::{SsTable, SsTableWriter, WriterOptions};
@@ -84,20 +85,30 @@ impl Store {
         });
     }
 
-    /// Begins flushing frozen memtables, the oldest of each table first.
+    /// Begins flushing frozen memtables, the oldest of each table first. What the log does not hold durably yet must
+    /// not become durable in one table before it is in all others of its mutation: a mutation is whole or absent.
     pub(super) fn start_flushes(&mut self, now: Now, io: &mut IoQueue) {
         let running = self
             .jobs
             .values()
             .filter(|job| matches!(job.work, Work::Flush))
             .count();
+        let mut log = self.log.as_mut();
+        let mut may_begin = |frozen: &Frozen| {
+            let synced = match (&mut log, frozen.upto) {
+                (Some(log), Some(upto)) => log.is_synced_to(upto),
+                _ => true,
+            };
+            synced && !frozen.in_job
+        };
         let waiting: Vec<TableId> = self
             .tables
             .iter()
-            .filter(|(_, state)| state.frozen.front().is_some_and(|frozen| !frozen.in_job))
+            .filter(|(_, state)| state.frozen.front().is_some_and(&mut may_begin))
             .map(|(id, _)| *id)
             .take(MAX_FLUSHES.saturating_sub(running))
             .collect();
+        self.fail_unflushable();
         for id in waiting {
             let state = self.tables.get_mut(&id).expect("listed above");
             let name = state.next_name(&self.config);
@@ -119,6 +130,23 @@ impl Store {
                 input_bytes: bytes,
             };
             self.start_job(new, io);
+        }
+    }
+
+    /// After the log failed, what it may not hold can never be flushed: those who wait for that are told.
+    fn fail_unflushable(&mut self) {
+        let Some(log) = &mut self.log else { return };
+        let Health::Poisoned(reason) = log.health().clone() else {
+            return;
+        };
+        let mut tasks = Vec::new();
+        for frozen in self.tables.values_mut().flat_map(|state| &mut state.frozen) {
+            if frozen.upto.is_some_and(|upto| !log.is_synced_to(upto)) {
+                tasks.append(&mut frozen.tasks);
+            }
+        }
+        for task in tasks {
+            self.task_step(task, Some(StoreError::Poisoned(reason.clone())));
         }
     }
 

@@ -368,9 +368,13 @@ impl Store {
         if let Some(state) = self.tables.get_mut(&self.jobs[&id].table)
             && matches!(self.jobs[&id].work, Work::Flush)
             && valid
-            && let Some(frozen) = state.frozen.front_mut()
         {
-            for task in std::mem::take(&mut frozen.tasks) {
+            // Those behind it cannot be flushed before it.
+            let tasks = state
+                .frozen
+                .iter_mut()
+                .flat_map(|frozen| std::mem::take(&mut frozen.tasks));
+            for task in tasks.collect::<Vec<_>>() {
                 self.task_step(task, Some(error.clone()));
             }
         }

@@ -64,7 +64,8 @@ enum Step {
         path: String,
         file: FileId,
     },
-    SyncSegment(FileId),
+    /// Writing back what was read of a segment.
+    Rewrite(Replay),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +75,6 @@ enum Stage {
     Linking,
     Opening,
     Replaying,
-    Syncing,
     /// After a change of the number of shards: everything replayed is being flushed.
     Settling,
 }
@@ -111,10 +111,10 @@ pub(super) struct Recovery {
     ends: BTreeMap<u16, BTreeMap<u64, u32>>,
     replay_from: BTreeMap<u16, Position>,
     replay: Option<Replay>,
+    /// Tables taken over from the previous generation.
+    taken: Vec<TableId>,
     /// Ends of this shard's own segments.
     found: BTreeMap<u64, u32>,
-    /// Segments whose ends no later segment vouches for: synced before any will.
-    unsynced: Vec<FileId>,
 }
 
 impl Recovery {
@@ -142,8 +142,8 @@ impl Recovery {
             ends: BTreeMap::new(),
             replay_from: BTreeMap::new(),
             replay: None,
+            taken: Vec::new(),
             found: BTreeMap::new(),
-            unsynced: Vec::new(),
         }
     }
 }
@@ -217,13 +217,12 @@ impl Store {
         match step {
             Step::Manifest { path, .. } | Step::Segment { path, .. } => path.clone(),
             Step::Tail(opening) => opening.path.clone(),
+            Step::Rewrite(replay) => replay.image.path().to_owned(),
             Step::ListTable(id) | Step::Link { table: id, .. } => self
                 .tables
                 .get(id)
                 .map_or_else(String::new, |state| state.directory.clone()),
-            Step::MakeLogDirectory | Step::ListLog | Step::SyncSegment(_) => {
-                self.config.commitlog_directory.clone()
-            }
+            Step::MakeLogDirectory | Step::ListLog => self.config.commitlog_directory.clone(),
             Step::Clean => self.config.data_directory.clone(),
         }
     }
@@ -278,9 +277,10 @@ impl Store {
             (Step::Segment { name, path, file }, IoDone::Read(bytes)) => {
                 self.segment_read(name, path, file, bytes, io)?;
             }
-            (Step::SyncSegment(file), _) => {
-                self.requests
-                    .submit(io, Purpose::Nobody, IoRequest::Close { file });
+            (Step::Rewrite(replay), _) => {
+                if let Some(recovery) = self.recovery() {
+                    recovery.replay = Some(replay);
+                }
             }
             (Step::MakeLogDirectory | Step::Clean, _) => {}
             (step, _) => {
@@ -314,16 +314,26 @@ impl Store {
                     recovery.stage = Stage::Opening;
                     self.take_manifests(io);
                 }
-                Stage::Opening => recovery.stage = Stage::Replaying,
+                Stage::Opening => {
+                    recovery.stage = Stage::Replaying;
+                    // Only now do the tables have all that their first manifests must list.
+                    for id in std::mem::take(&mut recovery.taken) {
+                        self.tables
+                            .get_mut(&id)
+                            .expect("one of the tables")
+                            .change([]);
+                    }
+                }
                 Stage::Replaying => {
                     if recovery.replay.is_some() {
                         return;
                     }
-                    if !self.next_segment(io) {
-                        self.sync_segments(io);
+                    if self.next_segment(io) {
+                        return;
                     }
-                }
-                Stage::Syncing => {
+                    let Some(recovery) = self.recovery() else {
+                        return;
+                    };
                     if recovery.places.is_none() {
                         return self.finish_recovery(now, io);
                     }
@@ -451,8 +461,10 @@ impl Store {
                     }
                 }
             }
-            state.change([]);
             self.link(id, shared, io);
+            if let Some(recovery) = self.recovery() {
+                recovery.taken.push(id);
+            }
         }
     }
 
@@ -533,7 +545,7 @@ impl Store {
             return Ok(());
         }
         let origin = opening.entry.origin;
-        let tail = Tail::open(path, origin.identity(), &footer, opening.start, bytes)?;
+        let tail = Tail::open(path, opening.table, origin, &footer, opening.start, bytes)?;
         let filter_bytes = tail
             .filter
             .as_ref()
@@ -609,10 +621,16 @@ impl Store {
                 continue;
             }
             let length = recovery.lengths[&name];
+            let ends = recovery.ends.get(&name.shard);
+            let vouched = ends.is_some_and(|ends| ends.contains_key(&name.number));
             let path = name.path(&directory);
             let file = self.requests.file();
-            // Opened for writing because it may be synced.
-            let request = read_whole(file, &path, OpenMode::Write, length);
+            let mode = if vouched {
+                OpenMode::Read
+            } else {
+                OpenMode::Write
+            };
+            let request = read_whole(file, &path, mode, length);
             self.recovery_submit(Step::Segment { name, path, file }, request, io);
             return true;
         }
@@ -655,13 +673,30 @@ impl Store {
                 .or_insert(checkpoint.replay_from);
         }
         let offset = SegmentImage::START;
-        recovery.replay = Some(Replay {
+        let replay = Replay {
             image,
             shard: name.shard,
             offset,
             known_end,
             file,
-        });
+        };
+        if known_end.is_some() {
+            recovery.replay = Some(replay);
+            return Ok(());
+        }
+        // A process that was killed, or whose sync failed, leaves records that the system shows and the disk may not
+        // hold, and a sync alone would say nothing of those it gave up on. They are written again before anything
+        // builds on them.
+        let data = replay.image.readable();
+        let chain = vec![
+            IoRequest::Write {
+                file,
+                offset: 0,
+                data,
+            },
+            IoRequest::Sync { file },
+        ];
+        self.recovery_submit(Step::Rewrite(replay), IoRequest::Chain(chain), io);
         Ok(())
     }
 
@@ -787,29 +822,14 @@ impl Store {
         Ok(true)
     }
 
-    /// Notes where a segment ended. One whose end no later segment vouches for is synced before any will.
+    /// Notes where a segment ended.
     fn segment_replayed(&mut self, replay: &Replay, io: &mut IoQueue) -> bool {
-        let file = replay.file;
         if let Some(recovery) = self.recovery() {
             recovery.found.insert(replay.image.number(), replay.offset);
-            if replay.known_end.is_none() && recovery.places.is_none() {
-                recovery.unsynced.push(file);
-                return true;
-            }
         }
         self.requests
-            .submit(io, Purpose::Nobody, IoRequest::Close { file });
+            .submit(io, Purpose::Nobody, IoRequest::Close { file: replay.file });
         true
-    }
-
-    fn sync_segments(&mut self, io: &mut IoQueue) {
-        let Some(recovery) = self.recovery() else {
-            return;
-        };
-        recovery.stage = Stage::Syncing;
-        for file in std::mem::take(&mut recovery.unsynced) {
-            self.recovery_submit(Step::SyncSegment(file), IoRequest::Sync { file }, io);
-        }
     }
 
     /// Begins the new log; the store is ready.
@@ -886,9 +906,8 @@ impl Store {
             return;
         };
         for entry in entries {
-            let (generation, _) = match generation_of(&entry.name) {
-                Some(parts) => parts,
-                None => continue,
+            let Some((generation, _)) = generation_of(&entry.name) else {
+                continue;
             };
             if generation < self.config.generation.number {
                 let path = format!("{directory}/{}", entry.name);
@@ -940,7 +959,11 @@ fn is_junk(name: &str, config: &StoreConfig, listed: &BTreeSet<FileName>) -> boo
         let kept = match FileName::parse(name) {
             Some(file) => listed.contains(&file),
             // A manifest or segment counts unless its generation is only being made.
-            None => !fresh && (parse_manifest_name(name).is_some() || name.ends_with(".log")),
+            None => {
+                let counts =
+                    parse_manifest_name(name).is_some() || SegmentName::parse(name).is_some();
+                !fresh && counts
+            }
         };
         return shard == config.shard && !kept;
     }

@@ -1,0 +1,17 @@
+//! The storage engine under a random workload, crashed before, during and after every write.
+//!
+//! A run is a function of its seed: a machine ([`node`]) with one to three shards gets writes, reads, flushes,
+//! compactions, truncations, full disks, failing syncs, crashes and restarts with another number of shards, and every
+//! answer is compared with a [`model`] that knows nothing of the engine. Every mutation carries a witness row in a
+//! table nothing deletes from, so that after a crash the mutations that are there can be told: all that were
+//! acknowledged, none that was never made, each whole or not at all.
+
+pub mod model;
+pub mod node;
+pub mod run;
+pub mod tables;
+
+pub use run::{Failure, run};
+
+#[cfg(test)]
+mod tests;

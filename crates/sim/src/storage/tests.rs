@@ -1,0 +1,21 @@
+//! The storage engine keeps its promises for a few seeds; `cargo run -p sim -- storage` tries more.
+
+use super::run;
+
+#[test]
+fn promises_hold() {
+    for seed in 0..25 {
+        if let Err(failure) = run(seed, 400) {
+            panic!("{failure}");
+        }
+    }
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    for seed in 100..103 {
+        let (one, other) = (run(seed, 300).unwrap(), run(seed, 300).unwrap());
+        assert_eq!(one, other);
+        assert!(one.history != 0 && one.writes > 100 && one.reads > 20);
+    }
+}
