@@ -53,6 +53,8 @@ pub struct Effects {
     pub io: IoQueue,
     /// Slow work, with the number its answer is to carry.
     pub work: Vec<(u64, Work)>,
+    /// Admin work that ended, under the number it was asked for.
+    pub admin: Vec<(u64, Result<(), String>)>,
     /// Lines for the log: level and text.
     pub log: Vec<(LogLevel, String)>,
 }

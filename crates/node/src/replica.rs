@@ -109,6 +109,28 @@ impl Replica {
         }
     }
 
+    /// Writes what is in a table's memory to an SSTable.
+    pub fn flush(&mut self, table: TableId, waiter: Waiter) {
+        let ticket = self.tickets.insert(waiter);
+        let begun = self.store.flush(Some(table), ticket);
+        self.task_begun(begun, ticket, waiter);
+    }
+
+    /// Merges all SSTables of a table into one.
+    pub fn compact(&mut self, table: TableId, waiter: Waiter) {
+        let ticket = self.tickets.insert(waiter);
+        let begun = self.store.compact(table, ticket);
+        self.task_begun(begun, ticket, waiter);
+    }
+
+    fn task_begun(&mut self, begun: Result<(), StoreError>, ticket: u64, waiter: Waiter) {
+        if let Err(error) = begun {
+            self.tickets.remove(ticket);
+            self.finished
+                .push(Finished::Task(waiter, Err(classed(&error))));
+        }
+    }
+
     /// The state of the store in a line.
     pub fn describe(&self) -> String {
         let stats = self.store.stats();

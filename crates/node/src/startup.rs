@@ -7,6 +7,7 @@
 use crate::client::ClientId;
 use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel, WorkDone};
+use crate::execute::admin::AdminWork;
 use crate::hybrid_clock::HybridClock;
 use crate::message::ShardMessage;
 use crate::metadata::{self, Entry, Identity};
@@ -92,7 +93,11 @@ struct Recovering {
 impl NodeShard {
     /// A shard that has not begun.
     pub fn new(config: StartupConfig) -> Self {
-        Self { config, state: State::Waiting, early: Vec::new() }
+        Self {
+            config,
+            state: State::Waiting,
+            early: Vec::new(),
+        }
     }
 
     /// The first event.
@@ -235,6 +240,16 @@ impl NodeShard {
         TurnEnd {
             more: more || self.is_ready(),
             wake,
+        }
+    }
+
+    /// An operator asks for something; [`Effects::admin`] says when it is done.
+    pub fn on_admin(&mut self, id: u64, work: &AdminWork, now: Now, out: &mut Effects) {
+        match self.running() {
+            Some(shard) => shard.on_admin(id, work, now, out),
+            None => out
+                .admin
+                .push((id, Err("the shard does not serve yet".to_owned()))),
         }
     }
 

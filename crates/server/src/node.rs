@@ -7,6 +7,7 @@ use crate::shard::Shard;
 use ::node::client::ClientId;
 use ::node::config::NodeConfig;
 use ::node::effects::{Effects, WorkDone};
+use ::node::execute::admin::AdminWork;
 use ::node::hybrid_clock::HybridClock;
 use ::node::message::ShardMessage;
 use ::node::shard::TurnEnd;
@@ -208,6 +209,10 @@ impl Shard for NodeShard {
 
     fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd {
         self.end_of_turn(now, out)
+    }
+
+    fn on_admin(&mut self, id: u64, work: &AdminWork, now: Now, out: &mut Effects) {
+        self.on_admin(id, work, now, out);
     }
 
     fn drain(&mut self, _now: Now, out: &mut Effects) {

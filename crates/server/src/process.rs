@@ -16,6 +16,7 @@ use crate::shard::{Command, Environment, Mailbox, NewConnection, Shard};
 use crate::work::{WorkPool, WorkResults};
 use model::env::{IoOutcome, IoTag};
 use node::effects::WorkDone;
+use node::execute::admin::AdminWork;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::SocketAddr;
@@ -260,6 +261,10 @@ async fn serve(
                     let _ = answer.send(count(mailboxes).await);
                     continue;
                 }
+                Request::Work(work, answer) => {
+                    spawn_local(answer_work(mailboxes.to_vec(), work, answer));
+                    continue;
+                }
                 Request::Drain(answer) => Some(answer),
             },
         };
@@ -384,6 +389,29 @@ async fn describe(mailboxes: &[Arc<Mailbox>]) -> Vec<String> {
 /// What every shard counts.
 async fn count(mailboxes: &[Arc<Mailbox>]) -> Vec<Counters> {
     ask(mailboxes, Command::Count).await
+}
+
+/// Has every shard do its part and answers when all have, with the first failure if there is one.
+async fn answer_work(
+    mailboxes: Vec<Arc<Mailbox>>,
+    work: AdminWork,
+    answer: oneshot::Sender<Result<(), String>>,
+) {
+    let mut waits = Vec::new();
+    for mailbox in &mailboxes {
+        let (done, wait) = oneshot::channel();
+        mailbox.command(Command::Admin(work.clone(), done));
+        waits.push(wait);
+    }
+    let mut outcome = Ok(());
+    for wait in waits {
+        let result = wait
+            .await
+            .unwrap_or_else(|_| Err("a shard has ended".to_owned()));
+        outcome = outcome.and(result);
+    }
+    // Whoever asked may have gone.
+    let _ = answer.send(outcome);
 }
 
 async fn log_state(mailboxes: &[Arc<Mailbox>]) {

@@ -3,6 +3,7 @@
 //! `connection` serves what is about the connection itself, `request` finds the plan of a request; then `modify`,
 //! `select`, `rmw` (what reads before it writes) or `schema` carry it out. Each is a machine in [`operation`].
 
+pub mod admin;
 mod batch;
 mod connection;
 mod counter;

@@ -28,6 +28,8 @@ pub enum Operation {
     },
     /// Acknowledgements of other shards.
     Gather(GatherOperation),
+    /// What an operator asked for.
+    Admin(super::admin::AdminOperation),
     /// Slow work.
     Work {
         /// The answer owed.
@@ -86,8 +88,8 @@ impl Operation {
             Self::Select(operation) => operation.deadline,
             Self::Rmw(operation) => operation.deadline,
             Self::Gather(operation) => operation.deadline,
-            // Its coordinator has the deadline; counting itself always ends.
-            Self::Count(_) | Self::Reserved => BootNanos(u64::MAX),
+            // Its coordinator has the deadline, or nobody; it always ends.
+            Self::Count(_) | Self::Reserved | Self::Admin(_) => BootNanos(u64::MAX),
             Self::Forwarded { deadline, .. } | Self::Work { deadline, .. } => *deadline,
         }
     }

@@ -412,6 +412,9 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        if let Some(Operation::Admin(_)) = self.operations.get_mut(request) {
+            return self.admin_acknowledged(request, result, out);
+        }
         let Some(Operation::Gather(gather)) = self.operations.get_mut(request) else {
             return;
         };
@@ -531,7 +534,10 @@ impl Shard {
                 };
                 self.fail(&gather.reply, &error, now, out);
             }
-            Some(Operation::Rmw(_) | Operation::Count(_) | Operation::Reserved) | None => {}
+            Some(
+                Operation::Rmw(_) | Operation::Count(_) | Operation::Reserved | Operation::Admin(_),
+            )
+            | None => {}
         }
     }
 }

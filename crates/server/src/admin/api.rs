@@ -4,11 +4,13 @@ use super::Request;
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::process::Addresses;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use node::execute::admin::{AdminAction, AdminWork};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,6 +68,8 @@ impl Admin {
             .route("/api/v1/info", get(info))
             .route("/api/v1/settings", get(settings))
             .route("/api/v1/shards", get(shards))
+            .route("/api/v1/flush", post(flush))
+            .route("/api/v1/compact", post(compact))
             .route("/api/v1/drain", post(drain))
             .with_state(Arc::new(self))
     }
@@ -129,6 +133,36 @@ async fn shards(State(admin): Shared) -> Result<Json<Value>, StatusCode> {
         .map(|(shard, text)| json!({ "shard": shard, "state": text.lines().collect::<Vec<_>>() }))
         .collect();
     Ok(Json(shards.into()))
+}
+
+/// Which tables; all that are not ruled out.
+#[derive(Debug, Deserialize)]
+struct Tables {
+    keyspace: Option<String>,
+    table: Option<String>,
+}
+
+async fn flush(state: Shared, Query(tables): Query<Tables>) -> Response {
+    work(&state, AdminAction::Flush, tables).await
+}
+
+async fn compact(state: Shared, Query(tables): Query<Tables>) -> Response {
+    work(&state, AdminAction::Compact, tables).await
+}
+
+async fn work(State(admin): &Shared, action: AdminAction, tables: Tables) -> Response {
+    let work = AdminWork {
+        action,
+        keyspace: tables.keyspace,
+        table: tables.table,
+    };
+    match admin.ask(|answer| Request::Work(work, answer)).await {
+        Ok(Ok(())) => Json(json!({ "state": "done" })).into_response(),
+        Ok(Err(reason)) => {
+            (StatusCode::BAD_REQUEST, Json(json!({ "error": reason }))).into_response()
+        }
+        Err(status) => status.into_response(),
+    }
 }
 
 async fn drain(State(admin): Shared) -> Result<Json<Value>, StatusCode> {

@@ -7,6 +7,8 @@
 //! | `GET /api/v1/info` | who and what this node is |
 //! | `GET /api/v1/settings` | every key of the configuration with its value |
 //! | `GET /api/v1/shards` | the state of every shard in words |
+//! | `POST /api/v1/flush?keyspace=&table=` | write what is in memory to SSTables; both may be left out |
+//! | `POST /api/v1/compact?keyspace=&table=` | merge all SSTables of each table into one |
 //! | `POST /api/v1/drain` | serve no more, make everything durable |
 
 mod api;
@@ -14,6 +16,7 @@ mod api;
 pub use api::Admin;
 
 use crate::metrics::Counters;
+use node::execute::admin::AdminWork;
 use tokio::sync::oneshot;
 
 /// What the API asks of the process.
@@ -23,6 +26,8 @@ pub enum Request {
     Describe(oneshot::Sender<Vec<String>>),
     /// What every shard counts.
     Count(oneshot::Sender<Vec<Counters>>),
+    /// Flush or compact on every shard.
+    Work(AdminWork, oneshot::Sender<Result<(), String>>),
     /// Serve no more and make everything durable.
     Drain(oneshot::Sender<()>),
 }

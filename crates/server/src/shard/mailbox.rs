@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::client::Admitted;
 use node::effects::WorkDone;
+use node::execute::admin::AdminWork;
 use node::message::ShardMessage;
 use std::net::SocketAddr;
 
@@ -33,6 +34,8 @@ pub enum Command {
     Describe(oneshot::Sender<String>),
     /// Tell what is counted.
     Count(oneshot::Sender<Vec<(&'static str, u64)>>),
+    /// Flush or compact, and tell how it ended.
+    Admin(AdminWork, oneshot::Sender<Result<(), String>>),
     /// Answer what is in flight, take nothing new, then end.
     Drain(oneshot::Sender<()>),
 }

@@ -21,6 +21,7 @@ use model::env::{IoOutcome, IoTag};
 use model::time::Now;
 use node::client::ClientId;
 use node::effects::{Effects, WorkDone};
+use node::execute::admin::AdminWork;
 use node::message::ShardMessage;
 use node::shard::TurnEnd;
 use std::net::SocketAddr;
@@ -60,6 +61,8 @@ pub trait Shard: 'static {
     fn on_work(&mut self, number: u64, done: WorkDone, now: Now, out: &mut Effects);
     /// The wake-up's events are all handed over.
     fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd;
+    /// An operator asks for something; `Effects::admin` says under this number when it is done.
+    fn on_admin(&mut self, id: u64, work: &AdminWork, now: Now, out: &mut Effects);
     /// No more requests will come: everything is made durable.
     fn drain(&mut self, now: Now, out: &mut Effects);
     /// Whether everything is durable.

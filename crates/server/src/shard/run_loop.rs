@@ -72,6 +72,9 @@ pub struct Core<S: Shard> {
     /// The clocks as last read; read again whenever something arrives.
     now: Cell<Now>,
     ready: Cell<Option<oneshot::Sender<()>>>,
+    /// Who waits for what an operator asked, by number.
+    admin: RefCell<HashMap<u64, oneshot::Sender<Result<(), String>>>>,
+    next_admin: Cell<u64>,
     /// Set once the shard takes no more requests, and answered when none is in flight.
     draining: RefCell<Option<(Instant, oneshot::Sender<()>)>>,
 }
@@ -104,6 +107,8 @@ pub fn run<S: Shard>(shard: S, mut environment: Environment) -> std::io::Result<
         read_buffer: RefCell::new(BytesMut::with_capacity(READ_BYTES)),
         now: Cell::new(SystemClock.now()),
         ready: Cell::new(ready),
+        admin: RefCell::default(),
+        next_admin: Cell::new(0),
         draining: RefCell::default(),
         environment,
     });
@@ -210,6 +215,12 @@ impl<S: Shard> Core<S> {
                 Command::Count(answer) => {
                     let _ = answer.send(shard.counters());
                 }
+                Command::Admin(work, answer) => {
+                    let id = self.next_admin.get();
+                    self.next_admin.set(id + 1);
+                    self.admin.borrow_mut().insert(id, answer);
+                    shard.on_admin(id, &work, now, effects);
+                }
                 Command::Drain(answer) => {
                     shard.drain(now, effects);
                     *self.draining.borrow_mut() = Some((Instant::now(), answer));
@@ -270,6 +281,12 @@ impl<S: Shard> Core<S> {
             self.environment
                 .work
                 .submit(self.environment.index, number, work);
+        }
+        for (id, result) in effects.admin.drain(..) {
+            if let Some(answer) = self.admin.borrow_mut().remove(&id) {
+                // Whoever asked may have gone.
+                let _ = answer.send(result);
+            }
         }
         for (level, text) in effects.log.drain(..) {
             let shard = self.environment.index;

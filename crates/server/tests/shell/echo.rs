@@ -9,6 +9,7 @@ use model::env::{FileId, IoOutcome, IoRequest, IoTag, OpenMode};
 use model::time::Now;
 use node::client::ClientId;
 use node::effects::{Effects, Work, WorkDone};
+use node::execute::admin::AdminWork;
 use node::message::{OnBehalf, ShardMessage};
 use node::shard::TurnEnd;
 use server::process::Factory;
@@ -138,6 +139,15 @@ impl Shard for EchoShard {
 
     fn failure(&self) -> Option<&str> {
         None
+    }
+
+    fn on_admin(&mut self, id: u64, work: &AdminWork, _now: Now, out: &mut Effects) {
+        let result = if work.keyspace.as_deref() == Some("none") {
+            Err("no such keyspace".into())
+        } else {
+            Ok(())
+        };
+        out.admin.push((id, result));
     }
 
     fn drain(&mut self, _now: Now, _out: &mut Effects) {

@@ -335,6 +335,12 @@ fn the_admin_api_shows_and_drains() {
             .http("GET", "/api/v1/nothing")
             .starts_with("HTTP/1.1 404")
     );
+    assert!(process.http("POST", "/api/v1/flush").contains("done"));
+    let refused = process.http("POST", "/api/v1/compact?keyspace=none&table=t");
+    assert!(
+        refused.starts_with("HTTP/1.1 400") && refused.contains("no such keyspace"),
+        "{refused}"
+    );
     assert!(process.http("POST", "/api/v1/drain").contains("drained"));
     assert!(process.http("GET", "/health").starts_with("HTTP/1.1 503"));
     assert!(client.is_closed_by_peer());
