@@ -28,8 +28,10 @@ pub struct ReplicaPlan {
 pub enum Access {
     /// SELECT.
     Read,
-    /// Everything that changes rows.
+    /// INSERT, UPDATE or DELETE.
     Write,
+    /// BATCH, of which Cassandra does not check that its level is not a serial one.
+    Batch,
     /// The commit of a conditional statement.
     Conditional,
 }
@@ -41,26 +43,27 @@ pub fn admit(
     keyspace: &Replication,
     topology: &Topology,
 ) -> Result<ReplicaPlan, RequestError> {
-    match (access, consistency) {
-        (Access::Read, Consistency::Any) => {
-            return Err(RequestError::invalid(
-                "ANY ConsistencyLevel is only supported for writes",
-            ));
-        }
-        (Access::Write | Access::Conditional, level) if level.is_serial() => {
-            return Err(RequestError::invalid(
-                "You must use conditional updates for serializable writes",
-            ));
-        }
-        (
-            _,
-            Consistency::LocalQuorum
-            | Consistency::LocalSerial
-            | Consistency::EachQuorum
-            | Consistency::LocalOne,
-        ) if keyspace.class == "LocalStrategy" => {}
-        _ => {}
+    if access == Access::Read && consistency == Consistency::Any {
+        return Err(RequestError::invalid(
+            "ANY ConsistencyLevel is only supported for writes",
+        ));
     }
+    if access == Access::Write && consistency.is_serial() {
+        return Err(RequestError::invalid(
+            "You must use conditional updates for serializable writes",
+        ));
+    }
+    if access == Access::Conditional && consistency.is_serial() {
+        return Err(RequestError::invalid(format!(
+            "{consistency} is not supported as conditional update commit consistency. Use ANY if you mean \"make sure it is accepted but I don't care how many replicas commit it for non-SERIAL reads\""
+        )));
+    }
+    // A serial read or promise is one of a quorum, and is told of as such.
+    let consistency = match (access, consistency) {
+        (Access::Read, Consistency::Serial) => Consistency::Quorum,
+        (Access::Read, Consistency::LocalSerial) => Consistency::LocalQuorum,
+        (_, level) => level,
+    };
     let replicas: Vec<NodeId> = topology
         .nodes
         .iter()

@@ -148,8 +148,18 @@ impl Table {
     }
 
     fn arrange(&mut self) {
+        // Cassandra orders names by their first eight bytes as a signed number, so those outside ASCII come first.
+        let prefix = |name: &str| {
+            let mut bytes = [0; 8];
+            let length = name.len().min(8);
+            bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+            i64::from_be_bytes(bytes)
+        };
         self.columns.sort_by(|one, other| {
-            (one.kind, one.position, &one.name).cmp(&(other.kind, other.position, &other.name))
+            let place = |column: &Column| (column.kind, column.position, prefix(&column.name));
+            place(one)
+                .cmp(&place(other))
+                .then_with(|| one.name.cmp(&other.name))
         });
         let count = |kind| {
             self.columns

@@ -93,12 +93,13 @@ pub fn prepare(
     let mut terms = TermContext {
         catalog,
         keyspace: "",
+        partition_key: Vec::new(),
         markers: BTreeMap::new(),
     };
     let (plan, partition_markers) = match parsed.statement {
         ast::Statement::Select(select) => {
             let table = resolve(&select.table, catalog, keyspace)?;
-            terms.keyspace = &table.keyspace;
+            terms.enter(table);
             let plan = SelectPlan::prepare(&select, table, &mut terms)?;
             let markers = plan.restrictions.partition_markers();
             (Plan::Select(Box::new(plan)), markers)
@@ -116,7 +117,19 @@ pub fn prepare(
         }
         ast::Statement::Batch(batch) => {
             let plan = BatchPlan::prepare(&batch, &mut terms, catalog, keyspace)?;
-            let markers = plan.partition_markers();
+            // Drivers route a batch only if all its markers are of one table.
+            let mut specs = terms.markers.values();
+            let first = specs.next();
+            let alike = |spec: &ColumnSpec| {
+                first.is_some_and(|first| {
+                    spec.table == first.table && spec.keyspace == first.keyspace
+                })
+            };
+            let markers = if specs.all(alike) {
+                plan.partition_markers()
+            } else {
+                None
+            };
             (Plan::Batch(Box::new(plan)), markers)
         }
         other => (Plan::Other(Box::new(other)), None),
@@ -155,7 +168,7 @@ fn prepare_modification<'a>(
     if table.kind == model::schema::TableKind::Virtual {
         return Err(invalid("Virtual tables cannot be modified"));
     }
-    terms.keyspace = &table.keyspace;
+    terms.enter(table);
     match modification {
         ast::Modification::Insert(insert) => ModifyPlan::insert(insert, table, terms),
         ast::Modification::Update(update) => ModifyPlan::update(update, table, terms),

@@ -68,7 +68,7 @@ pub struct WriteContext<'a> {
 impl ModifyPlan {
     /// Whether the statement changes a counter.
     pub fn is_counter(&self) -> bool {
-        self.operations.iter().any(Operation::is_counter)
+        self.table.is_counter()
     }
 
     /// Whether it states a timestamp.
@@ -87,6 +87,11 @@ impl ModifyPlan {
             .iter()
             .filter_map(Operation::reads)
             .collect()
+    }
+
+    /// Whether static columns are changed.
+    pub fn changes_statics(&self) -> bool {
+        self.operations.iter().any(Operation::is_static)
     }
 
     /// Whether only the static row is changed.

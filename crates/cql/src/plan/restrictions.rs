@@ -135,6 +135,17 @@ impl Restrictions {
         purpose: Use,
         terms: &mut TermContext<'_>,
     ) -> Result<Self, RequestError> {
+        // Computed tables are small: they are filtered without being asked to be.
+        let computed = matches!(
+            table.keyspace.as_str(),
+            "system_views" | "system_virtual_schema"
+        );
+        let purpose = match purpose {
+            Use::Select { .. } if computed => Use::Select {
+                allow_filtering: true,
+            },
+            other => other,
+        };
         let gathered = gather::gather(relations, table, terms)?;
         let mut restrictions = Self {
             table: table.clone(),
@@ -401,15 +412,23 @@ impl Restrictions {
         !self.filters.is_empty()
     }
 
-    /// For each partition key column, the marker that is its only value: what token-aware drivers route by.
+    /// For each partition key column, the marker of its value: what token-aware drivers route by. Of an IN it is the
+    /// last one, as in Cassandra.
     pub fn partition_markers(&self) -> Option<Vec<usize>> {
         self.partition
             .iter()
             .map(|restriction| match restriction {
                 Some(Restriction::Equal(term)) => term.marker(),
+                Some(Restriction::In(InTerms::List(terms))) => terms.last().and_then(Term::marker),
                 _ => None,
             })
+            .map(|marker| marker.filter(|index| *index < super::json::FIRST))
             .collect()
+    }
+
+    /// Whether only the partition key, and of the rest only static columns, is restricted.
+    pub fn restricts_clustering_by_place(&self) -> bool {
+        !self.clustering.is_empty()
     }
 }
 

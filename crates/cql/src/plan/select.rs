@@ -73,6 +73,11 @@ impl SelectPlan {
             },
             terms,
         )?;
+        if selection.selects_only_statics() && restrictions.restricts_clustering_by_place() {
+            return Err(invalid(
+                "Cannot restrict clustering columns when selecting only static columns",
+            ));
+        }
         let group_columns = group_columns(select, table, &restrictions)?;
         if select.distinct {
             check_distinct(select, table, &selection, &restrictions, group_columns)?;

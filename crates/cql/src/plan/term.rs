@@ -10,6 +10,7 @@ use crate::ast;
 use crate::frame::ColumnSpec;
 use crate::functions::{self, Argument, Scalar};
 use model::error::RequestError;
+use model::schema::Table;
 use model::types::{CqlType, UserType};
 use model::value;
 use std::borrow::Cow;
@@ -43,8 +44,22 @@ pub struct TermContext<'a> {
     pub catalog: Catalog<'a>,
     /// The keyspace whose types and functions unqualified names mean.
     pub keyspace: &'a str,
+    /// Types of the partition key of the statement's table: what `token()` takes.
+    pub partition_key: Vec<CqlType>,
     /// The specification of each marker met, by index.
     pub markers: BTreeMap<usize, ColumnSpec>,
+}
+
+impl<'a> TermContext<'a> {
+    /// Prepares terms of a statement about a table from here on.
+    pub fn enter(&mut self, table: &'a Table) {
+        self.keyspace = &table.keyspace;
+        self.partition_key = table
+            .partition_key()
+            .iter()
+            .map(|column| column.ctype.clone())
+            .collect();
+    }
 }
 
 impl TermContext<'_> {
@@ -350,8 +365,7 @@ impl TermContext<'_> {
             .iter()
             .map(|argument| self.describe(argument))
             .collect::<Result<_, _>>()?;
-        let scalar =
-            functions::resolve_scalar(&name, &described, Some(&receiver.cql_type), self.keyspace)?;
+        let scalar = self.resolve_scalar(&name, &described, Some(&receiver.cql_type))?;
         if !assignable(&receiver.cql_type, scalar.return_type()) {
             return Err(invalid(format!(
                 "Type error: cannot assign result of function {} (type {}) to {} (type {})",
@@ -371,6 +385,22 @@ impl TermContext<'_> {
             prepared.push(self.prepare(argument, &slot)?);
         }
         Ok(Term::Call(scalar, prepared))
+    }
+
+    fn resolve_scalar(
+        &self,
+        name: &ast::QualifiedName,
+        described: &[Argument],
+        receiver: Option<&CqlType>,
+    ) -> Result<Scalar, RequestError> {
+        let native = name
+            .keyspace
+            .as_deref()
+            .is_none_or(|keyspace| keyspace == functions::SYSTEM);
+        if native && name.name == "token" && described.len() == self.partition_key.len() {
+            return Ok(functions::token(self.partition_key.clone()));
+        }
+        functions::resolve_scalar(name, described, receiver, self.keyspace)
     }
 
     /// What is known of an argument before its function is chosen.
@@ -408,7 +438,7 @@ impl TermContext<'_> {
                     .map(|argument| self.describe(argument))
                     .collect::<Result<_, _>>()?;
                 Some(
-                    functions::resolve_scalar(&call.function, &described, None, self.keyspace)?
+                    self.resolve_scalar(&call.function, &described, None)?
                         .return_type()
                         .clone(),
                 )
@@ -482,7 +512,6 @@ pub fn assignable(to: &CqlType, from: &CqlType) -> bool {
             CqlType::Bigint | CqlType::Timestamp,
             CqlType::Timestamp | CqlType::Counter | CqlType::Bigint,
         )
-        | (CqlType::Counter, CqlType::Bigint)
         | (CqlType::Uuid, CqlType::Timeuuid)
         | (CqlType::Blob, _) => {
             // Cassandra's `isValueCompatibleWith`, without blob: a blob column takes only blobs.

@@ -18,7 +18,6 @@ use cql::plan::{Plan, batch::BatchPlan};
 use model::error::{RequestError, WriteType};
 use model::key::DecoratedKey;
 use model::mutation::Mutation;
-use model::schema::TableId;
 use model::time::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -208,7 +207,7 @@ impl Shard {
             ));
         }
         let replicas =
-            match self.admit(Access::Write, terms.consistency, &first.plan.table.keyspace) {
+            match self.admit(Access::Batch, terms.consistency, &first.plan.table.keyspace) {
                 Ok(replicas) => replicas,
                 Err(error) => return Err((reply, error)),
             };
@@ -236,8 +235,8 @@ fn merge_members(
     members: &[Member<'_>],
     context: &WriteContext<'_>,
 ) -> Result<Vec<Mutation>, RequestError> {
-    // Counter tables stay apart: each is counted under its own partition's turn.
-    let mut merged: BTreeMap<(&str, DecoratedKey, Option<TableId>), Mutation> = BTreeMap::new();
+    // Increments stay apart: merging is for what is final, and each is counted under its partition's turn.
+    let mut merged: BTreeMap<(&str, DecoratedKey, Option<usize>), Mutation> = BTreeMap::new();
     for (index, member) in members.iter().enumerate() {
         // Statements of a batch append to lists in the order in which they stand.
         let context = WriteContext {
@@ -245,7 +244,7 @@ fn merge_members(
             ..*context
         };
         for mutation in member.plan.mutations(member.values, &context)? {
-            let apart = member.plan.is_counter().then_some(member.plan.table.id);
+            let apart = member.plan.is_counter().then_some(index);
             match merged.entry((
                 member.plan.table.keyspace.as_str(),
                 mutation.key.clone(),

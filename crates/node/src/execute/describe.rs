@@ -1,6 +1,6 @@
 //! DESCRIBE: answered by the server, from the schema in force.
 
-use super::request::Requester;
+use super::request::{Requester, Terms};
 use crate::effects::Effects;
 use crate::reply::Reply;
 use crate::shard::Shard;
@@ -28,6 +28,7 @@ impl Shard {
         &mut self,
         requester: &Requester,
         statement: &Describe,
+        terms: &Terms,
         reply: Reply,
         now: Now,
         out: &mut Effects,
@@ -42,7 +43,8 @@ impl Shard {
         let cluster = ClusterFacts {
             name: self.topology.cluster_name.clone(),
             partitioner: "Murmur3Partitioner".to_owned(),
-            snitch: self.config.snitch.clone(),
+            // Cassandra names the wrapper it puts around every snitch.
+            snitch: "DynamicEndpointSnitch".to_owned(),
             range_ownership: requester.keyspace.as_ref().map(|_| self.range_ownership()),
         };
         let scope = Scope {
@@ -61,13 +63,26 @@ impl Shard {
             cql_type: ctype.clone(),
         });
         let metadata = ResultMetadata::new(specs.collect());
+        // The paging state is how many rows were answered before.
+        let start = terms
+            .paging_state
+            .as_deref()
+            .and_then(|state| state.try_into().ok())
+            .map_or(0, u32::from_be_bytes) as usize;
+        let rest = answer.rows.get(start..).unwrap_or_default();
+        let size = terms
+            .page_size
+            .map_or(rest.len(), |size| size as usize)
+            .min(rest.len());
+        let page = &rest[..size];
+        let next = (size < rest.len()).then(|| ((start + size) as u32).to_be_bytes().to_vec());
         reply.result(out, |buffer| {
             let mut writer =
                 RowsWriter::begin(buffer, &metadata, reply.version, MetadataForm::Full);
-            for cell in answer.rows.iter().flatten() {
+            for cell in page.iter().flatten() {
                 writer.cell(Some(cell));
             }
-            writer.finish(None);
+            writer.finish(next.as_deref());
         });
         self.finish_trace(&reply, now, out);
         Ok(())

@@ -3,11 +3,11 @@
 //! Rows of a group come one after the other, because groups are prefixes of the primary key. A page holds whole groups;
 //! the next one begins after the last row of the last whole group, so a group cut by the end of a page is read again.
 
-use super::rows::{Emitter, ReadRow};
+use super::page::PagingState;
+use super::rows::{Emitter, ReadRow, key_prefix};
 use cql::plan::select::SelectPlan;
 use cql::plan::select::selection::Group;
 use cql::plan::values::BoundValues;
-use model::comparable;
 use model::error::RequestError;
 use model::read::Resume;
 
@@ -120,6 +120,16 @@ impl GroupFold {
         Ok(())
     }
 
+    /// Where the next page begins, if closing the group at hand fills this one.
+    pub(super) fn resume_if_full(&self) -> Option<PagingState> {
+        let open = self.open.as_ref().filter(|open| !open.hidden)?;
+        let full = self.page_left == 1 && self.limit_left > 1;
+        full.then(|| PagingState {
+            resume: open.last.clone(),
+            left: self.limit_left - 1,
+        })
+    }
+
     /// The groups of the page. Aggregates without GROUP BY give a row even of nothing.
     pub(super) fn finish(
         mut self,
@@ -138,20 +148,9 @@ impl GroupFold {
 
 /// The clustering bytes that tell groups of a partition apart.
 fn group_prefix(plan: &SelectPlan, row: &ReadRow<'_>) -> Vec<u8> {
-    let Some(count) = plan.group_columns else {
+    let (Some(count), Some((clustering, _))) = (plan.group_columns, row.row) else {
         return Vec::new();
     };
-    let (Some((clustering, _)), columns) = (
-        row.row,
-        count.saturating_sub(plan.table.partition_key().len()),
-    ) else {
-        return Vec::new();
-    };
-    let mut rest = clustering;
-    for column in plan.table.clustering().take(columns) {
-        if comparable::skip(&column.ctype, &mut rest, column.is_descending()).is_none() {
-            break;
-        }
-    }
-    clustering[..clustering.len() - rest.len()].to_vec()
+    let columns = count.saturating_sub(plan.table.partition_key().len());
+    key_prefix(&plan.table, clustering, columns).to_vec()
 }

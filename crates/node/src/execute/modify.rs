@@ -54,6 +54,13 @@ impl Shard {
         } else {
             self.metrics.writes += 1;
         }
+        if plan.is_counter() && terms.consistency == Consistency::Any {
+            let message = format!(
+                "Consistency level ANY is not yet supported for counter table {}",
+                plan.table.name
+            );
+            return Err((reply, RequestError::Invalid(message)));
+        }
         reply.note(now, || "Determining replicas for mutation".into());
         let replicas = match self.admit(Access::Write, terms.consistency, &plan.table.keyspace) {
             Ok(replicas) => replicas,

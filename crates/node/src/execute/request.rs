@@ -49,24 +49,28 @@ impl Terms {
     }
 
     fn new(parameters: &QueryParameters<'_>, now: Now) -> Result<Self, RequestError> {
-        let serial_consistency = parameters.serial_consistency.unwrap_or(Consistency::Serial);
-        if !serial_consistency.is_serial() {
-            return Err(RequestError::invalid(
-                "Invalid consistency level for conditional update. Must be one of SERIAL or LOCAL_SERIAL",
-            ));
-        }
         Ok(Self {
             consistency: parameters.consistency,
-            serial_consistency,
-            page_size: parameters.page_size,
+            serial_consistency: parameters.serial_consistency.unwrap_or(Consistency::Serial),
+            page_size: page_size(parameters.page_size)?,
             paging_state: parameters.paging_state.map(<[u8]>::to_vec),
             timestamp: parameters.timestamp,
+            // Seconds are unsigned since Cassandra 5.0, so a negative number is a late one.
             now_seconds: parameters
                 .now_in_seconds
-                .map_or(now.wall.seconds(), i64::from),
+                .map_or(now.wall.seconds(), |seconds| i64::from(seconds as u32)),
             skip_metadata: parameters.skip_metadata,
             known_metadata: None,
         })
+    }
+}
+
+/// Rows per page; a negative number asks for no paging.
+fn page_size(asked: Option<u32>) -> Result<Option<u32>, RequestError> {
+    match asked {
+        Some(0) => Err(RequestError::Protocol("The page size cannot be 0".into())),
+        Some(size) if i32::try_from(size).is_err() => Ok(None),
+        other => Ok(other),
     }
 }
 
@@ -393,7 +397,7 @@ impl Shard {
                     Ok(())
                 }
                 ast::Statement::Describe(describe) => {
-                    self.describe_statement(requester, describe, reply, now, out)
+                    self.describe_statement(requester, describe, &terms, reply, now, out)
                 }
                 other => self.administer(requester, frame, other, &terms, reply, now, out),
             },

@@ -149,7 +149,13 @@ impl Shard {
         let mut partitions: Vec<Partition> = Vec::new();
         for part in parts {
             let plan = part.plan();
-            for key in plan.keys(&BoundValues::from_owned(&part.values))? {
+            let keys = plan.keys(&BoundValues::from_owned(&part.values))?;
+            if plan.is_conditional() && keys.len() > 1 {
+                return Err(RequestError::invalid(
+                    "IN on the partition key is not supported with conditional updates",
+                ));
+            }
+            for key in keys {
                 if !partitions
                     .iter()
                     .any(|(table, known)| *table == plan.table.id && *known == key)
@@ -166,6 +172,12 @@ impl Shard {
         let table = &parts[0].plan().table;
         let (access, write_type) = if conditional {
             self.metrics.conditional_writes += 1;
+            if !terms.serial_consistency.is_serial() {
+                return Err(RequestError::invalid(
+                    "Invalid consistency level for conditional update. Must be one of SERIAL or LOCAL_SERIAL",
+                ));
+            }
+            refuse_mixed_conditions(parts)?;
             self.admit(Access::Read, terms.serial_consistency, &table.keyspace)?;
             (Access::Conditional, WriteType::Cas)
         } else {
@@ -507,11 +519,13 @@ impl RmwOperation {
             let plan = part.plan();
             let static_row = self.current.static_row(key);
             let values = BoundValues::from_owned(&part.values);
-            let clustering = plan
-                .slices(&values)?
-                .first()
-                .filter(|_| !plan.is_static_only())
-                .map(|slice| slice.start.clone());
+            let clustering = if plan.is_static_only() {
+                self.current.first_row(key).map(<[u8]>::to_vec)
+            } else {
+                plan.slices(&values)?
+                    .first()
+                    .map(|slice| slice.start.clone())
+            };
             let row = clustering
                 .as_ref()
                 .and_then(|clustering| self.current.row(key, clustering));
@@ -546,12 +560,58 @@ impl RmwOperation {
             }
             ColumnKind::Static => shown
                 .static_row
+                .filter(|_| self.looks_at(column))
                 .and_then(|row| column_value(&row, column.id, &column.ctype, seconds)),
             ColumnKind::Regular => shown
                 .row
+                .filter(|_| self.looks_at(column))
                 .and_then(|row| column_value(&row, column.id, &column.ctype, seconds)),
         }
     }
+}
+
+impl RmwOperation {
+    /// Whether the statements look at a column: those that change static columns see all of them, those that change
+    /// rows all regular ones, and every one sees the columns of its conditions.
+    fn looks_at(&self, column: &Column) -> bool {
+        let conditional = self
+            .parts
+            .iter()
+            .map(Part::plan)
+            .filter(|plan| plan.is_conditional());
+        conditional.into_iter().any(|plan| {
+            let changed = match column.kind {
+                ColumnKind::Static => plan.changes_statics(),
+                _ => !plan.is_static_only(),
+            };
+            changed
+                || plan
+                    .conditions
+                    .columns()
+                    .iter()
+                    .any(|other| other.id == column.id)
+        })
+    }
+}
+
+/// IF NOT EXISTS of a row contradicts any other condition on it.
+fn refuse_mixed_conditions(parts: &[Part]) -> Result<(), RequestError> {
+    let mut seen: Vec<(Vec<Slice>, bool)> = Vec::new();
+    for part in parts.iter().filter(|part| part.plan().is_conditional()) {
+        let plan = part.plan();
+        let absent = matches!(plan.conditions, ConditionsPlan::NotExists);
+        let slices = plan.slices(&BoundValues::from_owned(&part.values))?;
+        if seen
+            .iter()
+            .any(|(other, other_absent)| *other == slices && *other_absent != absent)
+        {
+            return Err(RequestError::invalid(
+                "Cannot mix IF conditions and IF NOT EXISTS for the same row",
+            ));
+        }
+        seen.push((slices, absent));
+    }
+    Ok(())
 }
 
 struct Shown<'a> {
@@ -572,6 +632,11 @@ fn read_commands(
             slices.extend(part.plan().slices(&BoundValues::from_owned(&part.values))?);
         }
     }
+    // Statements about static columns alone show the partition's first row.
+    let first_row_only = slices.is_empty();
+    if first_row_only {
+        slices.push(Slice::all());
+    }
     slices.sort();
     slices.dedup();
     let mut disjoint: Vec<Slice> = Vec::with_capacity(slices.len());
@@ -589,7 +654,14 @@ fn read_commands(
         columns: Columns::All,
         static_counts: true,
         filter: RowFilter::default(),
-        limits: Limits::NONE,
+        limits: if first_row_only {
+            Limits {
+                rows: 1,
+                ..Limits::NONE
+            }
+        } else {
+            Limits::NONE
+        },
         resume: None,
         now_seconds,
         purge_before: i64::MIN,

@@ -4,13 +4,14 @@ use cql::frame::response::RowsWriter;
 use cql::plan::select::SelectPlan;
 use cql::plan::select::input::{RowView, clustering_values};
 use cql::plan::values::BoundValues;
+use model::comparable;
 use model::error::RequestError;
 use model::filter::column_value;
 use model::key::{DecoratedKey, Token};
 use model::merge::counter;
 use model::read::{ReadEntry, ReadResponse, Resume};
 use model::row::{CellKind, ColumnId, Row};
-use model::schema::{Column, ColumnKind};
+use model::schema::{Column, ColumnKind, Table};
 
 /// A row in the order it was read: its partition, and itself unless only the static row exists.
 #[derive(Debug, Clone, Copy)]
@@ -213,4 +214,15 @@ fn live_cell<'r>(
     row.cell(column)
         .filter(|cell| cell.is_live(now_seconds))
         .map(|cell| (cell.kind, cell.value))
+}
+
+/// The part of a clustering key that its first columns take.
+pub fn key_prefix<'a>(table: &Table, clustering: &'a [u8], columns: usize) -> &'a [u8] {
+    let mut rest = clustering;
+    for column in table.clustering().take(columns) {
+        if comparable::skip(&column.ctype, &mut rest, column.is_descending()).is_none() {
+            break;
+        }
+    }
+    &clustering[..clustering.len() - rest.len()]
 }

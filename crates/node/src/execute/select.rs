@@ -9,7 +9,7 @@ use super::merge::merge_ranges;
 use super::operation::Operation;
 use super::page::PagingState;
 use super::request::Terms;
-use super::rows::{Emitter, ReadRow, rows};
+use super::rows::{Emitter, ReadRow, key_prefix, rows};
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Waiter;
@@ -148,23 +148,21 @@ impl SelectOperation {
             .map(|resume| (resume.key.clone(), resume.left_in_partition));
         self.page_left = self.page_left.saturating_sub(count);
         self.limit_left = self.limit_left.saturating_sub(count);
-        let more = response.more;
+        let mut partition_done = !response.more;
         if let Some(row) = &last {
             let allowed = match &carried {
                 Some((key, left)) if *key.key == *row.key => *left,
-                _ => {
-                    if plan.distinct {
-                        1
-                    } else {
-                        self.bound.per_partition_limit
-                    }
-                }
+                _ if plan.distinct => 1,
+                _ => self.bound.per_partition_limit,
             };
             let left = allowed.saturating_sub(in_partition);
             let mut resume = row.resume(left);
             if left == 0 {
                 resume.clustering = None;
             }
+            // Nothing comes after the last row that a partition may give, its only row or its static row.
+            partition_done |=
+                left == 0 || row.row.is_none() || plan.table.clustering_key().is_empty();
             self.resume = Some(resume);
         }
         let bytes = self
@@ -173,29 +171,34 @@ impl SelectOperation {
             .map(|response| response.bytes.len())
             .sum::<usize>()
             + response.bytes.len();
+        let more = response.more;
         if count > 0 {
             self.gathered.push(response);
         }
-        if !more {
-            // The partition, or the range, is done.
-            self.next_key += 1;
-            if self.is_range() {
-                return Ok(Some(Step::Finish(None)));
-            }
-            let has_next =
-                self.next_key < self.bound.restrictions.keys.as_ref().map_or(0, Vec::len);
-            if (self.page_left == 0 || bytes >= MAX_PAGE_BYTES) && has_next && self.limit_left > 0 {
-                return Ok(Some(Step::Finish(self.paging_state())));
-            }
-            self.resume = None;
-            return Ok(None);
-        }
+        let full = self.page_left == 0 || bytes >= MAX_PAGE_BYTES;
         if self.limit_left == 0 {
             return Ok(Some(Step::Finish(None)));
         }
-        if self.page_left == 0 || bytes >= MAX_PAGE_BYTES {
+        if self.is_range() {
+            // A full page has a next one, even if that turns out to be empty: as Cassandra, which looks no further.
+            return Ok(match (full, more) {
+                (true, _) => Some(Step::Finish(self.paging_state())),
+                (false, true) => None,
+                (false, false) => Some(Step::Finish(None)),
+            });
+        }
+        if !partition_done {
+            return Ok(full.then(|| Step::Finish(self.paging_state())));
+        }
+        self.next_key += 1;
+        let has_next = self.next_key < self.bound.restrictions.keys.as_ref().map_or(0, Vec::len);
+        if full && has_next {
+            if let Some(resume) = &mut self.resume {
+                resume.clustering = None;
+            }
             return Ok(Some(Step::Finish(self.paging_state())));
         }
+        self.resume = None;
         Ok(None)
     }
 
@@ -228,11 +231,18 @@ impl SelectOperation {
         }
         self.next_key += 1;
         self.resume = None;
-        if self.is_range() {
-            Ok(Some(Step::Finish(None)))
-        } else {
-            Ok(None)
+        let more_keys = self
+            .bound
+            .restrictions
+            .keys
+            .as_ref()
+            .is_some_and(|keys| self.next_key < keys.len());
+        if more_keys {
+            return Ok(None);
         }
+        // A full page has a next one, even if that turns out to be empty.
+        let fold = self.group.as_ref().expect("a grouped statement folds");
+        Ok(Some(Step::Finish(fold.resume_if_full())))
     }
 }
 
@@ -276,16 +286,23 @@ impl Shard {
             Err(error) => return Err((reply, error)),
         };
         let range = bound.restrictions.keys.is_none();
+        if terms.consistency.is_serial()
+            && bound
+                .restrictions
+                .keys
+                .as_ref()
+                .is_none_or(|keys| keys.len() != 1)
+        {
+            let message =
+                "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time";
+            return Err((reply, RequestError::invalid(message)));
+        }
         if range {
             self.metrics.range_reads += 1;
         } else {
             self.metrics.reads += 1;
         }
-        if plan.is_grouped()
-            && plan.selection.is_aggregate()
-            && plan.group_columns.is_none()
-            && plan.table.kind == TableKind::Stored
-        {
+        if plan.is_grouped() {
             if range {
                 reply
                     .warnings
@@ -702,11 +719,12 @@ fn write_rows(
         return Ok(());
     };
     let mut sorted: Vec<ReadRow<'_>> = all.collect();
+    let compared = |row: &ReadRow<'_>| {
+        row.row
+            .map(|(key, _)| key_prefix(&plan.table, key, order.columns).to_vec())
+    };
     sorted.sort_by(|one, other| {
-        let by_row = one
-            .row
-            .map(|(key, _)| key)
-            .cmp(&other.row.map(|(key, _)| key));
+        let by_row = compared(one).cmp(&compared(other));
         if order.direction == Direction::Backward {
             by_row.reverse()
         } else {

@@ -188,6 +188,9 @@ impl ConditionPlan {
                         .try_into()
                         .map_err(|_| invalid("Invalid list index"))?,
                 );
+                if index < 0 {
+                    return Err(invalid(format!("Invalid negative list index {index}")));
+                }
                 let item = whole.and_then(|bytes| {
                     let index = usize::try_from(index).ok()?;
                     value::elements(&bytes)
@@ -240,10 +243,14 @@ fn in_operands(
     values: &BoundValues<'_>,
 ) -> Result<Vec<Option<Vec<u8>>>, RequestError> {
     match terms {
-        InTerms::List(items) => items
-            .iter()
-            .map(|item| Ok(operand(item, values)?.map(Cow::into_owned)))
-            .collect(),
+        InTerms::List(items) => {
+            // A value that is unset is not among those compared with.
+            let set = items
+                .iter()
+                .filter(|item| !matches!(item.evaluate(values), Ok(Bound::Unset)));
+            set.map(|item| Ok(operand(item, values)?.map(Cow::into_owned)))
+                .collect()
+        }
         InTerms::Marker(term, _) => {
             let list = operand(term, values)?
                 .ok_or_else(|| invalid("Invalid null list in IN condition"))?;

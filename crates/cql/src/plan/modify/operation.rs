@@ -118,10 +118,27 @@ impl<'a> CellBuffer<'a> {
         });
     }
 
+    /// Several increments of one counter are one of their sum.
+    fn add_increments(&mut self) {
+        let delta = |cell: &BufferedCell<'_>| {
+            let bytes = cell.value.as_ref().try_into().map(i64::from_be_bytes);
+            bytes.expect("an increment has eight bytes")
+        };
+        self.cells.dedup_by(|next, kept| {
+            let same = next.kind == CellKind::Counter && next.column == kept.column;
+            if same {
+                let sum = delta(kept).wrapping_add(delta(next));
+                kept.value = Cow::Owned(sum.to_be_bytes().to_vec());
+            }
+            same
+        });
+    }
+
     /// Writes the cells in order of place; of several at one place the strongest.
     pub(super) fn write(mut self, writer: &mut RowWriter<'_>) {
         self.cells
             .sort_by(|one, other| one.cell().compare_place(&other.cell()));
+        self.add_increments();
         let mut cells = self.cells.iter().peekable();
         while let Some(mut strongest) = cells.next() {
             while let Some(next) =
@@ -144,6 +161,14 @@ pub struct CurrentRows {
 }
 
 impl CurrentRows {
+    /// The clustering key of the first row of a partition.
+    pub fn first_row(&self, key: &DecoratedKey) -> Option<&[u8]> {
+        self.find_entry(key, |entry| match entry {
+            ReadEntry::Row { clustering, .. } => Some(clustering),
+            _ => None,
+        })
+    }
+
     /// The static row of a partition.
     pub fn static_row(&self, key: &DecoratedKey) -> Option<Row<'_>> {
         self.find(key, |entry| match entry {
@@ -168,12 +193,20 @@ impl CurrentRows {
         wanted: &DecoratedKey,
         pick: impl Fn(ReadEntry<'a>) -> Option<&'a [u8]>,
     ) -> Option<Row<'a>> {
+        self.find_entry(wanted, pick).and_then(Row::parse)
+    }
+
+    fn find_entry<'a>(
+        &'a self,
+        wanted: &DecoratedKey,
+        pick: impl Fn(ReadEntry<'a>) -> Option<&'a [u8]>,
+    ) -> Option<&'a [u8]> {
         let mut inside = false;
         for entry in self.responses.iter().flat_map(ReadResponse::entries) {
             if let ReadEntry::Partition { key, .. } = entry {
                 inside = key == &*wanted.key;
-            } else if inside && let Some(row) = pick(entry) {
-                return Row::parse(row);
+            } else if inside && let Some(found) = pick(entry) {
+                return Some(found);
             }
         }
         None
@@ -183,10 +216,6 @@ impl CurrentRows {
 impl Operation {
     pub(super) fn is_static(&self) -> bool {
         self.column.kind == ColumnKind::Static
-    }
-
-    pub(super) fn is_counter(&self) -> bool {
-        matches!(self.change, Change::Count(..)) || self.column.ctype == CqlType::Counter
     }
 
     /// The column, if its present value must be read.

@@ -189,11 +189,6 @@ impl ModifyPlan {
         let restrictions = Restrictions::prepare(relations, table, Use::Modify, terms)?;
         let conditions = conditions_plan(conditions, table, terms)?;
         if conditional {
-            if restrictions.partition_in() {
-                return Err(invalid(
-                    "IN on the partition key is not supported with conditional updates",
-                ));
-            }
             if restrictions.clustering_in() && kind != ModifyKind::Insert {
                 return Err(invalid(format!(
                     "IN on the clustering key columns is not supported with conditional {}",
@@ -241,7 +236,9 @@ impl ModifyPlan {
         }
         // INSERT with a whole primary key also makes the row; without one it must be about statics alone.
         if touches_static && !(self.kind == ModifyKind::Insert && restricted) {
-            if restricted {
+            let by_row = matches!(&self.conditions, ConditionsPlan::All(_))
+                && !self.conditions.static_only();
+            if restricted && !by_row {
                 return Err(invalid(format!(
                     "Invalid restrictions on clustering columns since the {word} statement modifies only static columns"
                 )));

@@ -68,6 +68,7 @@ impl Restrictions {
         }
         if let [only] = choices.as_slice()
             && let [value] = only.as_slice()
+            && self.token.is_none()
         {
             return Ok(vec![decorated(&[value], columns)?]);
         }
@@ -366,7 +367,7 @@ fn names(columns: &[Column]) -> String {
 
 fn tuple_parts<'a>(bytes: &[u8], columns: &[Column]) -> Result<Vec<Bytes<'a>>, RequestError> {
     let parts: Vec<Option<&[u8]>> = value::fields(bytes).collect();
-    if parts.len() != columns.len() {
+    if parts.is_empty() || parts.len() > columns.len() {
         return Err(invalid(format!(
             "Expected {} elements in value tuple, but got {}",
             columns.len(),
@@ -423,13 +424,21 @@ fn end_values<'a>(
     columns: &[Column],
     values: &BoundValues<'a>,
 ) -> Result<Option<End<Vec<Bytes<'a>>>>, RequestError> {
-    end.map(|end| {
-        Ok(End {
-            value: tuple_values(&end.value, columns, values)?,
-            inclusive: end.inclusive,
-        })
-    })
-    .transpose()
+    let Some(end) = end else {
+        return Ok(None);
+    };
+    // An end that is null is no end, as in Cassandra.
+    if let TupleTerm::Terms(terms) = &end.value
+        && let [term] = terms.as_slice()
+        && term.evaluate(values)? == Bound::Null
+    {
+        return Ok(None);
+    }
+    let value = tuple_values(&end.value, columns, values)?;
+    Ok(Some(End {
+        value,
+        inclusive: end.inclusive,
+    }))
 }
 
 fn encode(columns: &[Column], tuple: &[Bytes<'_>], out: &mut Vec<u8>) {

@@ -151,7 +151,9 @@ impl Gatherer<'_, '_> {
                 refuse_multi_cell(&column, operator_text(operator))?;
                 refuse_duration(&column, relation, "Slice")?;
                 let term = self.terms.prepare(value, &spec)?;
-                self.refuse_null(&column, &term)?;
+                if column.kind != ColumnKind::Clustering {
+                    self.refuse_null(&column, &term)?;
+                }
                 self.restrict(&column, slice(operator, term))
             }
         }
@@ -186,10 +188,7 @@ impl Gatherer<'_, '_> {
                 )));
             }
             (
-                CqlType::List(element, _)
-                | CqlType::Set(element, _)
-                | CqlType::Map(_, element, _)
-                | CqlType::Vector(element, _),
+                CqlType::List(element, _) | CqlType::Set(element, _) | CqlType::Map(_, element, _),
                 _,
             ) => ("value", Operator::Contains, element),
             _ => {
@@ -512,7 +511,10 @@ impl Gatherer<'_, '_> {
                 }
                 InTerms::List(terms)
             }
-            marker @ ast::InValues::Marker(_) => self.in_terms(marker, &slot)?,
+            marker @ ast::InValues::Marker(_) => {
+                let plain = slot.name.trim_matches(['(', ')']).to_owned();
+                self.in_terms(marker, &renamed(&slot, plain, slot.cql_type.clone()))?
+            }
         };
         let terms = if columns.len() == 1 {
             single_in(terms)

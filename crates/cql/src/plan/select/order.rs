@@ -12,6 +12,8 @@ use model::schema::{ColumnKind, Table};
 pub struct ClientOrder {
     /// Which way.
     pub direction: Direction,
+    /// How many clustering columns, from the first, are compared.
+    pub columns: usize,
 }
 
 pub(super) fn prepare(
@@ -72,8 +74,9 @@ pub(super) fn prepare(
     let direction = direction.unwrap_or(Direction::Forward);
     Ok((
         direction,
-        restrictions
-            .partition_in()
-            .then_some(ClientOrder { direction }),
+        restrictions.partition_in().then_some(ClientOrder {
+            direction,
+            columns: next,
+        }),
     ))
 }

@@ -15,7 +15,7 @@ use crate::functions::{self, Accumulator, Aggregate, Argument, Function, Scalar}
 use crate::json;
 use model::error::RequestError;
 use model::row::ColumnId;
-use model::schema::{Column, Table};
+use model::schema::{Column, ColumnKind, Table};
 use model::types::{CqlType, Frozen};
 use model::value;
 use std::borrow::Cow;
@@ -145,6 +145,18 @@ impl Selection {
             .iter()
             .map(|selected| result_spec(table, selected.name.clone(), selected.ctype.clone()))
             .collect()
+    }
+
+    /// Whether static columns are selected, and nothing else but columns of the partition key.
+    pub fn selects_only_statics(&self) -> bool {
+        let column = |input: &Input| match input {
+            Input::Value(column) | Input::Attribute { column, .. } => column.kind,
+        };
+        let kinds: Vec<ColumnKind> = self.inputs.iter().map(column).collect();
+        kinds.contains(&ColumnKind::Static)
+            && kinds
+                .iter()
+                .all(|kind| matches!(kind, ColumnKind::Static | ColumnKind::PartitionKey))
     }
 
     /// The regular and static columns looked at.
@@ -340,7 +352,10 @@ fn evaluate<'a>(
                     .map(Option::flatten)
             };
             let (from, to) = (bound(from)?, bound(to)?);
-            again(of)?.map(|bytes| Cow::Owned(slice(ctype, &bytes, from.as_deref(), to.as_deref())))
+            again(of)?
+                .map(|bytes| slice(ctype, &bytes, from.as_deref(), to.as_deref()))
+                .filter(|kept| !ctype.is_multi_cell() || value::element_count(kept) > 0)
+                .map(Cow::Owned)
         }
         Expression::Build(ctype, parts) => {
             let parts = parts.iter().map(again).collect::<Result<Vec<_>, _>>()?;
@@ -590,17 +605,12 @@ impl Compiler<'_, '_> {
             }
             Selector::Binary(binary) => {
                 let arguments = [binary.left.clone(), binary.right.clone()];
-                let compiled =
-                    self.compile_function(&functions::operator_name(binary.operator), &arguments)?;
-                Ok(Compiled { name, ..compiled })
+                self.compile_function(&functions::operator_name(binary.operator), &arguments)
             }
-            Selector::Negate(inner) => {
-                let compiled = self.compile_function(
-                    &functions::negation_name(),
-                    std::slice::from_ref(inner.as_ref()),
-                )?;
-                Ok(Compiled { name, ..compiled })
-            }
+            Selector::Negate(inner) => self.compile_function(
+                &functions::negation_name(),
+                std::slice::from_ref(inner.as_ref()),
+            ),
         }
     }
 
@@ -687,8 +697,8 @@ impl Compiler<'_, '_> {
         items: &[Selector],
         name: String,
     ) -> Result<Compiled, RequestError> {
-        if let (Selector::Tuple(_), [only]) = (selector, items) {
-            return self.compile(only);
+        if let (Selector::Tuple(_), [_]) = (selector, items) {
+            return Err(cannot_infer(selector));
         }
         let parts = items
             .iter()
@@ -814,6 +824,35 @@ impl Compiler<'_, '_> {
         }
     }
 
+    /// Whether a selector is a collection of literals, whose type only its place can tell.
+    fn is_literal(&self, selector: &Selector) -> bool {
+        match selector {
+            Selector::Term(_) => true,
+            Selector::List(items) | Selector::Set(items) => {
+                items.iter().all(|item| self.is_literal(item))
+            }
+            _ => false,
+        }
+    }
+
+    fn describe_literal(&mut self, selector: &Selector) -> Result<Argument, RequestError> {
+        let text = selector.to_string();
+        match selector {
+            Selector::Term(term) => self.terms.describe(term),
+            Selector::List(items) | Selector::Set(items) => {
+                let elements = items
+                    .iter()
+                    .map(|item| self.describe_literal(item))
+                    .collect::<Result<Vec<_>, _>>()?;
+                Ok(match selector {
+                    Selector::List(_) => Argument::list(text, elements),
+                    _ => Argument::set(text, elements),
+                })
+            }
+            _ => unreachable!("checked to be literals"),
+        }
+    }
+
     fn aggregated(
         &mut self,
         aggregate: Aggregate,
@@ -837,6 +876,15 @@ impl Compiler<'_, '_> {
         function: &ast::QualifiedName,
         arguments: &[Selector],
     ) -> Result<Compiled, RequestError> {
+        let native = function
+            .keyspace
+            .as_deref()
+            .is_none_or(|keyspace| keyspace == functions::SYSTEM);
+        if let (true, "count", [Selector::Term(ast::Term::Literal(_))]) =
+            (native, function.name.as_str(), arguments)
+        {
+            return Ok(self.aggregated(functions::count_rows(), Vec::new(), "count".to_owned()));
+        }
         let aggregates_before = self.aggregates.len();
         let mut parts: Vec<Option<Compiled>> = Vec::with_capacity(arguments.len());
         let mut described = Vec::with_capacity(arguments.len());
@@ -848,6 +896,20 @@ impl Compiler<'_, '_> {
                 ) => {
                     described.push(self.terms.describe(term)?);
                     parts.push(None);
+                }
+                // So do the elements of a collection of literals.
+                Selector::List(_) | Selector::Set(_) if self.is_literal(argument) => {
+                    described.push(self.describe_literal(argument)?);
+                    parts.push(None);
+                }
+                // Parentheses around an operand are no tuple.
+                Selector::Tuple(items) if items.len() == 1 => {
+                    let compiled = self.compile(&items[0])?;
+                    described.push(Argument::typed(
+                        compiled.name.clone(),
+                        compiled.ctype.clone(),
+                    ));
+                    parts.push(Some(compiled));
                 }
                 other => {
                     let compiled = self.compile(other)?;
@@ -891,7 +953,10 @@ impl Compiler<'_, '_> {
                 (None, Selector::Term(term)) => {
                     self.compile_term(term, Some(&resolved.argument_types()[index].clone()))?
                 }
-                (None, other) => self.compile(other)?,
+                (None, other) => {
+                    let ctype = resolved.argument_types()[index].clone();
+                    self.compile_as(other, &ctype)?
+                }
             };
             names.push(compiled.name);
             expressions.push(compiled.expression);
