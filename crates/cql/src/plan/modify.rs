@@ -107,6 +107,7 @@ impl ModifyPlan {
         let ttl = match term.evaluate(values)? {
             Bound::Unset => return Ok(self.table.options.default_time_to_live),
             Bound::Null => 0,
+            Bound::Value(bytes) if bytes.is_empty() => 0,
             Bound::Value(bytes) => i64::from(i32::from_be_bytes(
                 bytes
                     .as_ref()

@@ -76,6 +76,10 @@ impl TermContext<'_> {
                     .insert(marker.index, named(receiver, marker.name.as_deref()));
                 Ok(Term::Marker(marker.index, receiver.cql_type.clone()))
             }
+            // A constant alone may be the first component of a tuple, as in Cassandra.
+            ast::Term::Literal(_) if matches!(receiver.cql_type, CqlType::Tuple(_)) => {
+                self.prepare_tuple(std::slice::from_ref(term), receiver)
+            }
             ast::Term::Literal(constant) => prepare_literal(constant, receiver),
             ast::Term::List(items) => self.prepare_list(term, items, receiver),
             ast::Term::Set(items) => self.prepare_set(items, receiver),
@@ -200,11 +204,10 @@ impl TermContext<'_> {
                 })?;
                 Ok(Term::Sequence(receiver.cql_type.clone(), items))
             }
-            // An empty pair of braces is an empty map as well, and a user type with no field set.
+            // An empty pair of braces is an empty map as well.
             CqlType::Map(..) if items.is_empty() => {
                 Ok(Term::Map(receiver.cql_type.clone(), Vec::new()))
             }
-            CqlType::Udt(..) if items.is_empty() => self.prepare_user_type(&[], receiver),
             other => Err(invalid(format!(
                 "Invalid set literal for {} of type {other}",
                 receiver.name
@@ -470,7 +473,7 @@ impl TermContext<'_> {
             },
             ast::Term::Set(items) => match ctype {
                 CqlType::Set(element, _) => items.iter().all(|item| self.may_be(item, element)),
-                CqlType::Map(..) | CqlType::Udt(..) => items.is_empty(),
+                CqlType::Map(..) => items.is_empty(),
                 _ => false,
             },
             ast::Term::Map(entries) => match ctype {

@@ -178,7 +178,9 @@ impl Shard {
                 ));
             }
             refuse_mixed_conditions(parts)?;
-            self.admit(Access::Read, terms.serial_consistency, &table.keyspace)?;
+            if !terms.consistency.is_serial() {
+                self.admit(Access::Read, terms.serial_consistency, &table.keyspace)?;
+            }
             (Access::Conditional, WriteType::Cas)
         } else {
             (Access::Write, WriteType::Simple)

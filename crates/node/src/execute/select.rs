@@ -291,7 +291,7 @@ impl Shard {
                 .restrictions
                 .keys
                 .as_ref()
-                .is_none_or(|keys| keys.len() != 1)
+                .is_some_and(|keys| keys.len() > 1)
         {
             let message =
                 "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time";

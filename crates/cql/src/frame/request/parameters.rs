@@ -100,10 +100,8 @@ impl<'a> QueryParameters<'a> {
             consistency,
             values,
             skip_metadata: has(bits::SKIP_METADATA),
-            // Zero and below ask for no paging.
-            page_size: page_size
-                .and_then(|rows| u32::try_from(rows).ok())
-                .filter(|rows| *rows > 0),
+            // A negative number asks for no paging. Zero is refused by whoever pages.
+            page_size: page_size.and_then(|rows| u32::try_from(rows).ok()),
             paging_state,
             serial_consistency,
             timestamp,

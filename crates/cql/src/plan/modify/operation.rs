@@ -98,6 +98,20 @@ impl<'a> CellBuffer<'a> {
             .sum::<usize>()
     }
 
+    /// The cells that no earlier part of the statement deletes.
+    fn undeleted<'r>(&self, mut present: Vec<Cell<'r>>) -> Vec<Cell<'r>> {
+        let deleted = |cell: &Cell<'_>| {
+            let same = |own: &BufferedCell<'_>| {
+                own.path.as_deref() == cell.path && own.column == cell.column
+            };
+            self.cells
+                .iter()
+                .any(|own| matches!(own.kind, CellKind::Tombstone { .. }) && same(own))
+        };
+        present.retain(|cell| !deleted(cell));
+        present
+    }
+
     fn push(
         &mut self,
         column: ColumnId,
@@ -248,8 +262,9 @@ impl Operation {
         let tombstone = CellKind::Tombstone {
             deleted_at: stamp.deletion.local_seconds,
         };
-        let mut delete_at =
-            |path| out.push(id, stamp.timestamp, tombstone, path, Cow::Borrowed(&[]));
+        let delete_at = |out: &mut CellBuffer<'a>, path| {
+            out.push(id, stamp.timestamp, tombstone, path, Cow::Borrowed(&[]))
+        };
         match &self.change {
             Change::Set(term) if self.column.ctype.is_multi_cell() => {
                 self.replace(out, term.evaluate(values)?, context, stamp, live)
@@ -257,7 +272,7 @@ impl Operation {
             Change::Set(term) => {
                 match term.evaluate(values)? {
                     Bound::Unset => {}
-                    Bound::Null => delete_at(None),
+                    Bound::Null => delete_at(out, None),
                     Bound::Value(bytes) => out.push(id, stamp.timestamp, live, None, bytes),
                 }
                 Ok(())
@@ -266,7 +281,7 @@ impl Operation {
                 let path = self.entry_path(key, values)?;
                 match item.evaluate(values)? {
                     Bound::Unset => {}
-                    Bound::Null => delete_at(Some(path)),
+                    Bound::Null => delete_at(out, Some(path)),
                     Bound::Value(bytes) => out.push(id, stamp.timestamp, live, Some(path), bytes),
                 }
                 Ok(())
@@ -275,7 +290,7 @@ impl Operation {
                 let path = (field_path(*index), None);
                 match item.evaluate(values)? {
                     Bound::Unset => {}
-                    Bound::Null => delete_at(Some(path)),
+                    Bound::Null => delete_at(out, Some(path)),
                     Bound::Value(bytes) => out.push(id, stamp.timestamp, live, Some(path), bytes),
                 }
                 Ok(())
@@ -299,16 +314,17 @@ impl Operation {
             Change::Discard(term) => {
                 if let Bound::Value(bytes) = term.evaluate(values)? {
                     for item in value::elements(&bytes).flatten() {
-                        delete_at(Some(self.path(item)));
+                        delete_at(out, Some(self.path(item)));
                     }
                 }
                 Ok(())
             }
             Change::SetIndex(index, item) => {
-                let path = self.index_path(index, values, context, current, "set")?;
+                let present = out.undeleted(self.present(current, context));
+                let path = index_path(index, values, &present, "set")?;
                 match item.evaluate(values)? {
                     Bound::Unset => {}
-                    Bound::Null => delete_at(Some((path, None))),
+                    Bound::Null => delete_at(out, Some((path, None))),
                     Bound::Value(bytes) => {
                         out.push(id, stamp.timestamp, live, Some((path, None)), bytes)
                     }
@@ -316,8 +332,9 @@ impl Operation {
                 Ok(())
             }
             Change::DeleteIndex(index) => {
-                let path = self.index_path(index, values, context, current, "delete")?;
-                delete_at(Some((path, None)));
+                let present = out.undeleted(self.present(current, context));
+                let path = index_path(index, values, &present, "delete")?;
+                delete_at(out, Some((path, None)));
                 Ok(())
             }
             Change::DiscardValues(term) => {
@@ -325,7 +342,7 @@ impl Operation {
                     let unwanted: Vec<&[u8]> = value::elements(&bytes).flatten().collect();
                     for cell in self.present(current, context) {
                         if unwanted.contains(&cell.value) {
-                            delete_at(cell.path.map(|path| (path.to_vec(), None)));
+                            delete_at(out, cell.path.map(|path| (path.to_vec(), None)));
                         }
                     }
                 }
@@ -367,16 +384,16 @@ impl Operation {
                 Ok(())
             }
             Change::Delete => {
-                delete_at(None);
+                delete_at(out, None);
                 Ok(())
             }
             Change::DeleteEntry(key) => {
                 let path = self.entry_path(key, values)?;
-                delete_at(Some(path));
+                delete_at(out, Some(path));
                 Ok(())
             }
             Change::DeleteField(index) => {
-                delete_at(Some((field_path(*index), None)));
+                delete_at(out, Some((field_path(*index), None)));
                 Ok(())
             }
         }
@@ -518,43 +535,40 @@ impl Operation {
                 .collect()
         })
     }
+}
 
-    /// The path of a list's element by its index.
-    fn index_path(
-        &self,
-        index: &Term,
-        values: &BoundValues<'_>,
-        context: &WriteContext<'_>,
-        current: Option<Row<'_>>,
-        verb: &str,
-    ) -> Result<Vec<u8>, RequestError> {
-        let index = match index.evaluate(values)? {
-            Bound::Value(bytes) => i32::from_be_bytes(
-                bytes
-                    .as_ref()
-                    .try_into()
-                    .map_err(|_| invalid("Invalid list index"))?,
-            ),
-            Bound::Null => return Err(invalid("Invalid null value for list index")),
-            Bound::Unset => return Err(invalid("Invalid unset value for list index")),
-        };
-        let present = self.present(current, context);
-        if present.is_empty() {
-            return Err(invalid(match verb {
-                "set" => "Attempted to set an element on a list which is null",
-                _ => "Attempted to delete an element from a list which is null",
-            }));
-        }
-        let cell = usize::try_from(index)
-            .ok()
-            .and_then(|index| present.get(index));
-        match cell.and_then(|cell| cell.path) {
-            Some(path) => Ok(path.to_vec()),
-            None => Err(invalid(format!(
-                "List index {index} out of bound, list has size {}",
-                present.len()
-            ))),
-        }
+/// The path of a list's element by its index.
+fn index_path(
+    index: &Term,
+    values: &BoundValues<'_>,
+    present: &[Cell<'_>],
+    verb: &str,
+) -> Result<Vec<u8>, RequestError> {
+    let index = match index.evaluate(values)? {
+        Bound::Value(bytes) => i32::from_be_bytes(
+            bytes
+                .as_ref()
+                .try_into()
+                .map_err(|_| invalid("Invalid list index"))?,
+        ),
+        Bound::Null => return Err(invalid("Invalid null value for list index")),
+        Bound::Unset => return Err(invalid("Invalid unset value for list index")),
+    };
+    if present.is_empty() {
+        return Err(invalid(match verb {
+            "set" => "Attempted to set an element on a list which is null",
+            _ => "Attempted to delete an element from a list which is null",
+        }));
+    }
+    let cell = usize::try_from(index)
+        .ok()
+        .and_then(|index| present.get(index));
+    match cell.and_then(|cell| cell.path) {
+        Some(path) => Ok(path.to_vec()),
+        None => Err(invalid(format!(
+            "List index {index} out of bound, list has size {}",
+            present.len()
+        ))),
     }
 }
 

@@ -9,7 +9,7 @@ use model::filter;
 use model::key;
 use model::row::{Cell, CellKind, ColumnId, Row};
 use model::schema::{Column, ColumnKind, Table};
-use model::types::CqlType;
+use model::types::{CqlType, UserType};
 use model::value;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -166,11 +166,40 @@ impl<'a> RowView<'a> {
                 };
                 many(attribute, cells.iter().filter(inside), self.now_seconds)
             }
+            AttributePart::Whole if matches!(&column.ctype, CqlType::Udt(..)) => {
+                let CqlType::Udt(definition, _) = &column.ctype else {
+                    unreachable!("just matched")
+                };
+                self.field_attributes(attribute, definition, &cells)
+            }
             AttributePart::Whole if column.ctype.is_multi_cell() => {
                 many(attribute, cells.iter(), self.now_seconds)
             }
             _ => one(cells.first()),
         })
+    }
+}
+
+impl RowView<'_> {
+    /// An attribute of every field of a user type, null for those that are not set.
+    fn field_attributes(
+        &self,
+        attribute: CellAttribute,
+        definition: &UserType,
+        cells: &[Cell<'_>],
+    ) -> Option<Vec<u8>> {
+        if attribute == CellAttribute::MaxWritetime {
+            return many(attribute, cells.iter(), self.now_seconds);
+        }
+        let count = definition.fields.len();
+        let mut out = (count as i32).to_be_bytes().to_vec();
+        for index in 0..count as u16 {
+            let path = index.to_be_bytes();
+            let cell = cells.iter().find(|cell| cell.path == Some(&path));
+            let found = cell.and_then(|cell| attribute_of(attribute, cell, self.now_seconds));
+            value::put_field(&mut out, found.as_deref());
+        }
+        Some(out)
     }
 }
 
