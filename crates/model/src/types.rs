@@ -353,13 +353,13 @@ impl fmt::Display for Identifier<'_> {
     }
 }
 
-/// Words that cannot be names unless quoted (CQL definition, appendix A).
+/// Words that cannot be names unless quoted: those DESCRIBE quotes, which are fewer than the CQL definition's appendix A lists
+/// (`any`, `default`, `inet`, `mbean`, `mbeans`, `replace` and `unset` are plain names to the grammar).
 pub const RESERVED: &[&str] = &[
     "add",
     "allow",
     "alter",
     "and",
-    "any",
     "apply",
     "asc",
     "authorize",
@@ -368,7 +368,6 @@ pub const RESERVED: &[&str] = &[
     "by",
     "columnfamily",
     "create",
-    "default",
     "delete",
     "desc",
     "describe",
@@ -381,7 +380,6 @@ pub const RESERVED: &[&str] = &[
     "if",
     "in",
     "index",
-    "inet",
     "infinity",
     "insert",
     "into",
@@ -389,8 +387,6 @@ pub const RESERVED: &[&str] = &[
     "keyspace",
     "limit",
     "materialized",
-    "mbean",
-    "mbeans",
     "modify",
     "nan",
     "norecursive",
@@ -402,7 +398,6 @@ pub const RESERVED: &[&str] = &[
     "order",
     "primary",
     "rename",
-    "replace",
     "revoke",
     "schema",
     "select",
@@ -412,7 +407,6 @@ pub const RESERVED: &[&str] = &[
     "token",
     "truncate",
     "unlogged",
-    "unset",
     "update",
     "use",
     "using",

@@ -6,181 +6,14 @@ use crate::types::CqlType;
 use num_bigint::BigInt;
 use std::cmp::Ordering;
 
+mod validate;
+
+pub use validate::validate;
+
 /// Why bytes are no value of a type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidValue(pub String);
-
-/// Checks that `wire` is a value of the type; the messages are those Cassandra's serializers give.
-pub fn validate(ctype: &CqlType, wire: &[u8]) -> Result<(), InvalidValue> {
-    let fail = |message: String| Err(InvalidValue(message));
-    match ctype {
-        CqlType::Blob | CqlType::Custom(_) => Ok(()),
-        CqlType::Ascii => match wire.iter().find(|byte| **byte > 0x7f) {
-            Some(byte) => fail(format!("Invalid byte for ascii: {}", *byte as i8)),
-            None => Ok(()),
-        },
-        CqlType::Text => match std::str::from_utf8(wire) {
-            Ok(_) => Ok(()),
-            Err(_) => fail("String didn't validate.".into()),
-        },
-        CqlType::Empty if wire.is_empty() => Ok(()),
-        CqlType::Empty => fail("EmptyType only accept empty values".into()),
-        // Every type but these has a zero-length value in the protocol, from Thrift days.
-        CqlType::Tinyint if wire.is_empty() => fail("Expected 1 byte for a tinyint (0)".into()),
-        CqlType::Smallint if wire.is_empty() => fail("Expected 2 bytes for a smallint (0)".into()),
-        CqlType::Date if wire.is_empty() => fail("Expected 4 byte long for date (0)".into()),
-        CqlType::Time if wire.is_empty() => fail("Expected 8 byte long for time (0)".into()),
-        CqlType::Vector(..)
-        | CqlType::Duration
-        | CqlType::List(..)
-        | CqlType::Set(..)
-        | CqlType::Map(..) => composite(ctype, wire),
-        _ if wire.is_empty() => Ok(()),
-        CqlType::Boolean if wire.len() > 1 => {
-            fail(format!("Expected 1 or 0 byte value ({})", wire.len()))
-        }
-        CqlType::Tinyint if wire.len() != 1 => {
-            fail(format!("Expected 1 byte for a tinyint ({})", wire.len()))
-        }
-        CqlType::Smallint if wire.len() != 2 => {
-            fail(format!("Expected 2 bytes for a smallint ({})", wire.len()))
-        }
-        CqlType::Int if wire.len() != 4 => {
-            fail(format!("Expected 4 or 0 byte int ({})", wire.len()))
-        }
-        CqlType::Float if wire.len() != 4 => fail(format!(
-            "Expected 4 or 0 byte value for a float ({})",
-            wire.len()
-        )),
-        CqlType::Date if wire.len() != 4 => {
-            fail(format!("Expected 4 byte long for date ({})", wire.len()))
-        }
-        CqlType::Bigint | CqlType::Counter if wire.len() != 8 => {
-            fail(format!("Expected 8 or 0 byte long ({})", wire.len()))
-        }
-        CqlType::Double if wire.len() != 8 => fail(format!(
-            "Expected 8 or 0 byte value for a double ({})",
-            wire.len()
-        )),
-        CqlType::Timestamp if wire.len() != 8 => fail(format!(
-            "Expected 8 or 0 byte long for date ({})",
-            wire.len()
-        )),
-        CqlType::Time if wire.len() != 8 => {
-            fail(format!("Expected 8 byte long for time ({})", wire.len()))
-        }
-        CqlType::Uuid | CqlType::Timeuuid if wire.len() != 16 => {
-            fail(format!("UUID should be 16 or 0 bytes ({})", wire.len()))
-        }
-        CqlType::Timeuuid if wire[6] >> 4 != 1 => fail("Invalid version for TimeUUID type.".into()),
-        CqlType::Inet if wire.len() != 4 && wire.len() != 16 => {
-            fail("addr is of illegal length".into())
-        }
-        CqlType::Decimal if wire.len() < 4 => {
-            fail(format!("Expected 0 or at least 4 bytes ({})", wire.len()))
-        }
-        CqlType::Tuple(_) | CqlType::Udt(..) => composite(ctype, wire),
-        _ => Ok(()),
-    }
-}
-
-fn composite(ctype: &CqlType, wire: &[u8]) -> Result<(), InvalidValue> {
-    let fail = |message: String| Err(InvalidValue(message));
-    let check =
-        |part: &CqlType, value: Option<&[u8]>| value.map_or(Ok(()), |value| validate(part, value));
-    match ctype {
-        CqlType::Duration => duration_parts(wire).map_or_else(
-            || {
-                fail(format!(
-                    "Expected at least 3 bytes for a duration ({})",
-                    wire.len()
-                ))
-            },
-            |_| Ok(()),
-        ),
-        CqlType::List(element, _) | CqlType::Set(element, _) => {
-            let noun = if matches!(ctype, CqlType::List(..)) {
-                "list"
-            } else {
-                "set"
-            };
-            if !is_collection_of(wire, 1) {
-                return fail(format!("Not enough bytes to read a {noun}"));
-            }
-            elements(wire).try_for_each(|item| match item {
-                Some(item) => validate(element, item),
-                None => fail(format!("null is not supported inside collections ({noun})")),
-            })
-        }
-        CqlType::Map(key, value, _) => {
-            if !is_collection_of(wire, 2) {
-                return fail("Not enough bytes to read a map".into());
-            }
-            elements_of(wire, 2)
-                .enumerate()
-                .try_for_each(|(index, item)| check(if index % 2 == 0 { key } else { value }, item))
-        }
-        CqlType::Tuple(types) => fields_fit(wire, types.len(), "tuple").and_then(|()| {
-            types
-                .iter()
-                .zip(fields(wire))
-                .try_for_each(|(part, value)| check(part, value))
-        }),
-        CqlType::Udt(definition, _) => fields_fit(wire, definition.fields.len(), &definition.name)
-            .and_then(|()| {
-                definition
-                    .fields
-                    .iter()
-                    .zip(fields(wire))
-                    .try_for_each(|((_, part), value)| check(part, value))
-            }),
-        CqlType::Vector(element, dimension) => {
-            let mut rest = wire;
-            for _ in 0..*dimension {
-                let Some(item) = next_vector_element(element, &mut rest) else {
-                    return fail(format!("Not enough bytes to read a {ctype}"));
-                };
-                validate(element, item)?;
-            }
-            if rest.is_empty() {
-                return Ok(());
-            }
-            let expected = element
-                .vector_element_length()
-                .map_or(wire.len() - rest.len(), |length| {
-                    length * *dimension as usize
-                });
-            fail(format!(
-                "Unexpected {} extraneous bytes after {ctype} value",
-                wire.len() - expected
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn fields_fit(wire: &[u8], count: usize, name: &str) -> Result<(), InvalidValue> {
-    let mut rest = wire;
-    for index in 0..count {
-        if rest.is_empty() {
-            return Ok(());
-        }
-        if next_field(&mut rest).is_none() {
-            return Err(InvalidValue(format!(
-                "Not enough bytes to read {index}th component of {name}"
-            )));
-        }
-    }
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(InvalidValue(format!(
-            "Expected {count} {}s for {name} column, but got more",
-            "value"
-        )))
-    }
-}
 
 /// Reads a `[value]`: a 32-bit length, negative for null, and the bytes. The outer `None` means the bytes are cut.
 pub fn next_field<'a>(input: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
@@ -231,15 +64,6 @@ pub fn elements_of(wire: &[u8], parts: usize) -> impl Iterator<Item = Option<&[u
         left = left.checked_sub(1)?;
         next_field(&mut rest)
     })
-}
-
-fn is_collection_of(wire: &[u8], parts: usize) -> bool {
-    let Some(count) = wire.first_chunk::<4>() else {
-        return false;
-    };
-    let mut rest = &wire[4..];
-    let count = i32::from_be_bytes(*count);
-    count >= 0 && (0..count as usize * parts).all(|_| next_field(&mut rest).is_some())
 }
 
 /// Builds a collection value; a map's `parts` are keys and values in turn and `count` the number of pairs.
@@ -352,9 +176,10 @@ pub fn compare(ctype: &CqlType, left: &[u8], right: &[u8]) -> Ordering {
         | CqlType::Ascii
         | CqlType::Blob
         | CqlType::Inet
-        | CqlType::Boolean
         | CqlType::Date
         | CqlType::Custom(_) => left.cmp(right),
+        // Every byte but zero is true.
+        CqlType::Boolean => (left[0] != 0).cmp(&(right[0] != 0)),
         CqlType::Tinyint
         | CqlType::Smallint
         | CqlType::Int
