@@ -39,7 +39,8 @@ pub fn accepts(ctype: &CqlType, kind: LiteralKind) -> bool {
         LiteralKind::Float => matches!(ctype, Decimal | Double | Float),
         LiteralKind::Boolean => matches!(ctype, Boolean),
         LiteralKind::Uuid => matches!(ctype, Uuid | Timeuuid),
-        LiteralKind::Hex => matches!(ctype, Blob),
+        // A byte may be written in hexadecimal, and no other number.
+        LiteralKind::Hex => matches!(ctype, Blob | Tinyint),
         LiteralKind::Duration => matches!(ctype, Duration),
     }
 }
@@ -60,6 +61,7 @@ pub fn kind_name(kind: LiteralKind) -> &'static str {
 /// The type a literal has when nothing says what it is to be: what arithmetic and function calls infer.
 pub fn natural_type(kind: LiteralKind, text: &str) -> CqlType {
     match kind {
+        LiteralKind::String if text.is_ascii() => CqlType::Ascii,
         LiteralKind::String => CqlType::Text,
         LiteralKind::Integer if i32::from_str(text).is_ok() => CqlType::Int,
         LiteralKind::Integer if i64::from_str(text).is_ok() => CqlType::Bigint,
@@ -97,12 +99,15 @@ pub fn natural_type(kind: LiteralKind, text: &str) -> CqlType {
 
 /// The bytes of a literal as a value of a type that [`accepts`] its kind.
 pub fn encode(ctype: &CqlType, literal: &Literal) -> Result<Vec<u8>, RequestError> {
-    if literal.kind == LiteralKind::Hex {
-        return hex(literal.text.get(2..).unwrap_or_default()).ok_or_else(|| {
-            RequestError::invalid(format!("non-hex characters in {}", literal.text))
-        });
+    if literal.kind != LiteralKind::Hex {
+        return parse(ctype, &literal.text);
     }
-    parse(ctype, &literal.text)
+    let bytes = hex_bytes(literal.text.get(2..).unwrap_or_default())?;
+    if !bytes.is_empty() {
+        // Cassandra stores whatever bytes a tinyint is given; here a value is always one of its type.
+        value::validate(ctype, &bytes).map_err(|error| RequestError::invalid(error.0))?;
+    }
+    Ok(bytes)
 }
 
 /// The bytes of a value from its text, as CQL constants, JSON strings and DESCRIBE write it.
@@ -159,11 +164,9 @@ pub fn parse(ctype: &CqlType, text: &str) -> Result<Vec<u8>, RequestError> {
             }
             id.as_bytes().to_vec()
         }
-        CqlType::Blob => hex(text)
-            .ok_or_else(|| RequestError::invalid(format!("cannot parse '{text}' as hex bytes")))?,
-        CqlType::Inet => match IpAddr::from_str(text).map_err(|_| {
-            RequestError::invalid(format!("Unable to make inet address from '{text}'"))
-        })? {
+        CqlType::Blob => hex_bytes(text)?,
+        CqlType::Inet | CqlType::Timestamp if text.is_empty() => Vec::new(),
+        CqlType::Inet => match super::inet::parse(text).ok_or_else(|| cannot("inet address"))? {
             IpAddr::V4(address) => address.octets().to_vec(),
             IpAddr::V6(address) => address.octets().to_vec(),
         },
@@ -217,16 +220,59 @@ fn decimal(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Bytes from hexadecimal digits.
+fn hex_bytes(digits: &str) -> Result<Vec<u8>, RequestError> {
+    hex(digits)
+        .ok_or_else(|| RequestError::invalid(format!("cannot parse '{digits}' as hex bytes")))
+}
+
+/// Bytes from hexadecimal digits, two to a byte.
 pub fn hex(digits: &str) -> Option<Vec<u8>> {
     let digits = digits.as_bytes();
     let nibble = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
     if digits.len() % 2 == 1 {
-        // An odd count reads as if a zero stood in front, as Cassandra's Hex does for 0x literals.
         return None;
     }
     digits
         .chunks_exact(2)
         .map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literal(kind: LiteralKind, text: &str) -> Literal {
+        Literal {
+            kind,
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn hexadecimal_is_for_blobs_and_single_bytes() {
+        let byte = |text: &str| encode(&CqlType::Tinyint, &literal(LiteralKind::Hex, text));
+        assert!(accepts(&CqlType::Tinyint, LiteralKind::Hex));
+        assert!(!accepts(&CqlType::Smallint, LiteralKind::Hex));
+        assert_eq!(byte("0x01"), Ok(vec![1]));
+        assert_eq!(byte("0x"), Ok(vec![]));
+        assert!(byte("0x0102").is_err());
+        assert_eq!(
+            encode(&CqlType::Blob, &literal(LiteralKind::Hex, "0xCAF")),
+            Err(RequestError::invalid("cannot parse 'CAF' as hex bytes"))
+        );
+    }
+
+    #[test]
+    fn the_empty_text_is_an_empty_timestamp_or_address() {
+        assert_eq!(parse(&CqlType::Timestamp, ""), Ok(vec![]));
+        assert_eq!(parse(&CqlType::Inet, ""), Ok(vec![]));
+        assert!(parse(&CqlType::Date, "").is_err() && parse(&CqlType::Time, "").is_err());
+    }
+
+    #[test]
+    fn strings_are_ascii_if_they_can_be() {
+        assert_eq!(natural_type(LiteralKind::String, "abc"), CqlType::Ascii);
+        assert_eq!(natural_type(LiteralKind::String, "é"), CqlType::Text);
+    }
 }

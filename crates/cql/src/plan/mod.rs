@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod ddl;
+mod inet;
 pub mod json;
 pub mod literal;
 pub mod modify;
