@@ -83,6 +83,18 @@ fn ascending(ctype: &CqlType, wire: Option<&[u8]>, out: &mut Vec<u8>) {
             magnitude(number.sign(), &number.to_signed_bytes_be(), out);
         }
         CqlType::Decimal => decimal(wire, out),
+        CqlType::List(..)
+        | CqlType::Set(..)
+        | CqlType::Map(..)
+        | CqlType::Tuple(_)
+        | CqlType::Udt(..)
+        | CqlType::Vector(..) => parts(ctype, wire, out),
+    }
+}
+
+/// The parts of a value that is made of others, each a component.
+fn parts(ctype: &CqlType, wire: &[u8], out: &mut Vec<u8>) {
+    match ctype {
         CqlType::List(element, _) | CqlType::Set(element, _) => {
             for item in value::elements(wire) {
                 ascending(element, item, out);
@@ -118,6 +130,7 @@ fn ascending(ctype: &CqlType, wire: Option<&[u8]>, out: &mut Vec<u8>) {
             value::vector_elements(element, *dimension, wire)
                 .for_each(|item| ascending(element, Some(item), out));
         }
+        scalar => unreachable!("{scalar} has no parts"),
     }
 }
 
@@ -313,6 +326,13 @@ impl Reader<'_, '_> {
             CqlType::Decimal => self.decimal(),
             CqlType::List(element, _) | CqlType::Set(element, _) => self.collection(&[element]),
             CqlType::Map(key, item, _) => self.collection(&[key, item]),
+            CqlType::Tuple(_) | CqlType::Udt(..) | CqlType::Vector(..) => self.parts(ctype),
+        }
+    }
+
+    /// A tuple, user type or vector.
+    fn parts(&mut self, ctype: &CqlType) -> Option<Vec<u8>> {
+        match ctype {
             CqlType::Tuple(types) => {
                 let mut out = Vec::new();
                 for part in types.iter() {
@@ -337,6 +357,7 @@ impl Reader<'_, '_> {
                 }
                 Some(value::join_vector(element, &items))
             }
+            scalar => unreachable!("{scalar} has no parts"),
         }
     }
 

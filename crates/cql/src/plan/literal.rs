@@ -125,26 +125,12 @@ pub fn parse(ctype: &CqlType, text: &str) -> Result<Vec<u8>, RequestError> {
             "false" => vec![0],
             _ => return Err(cannot("boolean")),
         },
-        CqlType::Tinyint => text
-            .parse::<i8>()
-            .map_err(|_| cannot("byte"))?
-            .to_be_bytes()
-            .to_vec(),
-        CqlType::Smallint => text
-            .parse::<i16>()
-            .map_err(|_| cannot("short"))?
-            .to_be_bytes()
-            .to_vec(),
-        CqlType::Int => text
-            .parse::<i32>()
-            .map_err(|_| cannot("int"))?
-            .to_be_bytes()
-            .to_vec(),
-        CqlType::Bigint | CqlType::Counter => text
-            .parse::<i64>()
-            .map_err(|_| cannot("long"))?
-            .to_be_bytes()
-            .to_vec(),
+        CqlType::Tinyint => integer(text, i8::to_be_bytes).ok_or_else(|| cannot("byte"))?,
+        CqlType::Smallint => integer(text, i16::to_be_bytes).ok_or_else(|| cannot("short"))?,
+        CqlType::Int => integer(text, i32::to_be_bytes).ok_or_else(|| cannot("int"))?,
+        CqlType::Bigint | CqlType::Counter => {
+            integer(text, i64::to_be_bytes).ok_or_else(|| cannot("long"))?
+        }
         CqlType::Varint => BigInt::from_str(text)
             .map_err(|_| cannot("unsigned int"))?
             .to_signed_bytes_be(),
@@ -157,12 +143,14 @@ pub fn parse(ctype: &CqlType, text: &str) -> Result<Vec<u8>, RequestError> {
             .to_be_bytes()
             .to_vec(),
         CqlType::Decimal => decimal(text).ok_or_else(|| cannot("BigDecimal"))?,
-        CqlType::Uuid | CqlType::Timeuuid => {
-            let id = uuid::Uuid::try_parse(text).map_err(|_| cannot("UUID"))?;
-            if *ctype == CqlType::Timeuuid && id.get_version_num() != 1 {
-                return Err(RequestError::invalid("Invalid version for TimeUUID type."));
-            }
-            id.as_bytes().to_vec()
+        CqlType::Uuid => uuid::Uuid::try_parse(text)
+            .map_err(|_| cannot("UUID"))?
+            .as_bytes()
+            .to_vec(),
+        CqlType::Timeuuid => {
+            let id = parse(&CqlType::Uuid, text)?;
+            value::validate(ctype, &id).map_err(|error| RequestError::invalid(error.0))?;
+            id
         }
         CqlType::Blob => hex_bytes(text)?,
         CqlType::Inet | CqlType::Timestamp if text.is_empty() => Vec::new(),
@@ -185,6 +173,14 @@ pub fn parse(ctype: &CqlType, text: &str) -> Result<Vec<u8>, RequestError> {
             )));
         }
     })
+}
+
+/// The bytes of an integer of a fixed width, if the text is one.
+fn integer<I: FromStr, const WIDTH: usize>(
+    text: &str,
+    bytes: impl Fn(I) -> [u8; WIDTH],
+) -> Option<Vec<u8>> {
+    text.parse().ok().map(|number| bytes(number).to_vec())
 }
 
 fn float(text: &str) -> Option<f32> {
