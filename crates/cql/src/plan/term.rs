@@ -120,7 +120,7 @@ impl TermContext<'_> {
                     format!("value({})", receiver.name),
                     element.as_ref().clone(),
                 );
-                let items = self.prepare_items(items, &slot, |item| {
+                let items = self.prepare_elements(items, &slot, |item| {
                     format!(
                         "Invalid list literal for {}: value {item} is not of type {element}",
                         receiver.name
@@ -184,6 +184,19 @@ impl TermContext<'_> {
             .collect()
     }
 
+    /// A collection's elements, none of which may be bound alone.
+    fn prepare_elements(
+        &mut self,
+        items: &[ast::Term],
+        slot: &ColumnSpec,
+        wrong: impl Fn(&ast::Term) -> String,
+    ) -> Result<Vec<Term>, RequestError> {
+        items
+            .iter()
+            .try_for_each(|item| refuse_marker(item, slot))?;
+        self.prepare_items(items, slot, wrong)
+    }
+
     fn prepare_set(
         &mut self,
         items: &[ast::Term],
@@ -196,7 +209,7 @@ impl TermContext<'_> {
                     format!("value({})", receiver.name),
                     element.as_ref().clone(),
                 );
-                let items = self.prepare_items(items, &slot, |item| {
+                let items = self.prepare_elements(items, &slot, |item| {
                     format!(
                         "Invalid set literal for {}: value {item} is not of type {element}",
                         receiver.name
@@ -243,6 +256,8 @@ impl TermContext<'_> {
             if *left == ast::Term::Null || *right == ast::Term::Null {
                 return Err(invalid("null is not supported inside collections"));
             }
+            refuse_marker(left, receiver)?;
+            refuse_marker(right, receiver)?;
             if !self.may_be(left, key) {
                 return Err(invalid(format!(
                     "Invalid map literal for {}: key {left} is not of type {key}",
@@ -284,7 +299,7 @@ impl TermContext<'_> {
         }
         let mut prepared = Vec::with_capacity(definition.fields.len());
         for (name, ctype) in &definition.fields {
-            let Some((_, item)) = fields.iter().find(|(given, _)| given == name) else {
+            let Some((_, item)) = fields.iter().rfind(|(given, _)| given == name) else {
                 prepared.push(Term::Null);
                 continue;
             };
@@ -505,6 +520,17 @@ impl TermContext<'_> {
             other => matches!(self.infer(other), Ok(Some(found)) if assignable(ctype, &found)),
         }
     }
+}
+
+/// A collection literal takes no bind variables, as in Cassandra: the whole collection is bound instead.
+fn refuse_marker(item: &ast::Term, slot: &ColumnSpec) -> Result<(), RequestError> {
+    if !matches!(item, ast::Term::Marker(_)) {
+        return Ok(());
+    }
+    let name = slot.name.trim_start_matches("value(").trim_end_matches(')');
+    Err(invalid(format!(
+        "Invalid collection literal for {name}: bind variables are not supported inside collection literals"
+    )))
 }
 
 /// Whether a value of type `from` can stand for one of type `to` as it is.

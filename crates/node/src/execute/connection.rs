@@ -35,8 +35,8 @@ impl Shard {
         let message = match frame.message() {
             Ok(message) => message,
             Err(error) => {
-                reply.error(out, &RequestError::Protocol(error.to_string()));
-                return out.closes.push(id);
+                // The frame was whole, so the connection is still in step.
+                return reply.error(out, &RequestError::Protocol(error.to_string()));
             }
         };
         match (&message.request, stage) {

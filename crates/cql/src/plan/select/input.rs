@@ -9,7 +9,7 @@ use model::filter;
 use model::key;
 use model::row::{Cell, CellKind, ColumnId, Row};
 use model::schema::{Column, ColumnKind, Table};
-use model::types::{CqlType, UserType};
+use model::types::{CqlType, Frozen, UserType};
 use model::value;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -166,7 +166,7 @@ impl<'a> RowView<'a> {
                 };
                 many(attribute, cells.iter().filter(inside), self.now_seconds)
             }
-            AttributePart::Whole if matches!(&column.ctype, CqlType::Udt(..)) => {
+            AttributePart::Whole if matches!(&column.ctype, CqlType::Udt(_, Frozen::No)) => {
                 let CqlType::Udt(definition, _) = &column.ctype else {
                     unreachable!("just matched")
                 };
