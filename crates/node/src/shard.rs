@@ -258,23 +258,11 @@ impl Shard {
                 if let Some(event) = event {
                     self.publish(&event, out);
                 }
-                out.messages.push((
-                    from,
-                    ShardMessage::Acknowledged {
-                        request,
-                        result: Ok(()),
-                    },
-                ));
+                acknowledge(from, request, out);
             }
             ShardMessage::Prepared { request, statement } => {
                 self.statements.put(statement);
-                out.messages.push((
-                    from,
-                    ShardMessage::Acknowledged {
-                        request,
-                        result: Ok(()),
-                    },
-                ));
+                acknowledge(from, request, out);
             }
             ShardMessage::Truncate { request, table, at } => {
                 self.replica
@@ -471,4 +459,11 @@ pub struct TurnEnd {
     pub more: bool,
     /// Wake the shard at this moment at the latest.
     pub wake: Option<BootNanos>,
+}
+
+/// Tells another shard that what it sent is in force here.
+fn acknowledge(shard: u16, request: RequestId, out: &mut Effects) {
+    let result = Ok(());
+    let message = ShardMessage::Acknowledged { request, result };
+    out.messages.push((shard, message));
 }

@@ -22,7 +22,6 @@ use model::time::Now;
 use std::sync::Arc;
 
 impl Shard {
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn modify(
         &mut self,
         requester: &Requester,
@@ -37,7 +36,7 @@ impl Shard {
         let Plan::Modify(plan) = &statement.prepared.plan else {
             unreachable!("dispatched by plan")
         };
-        if let Err(error) = self.permit_write(plan) {
+        if let Err(error) = permit_write(plan) {
             return Err((reply, error));
         }
         if plan.is_conditional() || !plan.reads_before().is_empty() {
@@ -94,19 +93,6 @@ impl Shard {
         coordinate::admit(access, consistency, &keyspace.replication, &self.topology)
     }
 
-    fn permit_write(&self, plan: &ModifyPlan) -> Result<(), RequestError> {
-        if matches!(
-            plan.table.keyspace.as_str(),
-            "system_schema" | "system_auth"
-        ) {
-            return Err(RequestError::Unauthorized(format!(
-                "{} keyspace is not user-modifiable",
-                plan.table.keyspace
-            )));
-        }
-        Ok(())
-    }
-
     /// What an execution takes from this shard.
     pub(super) fn write_context(&mut self, terms: &Terms, now: Now) -> WriteContext<'static> {
         self.list_position = (self.list_position + 1).max(now.wall.0);
@@ -120,7 +106,6 @@ impl Shard {
     }
 
     /// Sends mutations to the shards that own them; the reply goes out when as many as the plan asks for are durable.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn write(
         &mut self,
         mutations: Vec<Mutation>,
@@ -269,4 +254,15 @@ impl Shard {
             Err(error) => self.fail(&reply, &error, now, out),
         }
     }
+}
+
+/// Schema and roles are changed by their own statements alone.
+fn permit_write(plan: &ModifyPlan) -> Result<(), RequestError> {
+    let keyspace = plan.table.keyspace.as_str();
+    if matches!(keyspace, "system_schema" | "system_auth") {
+        return Err(RequestError::Unauthorized(format!(
+            "{keyspace} keyspace is not user-modifiable"
+        )));
+    }
+    Ok(())
 }

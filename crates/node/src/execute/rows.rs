@@ -57,18 +57,6 @@ pub fn rows<'a>(
                         static_row: None,
                         row: None,
                     });
-                    if static_counts
-                        && !matches!(
-                            entries.peek(),
-                            Some(
-                                ReadEntry::Static(_)
-                                    | ReadEntry::Row { .. }
-                                    | ReadEntry::Range { .. }
-                            )
-                        )
-                    {
-                        continue;
-                    }
                 }
                 ReadEntry::Static(row) => {
                     let partition = current.as_mut()?;

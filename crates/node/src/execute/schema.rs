@@ -126,7 +126,6 @@ impl SchemaChanges {
 
 impl Shard {
     /// Schema, roles, TRUNCATE.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn administer(
         &mut self,
         requester: &Requester,
@@ -182,9 +181,8 @@ impl Shard {
                 Err(error) => Err((reply, error)),
             };
         }
-        let planned = match ddl::plan(statement, &self.schema, &context) {
-            Some(planned) => planned,
-            None => return self.administer_roles(requester, statement, reply, now, out),
+        let Some(planned) = ddl::plan(statement, &self.schema, &context) else {
+            return self.administer_roles(requester, statement, reply, now, out);
         };
         match planned {
             Err(error) => Err((reply, error)),
