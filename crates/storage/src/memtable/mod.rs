@@ -312,6 +312,30 @@ impl<'a> PartitionView<'a> {
         (self.arena.get(row.key), self.arena.get(row.row))
     }
 
+    /// Its row, if it has one at most; `None` if it has more.
+    pub(crate) fn only_row(&self) -> Option<Option<(&'a [u8], &'a [u8])>> {
+        match &self.partition.rows {
+            Rows::None => Some(None),
+            Rows::One(row) => Some(Some(self.row(*row))),
+            Rows::Many(_) => None,
+        }
+    }
+
+    /// The first row with a key in `from..to`: its key and bytes.
+    pub(crate) fn first_row(&self, from: &[u8], to: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let row = match &self.partition.rows {
+            Rows::None => return None,
+            Rows::One(row) => row,
+            Rows::Many(list) => {
+                let (Ok(place) | Err(place)) =
+                    list.find(|entry| self.arena.get(entry.key).cmp(from));
+                list.get(place)?
+            }
+        };
+        let (key, bytes) = self.row(*row);
+        (from <= key && key < to).then_some((key, bytes))
+    }
+
     /// Puts up to `most` rows with keys in `from..to` into `out`, ascending; returns the first key left out.
     pub(crate) fn ascending(
         &self,

@@ -20,13 +20,14 @@ pub(crate) use merged::Merged;
 use crate::error::StoreError;
 use crate::memtable::Memtable;
 use crate::sstable::SsTable;
+use crate::sstable::block::{Block, RowSpan};
 use crate::sstable::index::Spot;
 use model::clustering::Slice;
 use model::key::{DecoratedKey, Token};
 use model::read::{Direction, KeyBound};
 use model::row::Deletion;
 use model::tombstone::{RangeTombstone, RangeTombstones};
-use scan::Scan;
+use scan::{Next, Scan, Sole, SoleRows};
 use source::Source;
 use std::sync::Arc;
 
@@ -88,6 +89,8 @@ pub(crate) enum Outcome {
 enum At {
     /// Above this bound.
     Above(KeyBound),
+    /// Above the partition last handed over.
+    AboveLast,
     /// In a partition.
     Inside(Inside),
     /// At its end.
@@ -115,6 +118,9 @@ pub(crate) struct Walk {
     /// Upper end of the range walked; `None` for a single partition.
     end: Option<KeyBound>,
     at: At,
+    /// The partition last handed over, of those that one source alone had.
+    last: (Token, Vec<u8>),
+    spans: Vec<RowSpan>,
     merged: Merged,
 }
 
@@ -131,6 +137,8 @@ impl Walk {
             direction,
             end: Some(end),
             at: At::Above(start),
+            last: (Token::MIN, Vec::new()),
+            spans: Vec::new(),
             merged: Merged::default(),
         }
     }
@@ -246,34 +254,56 @@ impl Walk {
         budget: &mut usize,
     ) -> Result<Outcome, Stop> {
         let mut scan: Option<Scan<'a>> = None;
+        let whole = self.slices.len() == 1 && self.slices[0] == Slice::all();
+        let direct = whole && self.direction == Direction::Forward;
         loop {
             let sources = match &self.at {
                 At::Finished => return Ok(Outcome::Finished),
                 At::Inside(inside) => open(view, inside, self.direction, fetch)?,
-                At::Above(bound) => {
+                At::Above(_) | At::AboveLast => {
                     if *budget == 0 {
                         return Ok(Outcome::Yielded);
                     }
-                    if scan.is_none() {
-                        scan = Some(Scan::new(view, bound, fetch)?);
-                    }
-                    let scan = scan.as_mut().expect("made above");
+                    let scan = match &mut scan {
+                        Some(scan) => scan,
+                        none => none.insert(Scan::new(view, &self.bound(), fetch)?),
+                    };
                     scan.settle(fetch)?;
                     let end = self.end.as_ref().expect("a single partition is never left");
-                    let Some((key, sources)) = scan.least(end) else {
-                        self.at = At::Finished;
-                        continue;
-                    };
-                    let forward = self.direction == Direction::Forward;
-                    self.at = self.enter(key);
-                    let At::Inside(inside) = &self.at else {
-                        unreachable!("just entered");
-                    };
-                    // Reading backward begins elsewhere than where the scan stands.
-                    if forward {
-                        sources
-                    } else {
-                        open(view, inside, self.direction, fetch)?
+                    match scan.least(end) {
+                        Next::Nothing => {
+                            self.at = At::Finished;
+                            continue;
+                        }
+                        Next::Sole(sole) if direct => {
+                            let head = sole.head();
+                            self.last.0 = sole.token;
+                            self.last.1.clear();
+                            self.last.1.extend_from_slice(sole.key);
+                            let flow = self.sole(&sole, sink, budget)?;
+                            scan.leave_sole(head);
+                            self.at = At::AboveLast;
+                            if flow == Flow::Stop {
+                                return Ok(Outcome::Finished);
+                            }
+                            continue;
+                        }
+                        Next::Sole(sole) => {
+                            let key = DecoratedKey {
+                                token: sole.token,
+                                key: sole.key.into(),
+                            };
+                            self.at = self.enter(key);
+                            continue;
+                        }
+                        Next::Shared(key, sources) => {
+                            self.at = self.enter(key);
+                            if self.direction == Direction::Backward {
+                                // Reading backward begins elsewhere than where the scan stands.
+                                continue;
+                            }
+                            sources
+                        }
                     }
                 }
             };
@@ -303,6 +333,58 @@ impl Walk {
                 return Ok(Outcome::Finished);
             }
         }
+    }
+
+    /// What the walk is above.
+    fn bound(&self) -> KeyBound {
+        match &self.at {
+            At::Above(bound) => bound.clone(),
+            _ => KeyBound::AfterKey(DecoratedKey {
+                token: self.last.0,
+                key: self.last.1.as_slice().into(),
+            }),
+        }
+    }
+
+    /// Hands over a partition that one source alone has.
+    fn sole(
+        &mut self,
+        sole: &Sole<'_>,
+        sink: &mut impl Sink,
+        budget: &mut usize,
+    ) -> Result<Flow, Stop> {
+        let deletion = sole.deletion;
+        let mut fixed = None;
+        if let Some(row) = sole.static_row.filter(|_| sink.wants_static()) {
+            self.merged.clear();
+            self.merged.add(row);
+            fixed = self.merged.uncovered(deletion);
+        }
+        let mut flow = sink.begin(sole.token, sole.key, deletion, fixed);
+        let merged = &mut self.merged;
+        let mut row = |key: &[u8], row: &[u8], sink: &mut _| {
+            *budget = budget.saturating_sub(key.len() + row.len() + 16);
+            hand_over(key, row, deletion, merged, sink)
+        };
+        match &sole.rows {
+            _ if flow != Flow::Continue => {}
+            SoleRows::One(None) => {}
+            SoleRows::One(Some((key, bytes))) => flow = row(key, bytes, sink),
+            SoleRows::Segment(cursor, segment) => {
+                self.spans.clear();
+                let (block, above) = (cursor.bytes(), [model::comparable::ABOVE]);
+                let rows = Block(block).rows(segment, &[], &above, &mut self.spans);
+                rows.ok_or_else(|| cursor.malformed())?;
+                for span in &self.spans {
+                    flow = row(span.key.of(block), span.row.of(block), sink);
+                    if flow != Flow::Continue {
+                        break;
+                    }
+                }
+            }
+        }
+        *budget = budget.saturating_sub(sole.key.len() + 16);
+        Ok(sink.end().max_stop(flow))
     }
 
     /// Walks one partition to its end; `None` if the budget ended it before.
@@ -413,6 +495,25 @@ impl Flow {
     /// `Stop` if either is.
     fn max_stop(self, other: Self) -> Self {
         if other == Self::Stop { other } else { self }
+    }
+}
+
+/// Hands over a row without what the partition's deletion covers.
+fn hand_over(
+    key: &[u8],
+    row: &[u8],
+    deletion: Deletion,
+    merged: &mut Merged,
+    sink: &mut impl Sink,
+) -> Flow {
+    if deletion.is_none() {
+        return sink.row(key, row);
+    }
+    merged.clear();
+    merged.add(row);
+    match merged.uncovered(deletion) {
+        Some(row) => sink.row(key, row),
+        None => Flow::Continue,
     }
 }
 

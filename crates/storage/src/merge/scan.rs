@@ -6,15 +6,19 @@ use super::source::Source;
 use super::{View, end_spot};
 use crate::memtable::PartitionView;
 use crate::sstable::SsTable;
-use crate::sstable::block::Segment;
+use crate::sstable::block::{Block, Segment};
 use crate::sstable::index::Spot;
 use model::key::{DecoratedKey, Token};
 use model::read::KeyBound;
-use std::iter::Peekable;
+use model::row::Deletion;
+use std::cmp::Ordering;
 
 /// A source's next partition.
 enum Head<'a> {
-    Memory(Peekable<Box<dyn Iterator<Item = PartitionView<'a>> + 'a>>),
+    Memory {
+        next: Option<PartitionView<'a>>,
+        rest: Box<dyn Iterator<Item = PartitionView<'a>> + 'a>,
+    },
     Disk {
         table: &'a SsTable,
         state: DiskHead<'a>,
@@ -36,6 +40,33 @@ pub(super) struct Scan<'a> {
     heads: Vec<Head<'a>>,
 }
 
+/// What comes next.
+pub(super) enum Next<'s, 'a> {
+    /// Nothing up to the end.
+    Nothing,
+    /// A partition that one source alone has, and has at hand.
+    Sole(Sole<'s>),
+    /// Any other, and who has it.
+    Shared(DecoratedKey, Vec<Source<'a>>),
+}
+
+/// A small partition without deleted ranges that one source alone has: most are like that, so they are handed over
+/// without any of what merging needs.
+pub(super) struct Sole<'s> {
+    head: usize,
+    pub token: Token,
+    pub key: &'s [u8],
+    pub deletion: Deletion,
+    pub static_row: Option<&'s [u8]>,
+    pub rows: SoleRows<'s>,
+}
+
+/// Its rows.
+pub(super) enum SoleRows<'s> {
+    One(Option<(&'s [u8], &'s [u8])>),
+    Segment(&'s BlockCursor<'s>, Segment),
+}
+
 impl<'a> Scan<'a> {
     /// Everything above a bound.
     pub(super) fn new(
@@ -45,9 +76,12 @@ impl<'a> Scan<'a> {
     ) -> Result<Self, Stop> {
         let mut heads = Vec::with_capacity(view.memtables.len() + view.sstables.len());
         for memtable in view.memtables {
-            let above: Box<dyn Iterator<Item = PartitionView<'a>>> =
+            let mut rest: Box<dyn Iterator<Item = PartitionView<'a>>> =
                 Box::new(memtable.above(bound));
-            heads.push(Head::Memory(above.peekable()));
+            heads.push(Head::Memory {
+                next: rest.next(),
+                rest,
+            });
         }
         let mut missing = false;
         for table in view.sstables {
@@ -79,71 +113,136 @@ impl<'a> Scan<'a> {
         if missing { Err(Stop::Missing) } else { Ok(()) }
     }
 
-    /// The least partition not above `end`, with the sources that have it.
-    pub(super) fn least(&mut self, end: &KeyBound) -> Option<(DecoratedKey, Vec<Source<'a>>)> {
-        let mut least: Option<(Token, &[u8])> = None;
-        for head in &mut self.heads {
-            let next = head.key();
-            if next.is_some_and(|next| least.is_none_or(|least| next < least)) {
-                least = next;
+    /// The least partition not above `end`.
+    pub(super) fn least(&self, end: &KeyBound) -> Next<'_, 'a> {
+        let mut least: Option<(usize, (Token, &[u8]))> = None;
+        let mut sharers = 0;
+        for (index, head) in self.heads.iter().enumerate() {
+            let Some(next) = head.key() else { continue };
+            match least.map_or(Ordering::Less, |(_, least)| next.cmp(&least)) {
+                Ordering::Less => {
+                    least = Some((index, next));
+                    sharers = 1;
+                }
+                Ordering::Equal => sharers += 1,
+                Ordering::Greater => {}
             }
         }
-        let (token, key) = least.filter(|(token, key)| !end.is_below(*token, key))?;
+        let Some((first, (token, key))) =
+            least.filter(|(_, (token, key))| !end.is_below(*token, key))
+        else {
+            return Next::Nothing;
+        };
+        if sharers == 1
+            && let Some(sole) = self.heads[first].sole(first)
+        {
+            return Next::Sole(sole);
+        }
+        let shared = self
+            .heads
+            .iter()
+            .filter(|head| head.key() == Some((token, key)));
+        let sources = shared.filter_map(|head| match head {
+            Head::Memory { next, .. } => next.map(Source::memory),
+            Head::Disk {
+                state: DiskHead::Settled(cursor, _, segment),
+                ..
+            } => Some(Source::disk(cursor.clone(), *segment)),
+            Head::Disk { .. } => None,
+        });
         let key = DecoratedKey {
             token,
             key: key.into(),
         };
-        let at = (token, &*key.key);
-        let sources = self.heads.iter_mut().filter_map(|head| {
-            if head.key() != Some(at) {
-                return None;
-            }
-            match head {
-                Head::Memory(above) => above.peek().map(|view| Source::memory(*view)),
-                Head::Disk {
-                    state: DiskHead::Settled(cursor, _, segment),
-                    ..
-                } => Some(Source::disk(cursor.clone(), *segment)),
-                Head::Disk { .. } => None,
-            }
-        });
-        let sources = sources.collect();
-        Some((key, sources))
+        Next::Shared(key, sources.collect())
     }
 
     /// Steps past a partition.
     pub(super) fn leave(&mut self, key: &DecoratedKey) {
         for head in &mut self.heads {
-            if head.key() != Some((key.token, &*key.key)) {
-                continue;
-            }
-            match head {
-                Head::Memory(above) => {
-                    above.next();
-                }
-                Head::Disk { state, .. } => {
-                    *state = match std::mem::replace(state, DiskHead::Finished) {
-                        DiskHead::Settled(cursor, index, segment) if segment.upto.is_none() => {
-                            DiskHead::At(cursor, index + 1)
-                        }
-                        DiskHead::Settled(..) => DiskHead::After(key.clone()),
-                        other => other,
-                    };
-                }
+            if head.key() == Some((key.token, &*key.key)) {
+                head.leave();
             }
         }
+    }
+
+    /// Steps past the partition that one source alone has.
+    pub(super) fn leave_sole(&mut self, head: usize) {
+        self.heads[head].leave();
+    }
+}
+
+impl Sole<'_> {
+    /// For [`Scan::leave_sole`].
+    pub(super) fn head(&self) -> usize {
+        self.head
     }
 }
 
 impl Head<'_> {
-    fn key(&mut self) -> Option<(Token, &[u8])> {
+    fn key(&self) -> Option<(Token, &[u8])> {
         match self {
-            Self::Memory(above) => above.peek().map(|view| (view.token(), view.key())),
+            Self::Memory { next, .. } => next.map(|view| (view.token(), view.key())),
             Self::Disk {
                 state: DiskHead::Settled(cursor, _, segment),
                 ..
             } => Some((segment.token, segment.key.of(cursor.bytes()))),
             Self::Disk { .. } => None,
+        }
+    }
+
+    fn sole(&self, head: usize) -> Option<Sole<'_>> {
+        match self {
+            Self::Memory { next, .. } => {
+                let view = (*next)?;
+                if view.ranges().is_some() {
+                    return None;
+                }
+                Some(Sole {
+                    head,
+                    token: view.token(),
+                    key: view.key(),
+                    deletion: view.deletion(),
+                    static_row: view.static_row(),
+                    rows: SoleRows::One(view.only_row()?),
+                })
+            }
+            Self::Disk {
+                state: DiskHead::Settled(cursor, _, segment),
+                ..
+            } => {
+                if segment.upto.is_some() || Block::has_ranges(segment) {
+                    return None;
+                }
+                let bytes = cursor.bytes();
+                Some(Sole {
+                    head,
+                    token: segment.token,
+                    key: segment.key.of(bytes),
+                    deletion: segment.deletion,
+                    static_row: segment.static_row.map(|row| row.of(bytes)),
+                    rows: SoleRows::Segment(cursor, *segment),
+                })
+            }
+            Self::Disk { .. } => None,
+        }
+    }
+
+    fn leave(&mut self) {
+        match self {
+            Self::Memory { next, rest } => *next = rest.next(),
+            Self::Disk { state, .. } => {
+                *state = match std::mem::replace(state, DiskHead::Finished) {
+                    DiskHead::Settled(cursor, index, segment) if segment.upto.is_none() => {
+                        DiskHead::At(cursor, index + 1)
+                    }
+                    DiskHead::Settled(cursor, _, segment) => DiskHead::After(DecoratedKey {
+                        token: segment.token,
+                        key: segment.key.of(cursor.bytes()).into(),
+                    }),
+                    other => other,
+                };
+            }
         }
     }
 }
@@ -200,11 +299,14 @@ fn settle<'a>(
             continue;
         }
         let segment = cursor.segment(*index)?;
-        if segment.from.is_none() && table.holds(segment.token) {
-            *state = DiskHead::Settled(cursor.clone(), *index, segment);
-        } else {
+        if segment.from.is_some() || !table.holds(segment.token) {
             *index += 1;
+            continue;
         }
+        let DiskHead::At(cursor, index) = std::mem::replace(state, DiskHead::Finished) else {
+            unreachable!("it is what the loop looked at");
+        };
+        *state = DiskHead::Settled(cursor, index, segment);
     }
     Ok(())
 }

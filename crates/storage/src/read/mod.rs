@@ -8,5 +8,5 @@ mod projection;
 mod responder;
 
 pub(crate) use point::{Point, point};
-pub(crate) use projection::Projection;
+pub(crate) use projection::{Projection, known_columns};
 pub(crate) use responder::{Answer, Responder};

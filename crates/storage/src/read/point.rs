@@ -6,9 +6,10 @@
 //! replicas' answers are merged with must not depend on how data lies in files.
 
 use super::responder::Responder;
-use crate::merge::{Fetch, Merged, Sink, Stop, View, source};
+use crate::merge::{Fetch, Flow, Merged, Sink, Stop, View, source};
 use model::clustering::Slice;
 use model::comparable;
+use model::key::DecoratedKey;
 use model::read::{Columns, Dead, Direction, Partitions, ReadCommand};
 use model::row::{ColumnId, Deletion, Row};
 use model::schema::Table;
@@ -43,7 +44,8 @@ pub(crate) fn point(
     }
     merged.clear();
     let mut deletion = Deletion::NONE;
-    let mut rows = Vec::new();
+    // The one version there is, as long as there is one only.
+    let mut only: Option<&[u8]> = None;
     for memtable in view.memtables {
         let Some(partition) = memtable.get(key.token, &key.key) else {
             continue;
@@ -52,22 +54,34 @@ pub(crate) fn point(
         if let Some(ranges) = partition.ranges() {
             deletion = deletion.max(ranges.covering(&slice.start));
         }
-        rows.clear();
-        partition.ascending(&slice.start, &slice.end, 1, &mut rows);
-        if let Some(row) = rows.first() {
-            let (clustering, row) = partition.row(*row);
+        if let Some((clustering, row)) = partition.first_row(&slice.start, &slice.end) {
             if clustering != slice.start {
                 return Ok(Point::NotOne);
             }
-            merged.add(row);
+            match only.take() {
+                None if merged.is_none() => only = Some(row),
+                None => merged.add(row),
+                Some(other) => {
+                    merged.add(other);
+                    merged.add(row);
+                }
+            }
         }
     }
-    // Newest first; see `TableState::sstables`.
-    for table in view
+    let mut tables = view
         .sstables
         .iter()
         .filter(|table| table.may_contain(key.token))
-    {
+        .peekable();
+    if let Some(row) = only {
+        if tables.peek().is_none() && deletion.is_none() {
+            answer(responder, key, &slice.start, row);
+            return Ok(Point::Answered);
+        }
+        merged.add(row);
+    }
+    // Newest first; see `TableState::sstables`.
+    for table in tables {
         let newest = table.stats.max_timestamp;
         if !deletion.is_none() && deletion.covers(newest)
             || is_settled(responder, merged, deletion, newest)
@@ -92,13 +106,21 @@ pub(crate) fn point(
         }
     }
     if let Some(row) = merged.uncovered(deletion) {
-        responder.begin(key.token, &key.key, Deletion::NONE, None);
-        responder.row(&slice.start, row);
-        responder.end();
-        // One row was asked for by name: there are no more.
-        responder.answer.response.more = false;
+        answer(responder, key, &slice.start, row);
     }
     Ok(Point::Answered)
+}
+
+/// Puts the row into the answer, if it is alive and passes the filter.
+fn answer(responder: &mut Responder<'_>, key: &DecoratedKey, clustering: &[u8], row: &[u8]) {
+    let bytes = &mut responder.answer.response.bytes;
+    bytes.reserve(key.key.len() + clustering.len() + row.len() + 48);
+    if responder.begin(key.token, &key.key, Deletion::NONE, None) == Flow::Continue {
+        responder.row(clustering, row);
+    }
+    responder.end();
+    // One row was asked for by name: there are no more.
+    responder.answer.response.more = false;
 }
 
 /// Whether the slice is all keys with one prefix: of one row, if the prefix is a whole key.

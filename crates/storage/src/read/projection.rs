@@ -20,28 +20,25 @@ pub(crate) struct Life {
     pub tombstones: u64,
 }
 
-/// The columns of one table that one command sees.
-#[derive(Debug, Clone)]
-pub(crate) struct Projection {
-    /// Ids there are, ascending; `None` if no column was ever dropped, so that every cell is of one there is.
-    known: Option<Vec<ColumnId>>,
-    columns: Columns,
+/// Ids of the columns a table has, ascending; `None` if none was ever dropped, so that every cell is of one there is.
+pub(crate) fn known_columns(table: &Table) -> Option<Vec<ColumnId>> {
+    (!table.dropped.is_empty()).then(|| {
+        let mut ids: Vec<ColumnId> = table.columns().iter().map(|column| column.id).collect();
+        ids.sort_unstable();
+        ids
+    })
 }
 
-impl Projection {
-    /// Of a command on a table.
-    pub(crate) fn new(table: &Table, columns: &Columns) -> Self {
-        let known = (!table.dropped.is_empty()).then(|| {
-            let mut ids: Vec<ColumnId> = table.columns().iter().map(|column| column.id).collect();
-            ids.sort_unstable();
-            ids
-        });
-        Self {
-            known,
-            columns: columns.clone(),
-        }
-    }
+/// The columns of one table that one command sees.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Projection<'a> {
+    /// See [`known_columns`].
+    pub known: Option<&'a [ColumnId]>,
+    /// What was asked for.
+    pub columns: &'a Columns,
+}
 
+impl Projection<'_> {
     fn exists(&self, column: ColumnId) -> bool {
         self.known
             .as_ref()
@@ -72,7 +69,7 @@ impl Projection {
 
     /// Whether rows are handed over whole.
     pub(crate) fn is_whole(&self) -> bool {
-        self.columns == Columns::All
+        *self.columns == Columns::All
     }
 
     /// Appends what is live of a row that is.

@@ -72,7 +72,7 @@ impl Answer {
 pub(crate) struct Responder<'a> {
     pub command: &'a ReadCommand,
     pub table: &'a Table,
-    pub projection: &'a Projection,
+    pub projection: Projection<'a>,
     pub answer: &'a mut Answer,
 }
 

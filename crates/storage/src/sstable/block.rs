@@ -1,22 +1,24 @@
 //! The inside of a data block: segments of partitions, each with its rows.
 //!
 //! ```text
-//! block   := segment* segment_offset:u32le* segments:u32le
-//! segment := flags:u8 token:i64le key:bytes [deletion] [static row:bytes] [from:bytes] [upto:bytes]
+//! block   := segment* token:i64le* offset:u32le* segments:u32le
+//! segment := flags:u8 key:bytes [deletion] [static row:bytes] [from:bytes] [upto:bytes]
 //!            ranges:varint range* rows:varint restarts:varint restart:u32le* (clustering:bytes row:bytes)*
 //! ```
 //! A partition is one segment unless it is wider than a block; then each block holds a segment of it that covers the
 //! clustering positions from `from` (absent in the first) below `upto` (absent in the last) and repeats the partition's
 //! deletion and every deleted range that reaches into it. So a block is understood without its neighbours; only the
-//! static row stands in the first alone. Every sixteenth row's offset (from the first row) is a restart.
+//! static row stands in the first alone. Every sixteenth row's offset (from the first row) is a restart. Tokens stand
+//! together at the end, one a segment, so that looking for one touches few cache lines.
 
-use crate::format::u32_at;
+use crate::format::{u32_at, u64_at};
 use model::clustering::Slice;
 use model::key::Token;
 use model::mutation::{get_deletion, get_range, put_deletion, put_range};
 use model::row::{Deletion, Row};
 use model::tombstone::RangeTombstone;
 use model::varint;
+use std::cmp::Ordering;
 
 const FIRST: u8 = 1;
 const LAST: u8 = 2;
@@ -29,6 +31,7 @@ const RESTART_ROWS: u32 = 16;
 #[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
     bytes: Vec<u8>,
+    tokens: Vec<i64>,
     segments: Vec<u32>,
 }
 
@@ -95,6 +98,7 @@ impl BlockBuilder {
 
     /// Adds a segment and empties `rows`.
     pub(crate) fn push(&mut self, head: &SegmentHead<'_>, rows: &mut SegmentRows) {
+        self.tokens.push(head.token.0);
         self.segments.push(self.bytes.len() as u32);
         let out = &mut self.bytes;
         let flags = u8::from(head.from.is_none()) * FIRST
@@ -102,7 +106,6 @@ impl BlockBuilder {
             | u8::from(!head.deletion.is_none()) * HAS_DELETION
             | u8::from(head.static_row.is_some()) * HAS_STATIC;
         out.push(flags);
-        out.extend_from_slice(&head.token.0.to_le_bytes());
         varint::put_bytes(out, head.key);
         if !head.deletion.is_none() {
             put_deletion(out, head.deletion);
@@ -130,6 +133,8 @@ impl BlockBuilder {
 
     /// The finished block; the builder is empty after [`Self::clear`].
     pub(crate) fn finish(&mut self) -> &[u8] {
+        let tokens = self.tokens.iter().flat_map(|token| token.to_le_bytes());
+        self.bytes.extend(tokens);
         let segments = self.segments.iter().flat_map(|offset| offset.to_le_bytes());
         self.bytes.extend(segments);
         self.bytes
@@ -140,6 +145,7 @@ impl BlockBuilder {
     /// Begins the next block.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.tokens.clear();
         self.segments.clear();
     }
 }
@@ -199,42 +205,57 @@ impl<'a> Block<'a> {
         }
     }
 
-    fn segment_at(self, index: usize) -> Option<(usize, usize)> {
+    /// Where tokens and offsets begin, and how many there are.
+    fn table(self) -> Option<(usize, usize, usize)> {
         let count = self.segments();
-        let table = self.0.len().checked_sub(4 + count.checked_mul(4)?)?;
+        let tokens = self.0.len().checked_sub(4 + count.checked_mul(12)?)?;
+        Some((tokens, tokens + 8 * count, count))
+    }
+
+    fn segment_at(self, index: usize) -> Option<(usize, usize)> {
+        let (tokens, offsets, count) = self.table()?;
         if index >= count {
             return None;
         }
-        let start = u32_at(self.0, table + 4 * index) as usize;
+        let start = u32_at(self.0, offsets + 4 * index) as usize;
         let end = if index + 1 < count {
-            u32_at(self.0, table + 4 * index + 4) as usize
+            u32_at(self.0, offsets + 4 * index + 4) as usize
         } else {
-            table
+            tokens
         };
-        (start < end && end <= table).then_some((start, end))
+        (start < end && end <= tokens).then_some((start, end))
     }
 
-    /// Token and key of a segment.
-    fn partition_at(self, index: usize) -> Option<(Token, &'a [u8])> {
+    fn token_at(self, tokens: usize, index: usize) -> i64 {
+        u64_at(self.0, tokens + 8 * index) as i64
+    }
+
+    /// Key of a segment.
+    fn key_at(self, index: usize) -> Option<&'a [u8]> {
         let (start, end) = self.segment_at(index)?;
-        let mut rest = &self.0[start + 1..end];
-        let token = i64::from_le_bytes(varint::take(&mut rest, 8)?.try_into().ok()?);
-        Some((Token(token), varint::get_bytes(&mut rest)?))
+        varint::get_bytes(&mut &self.0[start + 1..end])
     }
 
     /// The first segment whose partition is not below the given one, whether it is that one, and its index.
     pub(crate) fn find(self, token: Token, key: &[u8]) -> Option<(usize, bool)> {
-        let (mut low, mut high) = (0, self.segments());
+        let (tokens, _, count) = self.table()?;
+        let (mut low, mut high) = (0, count);
         while low < high {
             let middle = low.midpoint(high);
-            if self.partition_at(middle)? < (token, key) {
+            if self.token_at(tokens, middle) < token.0 {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        let found = low < self.segments() && self.partition_at(low)? == (token, key);
-        Some((low, found))
+        // Several keys with one token are next to each other, and next to none.
+        while low < count && self.token_at(tokens, low) == token.0 {
+            match self.key_at(low)?.cmp(key) {
+                Ordering::Less => low += 1,
+                order => return Some((low, order == Ordering::Equal)),
+            }
+        }
+        Some((low, false))
     }
 
     /// Decodes a segment's head.
@@ -250,9 +271,7 @@ impl<'a> Block<'a> {
             })
         };
         let flags = varint::take(&mut rest, 1)?[0];
-        let token = Token(i64::from_le_bytes(
-            varint::take(&mut rest, 8)?.try_into().ok()?,
-        ));
+        let token = Token(self.token_at(self.table()?.0, index));
         let key = span(&mut rest)?;
         let deletion = if flags & HAS_DELETION == 0 {
             Deletion::NONE

@@ -1,14 +1,14 @@
 //! The index: where each data block begins, in blocks of its own under one root that stays in memory.
 //!
 //! ```text
-//! index block := entry* entry_offset:u32le* entries:u32le
-//! entry       := flags:u8 token:i64le key:bytes [clustering:bytes] offset:varint length:varint
+//! index block := entry* token:i64le* entry_offset:u32le* entries:u32le
+//! entry       := flags:u8 key:bytes [clustering:bytes] offset:varint length:varint
 //! ```
 //! An entry's place is that of the first thing in its block: a partition, or a clustering position within one. The
 //! entry that holds a wanted place is therefore the last one not above it. The root has the same bytes, its entries
 //! name index blocks.
 
-use crate::format::u32_at;
+use crate::format::{u32_at, u64_at};
 use model::key::Token;
 use model::varint;
 use std::cmp::Ordering;
@@ -55,6 +55,7 @@ pub(crate) struct Entry<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct IndexBuilder {
     bytes: Vec<u8>,
+    tokens: Vec<i64>,
     entries: Vec<u32>,
 }
 
@@ -66,10 +67,10 @@ impl IndexBuilder {
 
     /// Adds an entry; they come in order.
     pub(crate) fn push(&mut self, entry: &Entry<'_>) {
+        self.tokens.push(entry.spot.token.0);
         self.entries.push(self.bytes.len() as u32);
         let out = &mut self.bytes;
         out.push(u8::from(entry.spot.clustering.is_some()) * CONTINUES);
-        out.extend_from_slice(&entry.spot.token.0.to_le_bytes());
         varint::put_bytes(out, entry.spot.key);
         if let Some(clustering) = entry.spot.clustering {
             varint::put_bytes(out, clustering);
@@ -80,6 +81,8 @@ impl IndexBuilder {
 
     /// The finished block; the builder is empty after [`Self::clear`].
     pub(crate) fn finish(&mut self) -> &[u8] {
+        let tokens = self.tokens.iter().flat_map(|token| token.to_le_bytes());
+        self.bytes.extend(tokens);
         let entries = self.entries.iter().flat_map(|offset| offset.to_le_bytes());
         self.bytes.extend(entries);
         self.bytes.extend((self.entries.len() as u32).to_le_bytes());
@@ -89,6 +92,7 @@ impl IndexBuilder {
     /// Begins the next block.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.tokens.clear();
         self.entries.clear();
     }
 }
@@ -106,19 +110,24 @@ impl<'a> Index<'a> {
         }
     }
 
+    /// Where tokens and offsets begin, and how many there are.
+    fn table(self) -> Option<(usize, usize, usize)> {
+        let count = self.len();
+        let tokens = self.0.len().checked_sub(4 + count.checked_mul(12)?)?;
+        Some((tokens, tokens + 8 * count, count))
+    }
+
     /// An entry.
     pub(crate) fn get(self, index: usize) -> Option<Entry<'a>> {
-        let count = self.len();
-        let table = self.0.len().checked_sub(4 + count.checked_mul(4)?)?;
+        let (tokens, offsets, count) = self.table()?;
         if index >= count {
             return None;
         }
-        let mut rest = self
-            .0
-            .get(u32_at(self.0, table + 4 * index) as usize..table)?;
+        let token = Token(u64_at(self.0, tokens + 8 * index) as i64);
+        let start = u32_at(self.0, offsets + 4 * index) as usize;
+        let mut rest = self.0.get(start..tokens)?;
         let rest = &mut rest;
         let flags = varint::take(rest, 1)?[0];
-        let token = Token(i64::from_le_bytes(varint::take(rest, 8)?.try_into().ok()?));
         let key = varint::get_bytes(rest)?;
         let clustering = if flags & CONTINUES == 0 {
             None
@@ -140,11 +149,20 @@ impl<'a> Index<'a> {
 
     /// The last entry not above `spot`, or below it if `strictly`; `Some(None)` if there is none.
     pub(crate) fn find(self, spot: &Spot<'_>, strictly: bool) -> Option<Option<usize>> {
-        let (mut low, mut high) = (0, self.len());
+        let (tokens, _, count) = self.table()?;
+        let (mut low, mut high) = (0, count);
         while low < high {
             let middle = low.midpoint(high);
-            let order = self.get(middle)?.spot.compare(spot);
-            if order == Ordering::Less || order == Ordering::Equal && !strictly {
+            let below = match (u64_at(self.0, tokens + 8 * middle) as i64).cmp(&spot.token.0) {
+                Ordering::Less => true,
+                Ordering::Greater => false,
+                Ordering::Equal => match self.get(middle)?.spot.compare(spot) {
+                    Ordering::Less => true,
+                    Ordering::Equal => !strictly,
+                    Ordering::Greater => false,
+                },
+            };
+            if below {
                 low = middle + 1;
             } else {
                 high = middle;

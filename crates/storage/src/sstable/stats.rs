@@ -111,15 +111,24 @@ impl Stats {
     /// Notes a partition.
     pub(crate) fn partition(&mut self, token: Token, key: &[u8], deletion: Deletion) {
         self.partitions += 1;
-        let key = || DecoratedKey {
-            token,
-            key: key.into(),
-        };
-        match &mut self.bounds {
-            Some((_, last)) => *last = key(),
-            None => self.bounds = Some((key(), key())),
+        if self.bounds.is_none() {
+            let first = DecoratedKey {
+                token,
+                key: key.into(),
+            };
+            self.bounds = Some((first.clone(), first));
         }
         self.deletion(deletion);
+    }
+
+    /// Notes which of the partitions was the last.
+    pub(crate) fn last_partition(&mut self, token: Token, key: &[u8]) {
+        if let Some((_, last)) = &mut self.bounds {
+            *last = DecoratedKey {
+                token,
+                key: key.into(),
+            };
+        }
     }
 
     /// Notes a deletion of a partition, range or row.

@@ -42,13 +42,14 @@ pub(crate) struct Written {
     pub length: u64,
 }
 
-/// The partition being written.
+/// The partition being written; its buffers are used again for the next.
 #[derive(Debug)]
 struct Partition {
     token: Token,
     key: Vec<u8>,
     deletion: Deletion,
-    static_row: Option<Vec<u8>>,
+    static_row: Vec<u8>,
+    has_static: bool,
     /// Lower end of the segment being collected; `None` in the first.
     from: Option<Vec<u8>>,
     ranges: Vec<RangeTombstone>,
@@ -66,7 +67,9 @@ pub(crate) struct SsTableWriter {
     sealer: Sealer,
     block: BlockBuilder,
     rows: SegmentRows,
-    partition: Option<Partition>,
+    partition: Partition,
+    /// Whether a partition was begun and not ended.
+    is_open: bool,
     /// What the block being built begins with.
     block_spot: Option<(Token, Vec<u8>, Option<Vec<u8>>)>,
     index: IndexBuilder,
@@ -93,7 +96,17 @@ impl SsTableWriter {
             sealer: Sealer::default(),
             block: BlockBuilder::default(),
             rows: SegmentRows::default(),
-            partition: None,
+            partition: Partition {
+                token: Token::MIN,
+                key: Vec::new(),
+                deletion: Deletion::NONE,
+                static_row: Vec::new(),
+                has_static: false,
+                from: None,
+                ranges: Vec::new(),
+                range_bytes: 0,
+            },
+            is_open: false,
             block_spot: None,
             index: IndexBuilder::default(),
             index_spot: None,
@@ -138,7 +151,7 @@ impl SsTableWriter {
         deletion: Deletion,
         static_row: Option<&[u8]>,
     ) {
-        assert!(self.partition.is_none(), "partitions do not nest");
+        assert!(!self.is_open, "partitions do not nest");
         if self.block.len() >= self.options.compression.block_bytes {
             self.finish_block();
         }
@@ -152,22 +165,25 @@ impl SsTableWriter {
         if let Some(filter) = &mut self.filter {
             filter.insert(token);
         }
-        self.partition = Some(Partition {
-            token,
-            key: key.to_vec(),
-            deletion,
-            static_row: static_row.map(<[u8]>::to_vec),
-            from: None,
-            ranges: Vec::new(),
-            range_bytes: 0,
-        });
+        let partition = &mut self.partition;
+        partition.token = token;
+        key.clone_into(&mut partition.key);
+        partition.deletion = deletion;
+        partition.has_static = static_row.is_some();
+        static_row
+            .unwrap_or_default()
+            .clone_into(&mut partition.static_row);
+        partition.from = None;
+        partition.ranges.clear();
+        partition.range_bytes = 0;
+        self.is_open = true;
     }
 
     /// Adds a deleted range of the partition: before the rows not below its start, after those below it.
     pub(crate) fn range(&mut self, start: &[u8], end: &[u8], deletion: Deletion) {
         assert!(start < end, "a range is not empty");
         self.cut_if_full(start);
-        let partition = self.partition.as_mut().expect("a partition was begun");
+        let partition = &mut self.partition;
         self.stats.positions(start, end);
         match partition.ranges.last_mut() {
             // The merge hands over a long range piece by piece.
@@ -201,7 +217,8 @@ impl SsTableWriter {
     /// a small one is read with one block.
     fn cut_if_full(&mut self, position: &[u8]) {
         let target = self.options.compression.block_bytes;
-        let partition = self.partition.as_mut().expect("a partition was begun");
+        assert!(self.is_open, "a partition was begun");
+        let partition = &self.partition;
         let own = self.rows.len() + partition.range_bytes;
         let nothing = self.rows.is_empty() && partition.ranges.is_empty();
         if nothing || self.block.len() + own < target || own < target / 4 {
@@ -209,7 +226,7 @@ impl SsTableWriter {
         }
         self.finish_segment(Some(position));
         self.finish_block();
-        let partition = self.partition.as_mut().expect("a partition was begun");
+        let partition = &mut self.partition;
         partition.from = Some(position.to_vec());
         partition
             .ranges
@@ -223,15 +240,13 @@ impl SsTableWriter {
     }
 
     fn finish_segment(&mut self, upto: Option<&[u8]>) {
-        let partition = self.partition.as_ref().expect("a partition was begun");
+        let partition = &self.partition;
+        let first = partition.from.is_none();
         let head = SegmentHead {
             token: partition.token,
             key: &partition.key,
             deletion: partition.deletion,
-            static_row: partition
-                .static_row
-                .as_deref()
-                .filter(|_| partition.from.is_none()),
+            static_row: (partition.has_static && first).then_some(&partition.static_row),
             from: partition.from.as_deref(),
             upto,
             ranges: &partition.ranges,
@@ -242,7 +257,7 @@ impl SsTableWriter {
     /// Ends the partition.
     pub(crate) fn end_partition(&mut self) {
         self.finish_segment(None);
-        self.partition = None;
+        self.is_open = false;
     }
 
     fn finish_block(&mut self) {
@@ -328,9 +343,11 @@ impl SsTableWriter {
     /// Ends the file; the last bytes are then in [`Self::take`]. There must be at least one partition.
     pub(crate) fn finish(&mut self) -> Written {
         assert!(
-            self.partition.is_none() && !self.is_empty(),
+            !self.is_open && !self.is_empty(),
             "whole partitions, at least one"
         );
+        self.stats
+            .last_partition(self.partition.token, &self.partition.key);
         self.finish_block();
         self.finish_index_block();
         let root = self.root.finish().to_vec();

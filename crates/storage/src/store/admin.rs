@@ -6,6 +6,7 @@ use super::{Phase, Store, Task};
 use crate::commitlog::{Health, Log};
 use crate::error::StoreError;
 use crate::io::Purpose;
+use crate::read::known_columns;
 use model::env::{IoQueue, IoRequest, OpenMode};
 use model::schema::{Schema, TableId, TableKind};
 use model::time::Now;
@@ -31,6 +32,7 @@ impl Store {
                     state.compaction_due |=
                         state.table.options.compaction != table.options.compaction;
                     state.table = table.clone();
+                    state.known_columns = known_columns(table);
                 }
                 state.durable_writes = keyspace.durable_writes;
             }

@@ -178,21 +178,33 @@ fn is_proven(coverage: &IdSet, proven: &IdSet) -> bool {
     }) && both == *proven
 }
 
+/// What compaction keeps of a row.
+enum Kept {
+    Nothing,
+    /// All of it, as it is.
+    Whole,
+    /// What is in the sink's buffer.
+    Part,
+}
+
 /// Writes what remains of the inputs.
 pub(super) struct CompactionSink<'a> {
     writer: &'a mut SsTableWriter,
     state: &'a TableState,
     inputs: &'a [Arc<SsTable>],
+    /// What may be forgotten at most.
     purge: Purge,
     split_bytes: u64,
     /// Columns whose cells are left out, ascending.
     dropped: Vec<ColumnId>,
-    row: Vec<u8>,
+    kept: Vec<u8>,
     scratch: Vec<u8>,
-    /// What may be forgotten in the partition at hand.
-    local: Purge,
-    /// The partition at hand, until something of it is kept.
-    pending: Option<(Token, Vec<u8>)>,
+    token: Token,
+    key: Vec<u8>,
+    /// What may be forgotten in the partition at hand, once that was asked.
+    local: Option<Purge>,
+    /// Whether nothing of the partition at hand was kept so far.
+    is_pending: bool,
 }
 
 impl<'a> CompactionSink<'a> {
@@ -203,12 +215,8 @@ impl<'a> CompactionSink<'a> {
         purge: Purge,
         split_bytes: Option<u64>,
     ) -> Self {
-        let mut dropped: Vec<ColumnId> = state
-            .table
-            .dropped
-            .iter()
-            .map(|dropped| dropped.column.id)
-            .collect();
+        let dropped = state.table.dropped.iter();
+        let mut dropped: Vec<ColumnId> = dropped.map(|dropped| dropped.column.id).collect();
         dropped.sort_unstable();
         Self {
             writer,
@@ -217,47 +225,82 @@ impl<'a> CompactionSink<'a> {
             purge,
             split_bytes: split_bytes.unwrap_or(u64::MAX),
             dropped,
-            row: Vec::new(),
+            kept: Vec::new(),
             scratch: Vec::new(),
-            local: purge,
-            pending: None,
+            token: Token::MIN,
+            key: Vec::new(),
+            local: None,
+            is_pending: false,
         }
     }
 
-    /// The smallest timestamp of anything of the partition that is not among the inputs, at least.
-    fn oldest_elsewhere(&self, token: Token, key: &[u8]) -> i64 {
+    /// What may be forgotten in the partition at hand: only what is older than all that is not among the inputs.
+    fn local(&mut self) -> Purge {
+        if let Some(local) = self.local {
+            return local;
+        }
         let is_input = |table: &SsTable| self.inputs.iter().any(|input| input.id == table.id);
         let tables = self
             .state
             .sstables
             .iter()
-            .filter(|table| !is_input(table) && table.may_contain(token))
+            .filter(|table| !is_input(table) && table.may_contain(self.token))
             .map(|table| table.stats.min_timestamp);
         let memtables = self.state.memtables();
         let memory = memtables
             .iter()
-            .filter_map(|memtable| memtable.get(token, key));
+            .filter_map(|memtable| memtable.get(self.token, &self.key));
         let memory = memory.map(|partition| partition.min_timestamp());
-        tables.chain(memory).min().unwrap_or(i64::MAX)
+        let oldest = tables.chain(memory).min().unwrap_or(i64::MAX);
+        let older_than = self.purge.older_than.min(oldest);
+        *self.local.insert(Purge {
+            older_than,
+            ..self.purge
+        })
+    }
+
+    fn forgets(&mut self, deletion: Deletion) -> bool {
+        // Most deletions are too young, and then nobody else need be asked.
+        self.purge.forgets(deletion) && self.local().forgets(deletion)
     }
 
     fn begin_pending(&mut self, deletion: Deletion, static_row: Option<&[u8]>) {
-        if let Some((token, key)) = self.pending.take() {
+        if std::mem::take(&mut self.is_pending) {
             self.writer
-                .begin_partition(token, &key, deletion, static_row);
+                .begin_partition(self.token, &self.key, deletion, static_row);
         }
     }
 
-    /// Leaves what remains of a row in `self.row`; whether anything does.
-    fn keep(&mut self, row: &[u8]) -> bool {
-        self.row.clear();
+    /// Decides what remains of a row.
+    fn keep(&mut self, row: &[u8]) -> Kept {
+        self.kept.clear();
         if self.dropped.is_empty() {
-            return merge::purged(row, &self.local, &mut self.row);
+            if is_untouched(row, &self.purge) {
+                return Kept::Whole;
+            }
+            let local = self.local();
+            return part(merge::purged(row, &local, &mut self.kept));
         }
         self.scratch.clear();
-        without_columns(row, &self.dropped, &mut self.scratch)
-            && merge::purged(&self.scratch, &self.local, &mut self.row)
+        if !without_columns(row, &self.dropped, &mut self.scratch) {
+            return Kept::Nothing;
+        }
+        let local = self.local();
+        part(merge::purged(&self.scratch, &local, &mut self.kept))
     }
+}
+
+fn part(any: bool) -> Kept {
+    if any { Kept::Part } else { Kept::Nothing }
+}
+
+/// Whether nothing of a row is expired or may be forgotten: most rows are like that and are copied.
+fn is_untouched(bytes: &[u8], purge: &Purge) -> bool {
+    let row = Row::parse(bytes).expect("rows are verified where they enter the process");
+    row.liveness
+        .is_none_or(|liveness| liveness.is_live(purge.now_seconds))
+        && row.deletion.is_none()
+        && row.cells().all(|cell| cell.is_live(purge.now_seconds))
 }
 
 impl Sink for CompactionSink<'_> {
@@ -272,43 +315,53 @@ impl Sink for CompactionSink<'_> {
         deletion: Deletion,
         static_row: Option<&[u8]>,
     ) -> Flow {
-        self.local = Purge {
-            older_than: self.purge.older_than.min(self.oldest_elsewhere(token, key)),
-            ..self.purge
-        };
-        self.pending = Some((token, key.to_vec()));
-        let deletion = if self.local.forgets(deletion) {
+        self.local = None;
+        self.token = token;
+        key.clone_into(&mut self.key);
+        self.is_pending = true;
+        let deletion = if !deletion.is_none() && self.forgets(deletion) {
             Deletion::NONE
         } else {
             deletion
         };
-        let has_static = static_row.is_some_and(|row| self.keep(row));
-        if has_static || !deletion.is_none() {
-            let row = std::mem::take(&mut self.row);
-            self.begin_pending(deletion, has_static.then_some(&row));
-            self.row = row;
+        match static_row.map(|row| (self.keep(row), row)) {
+            Some((Kept::Whole, row)) => self.begin_pending(deletion, Some(row)),
+            Some((Kept::Part, _)) => {
+                let kept = std::mem::take(&mut self.kept);
+                self.begin_pending(deletion, Some(&kept));
+                self.kept = kept;
+            }
+            _ if !deletion.is_none() => self.begin_pending(deletion, None),
+            _ => {}
         }
         Flow::Continue
     }
 
     fn range(&mut self, range: &RangeTombstone) {
-        if !self.local.forgets(range.deletion) {
+        if !self.forgets(range.deletion) {
             self.begin_pending(Deletion::NONE, None);
-            self.writer
-                .range(&range.slice.start, &range.slice.end, range.deletion);
+            let slice = &range.slice;
+            self.writer.range(&slice.start, &slice.end, range.deletion);
         }
     }
 
     fn row(&mut self, clustering: &[u8], row: &[u8]) -> Flow {
-        if self.keep(row) {
-            self.begin_pending(Deletion::NONE, None);
-            self.writer.row(clustering, &self.row);
+        match self.keep(row) {
+            Kept::Nothing => {}
+            Kept::Whole => {
+                self.begin_pending(Deletion::NONE, None);
+                self.writer.row(clustering, row);
+            }
+            Kept::Part => {
+                self.begin_pending(Deletion::NONE, None);
+                self.writer.row(clustering, &self.kept);
+            }
         }
         Flow::Continue
     }
 
     fn end(&mut self) -> Flow {
-        if self.pending.take().is_none() {
+        if !std::mem::take(&mut self.is_pending) {
             self.writer.end_partition();
         }
         if self.writer.length() >= self.split_bytes {

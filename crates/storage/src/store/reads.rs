@@ -4,6 +4,7 @@ use super::Store;
 use super::blocks::Waiter;
 use crate::cache::BlockKey;
 use crate::error::StoreError;
+use crate::memtable::Memtable;
 use crate::merge::{Fetch, Merged, Outcome, Pins, Stop, View, Walk, Want};
 use crate::read::{Answer, Point, Projection, Responder, point};
 use model::env::IoQueue;
@@ -32,7 +33,12 @@ pub enum ReadProgress {
 #[derive(Debug)]
 struct ReadOperation {
     command: ReadCommand,
-    projection: Projection,
+    state: ReadState,
+}
+
+/// How far a read is.
+#[derive(Debug)]
+struct ReadState {
     answer: Answer,
     /// `None` until the attempt to read it as one row has failed.
     walk: Option<Walk>,
@@ -72,19 +78,19 @@ impl Store {
             return ReadProgress::Failed(StoreError::UnknownTable(command.table));
         };
         state.counters.reads += 1;
-        let mut operation = ReadOperation {
-            projection: Projection::new(&state.table, &command.columns),
+        let mut state = ReadState {
             answer: Answer::new(command),
-            command: command.clone(),
             walk: None,
             pins: Pins::default(),
             waits: 0,
             ahead_bytes: 0,
         };
-        match self.run_read(&mut operation, ticket, io) {
+        match self.run_read(command, &mut state, ticket, io) {
             Some(Ok(response)) => ReadProgress::Done(response),
             Some(Err(error)) => ReadProgress::Failed(error),
             None => {
+                let command = command.clone();
+                let operation = ReadOperation { command, state };
                 let earlier = self.reads.operations.insert(ticket, operation);
                 assert!(earlier.is_none(), "tickets of reads under way are unique");
                 ReadProgress::Waiting
@@ -100,62 +106,70 @@ impl Store {
     /// Runs a read until it is finished (`Some`) or has to wait.
     fn run_read(
         &mut self,
-        operation: &mut ReadOperation,
+        command: &ReadCommand,
+        read: &mut ReadState,
         ticket: u64,
         io: &mut IoQueue,
     ) -> Option<Result<ReadResponse, StoreError>> {
-        let id = operation.command.table;
-        let Some(state) = self.tables.get(&id) else {
+        let Some(state) = self.tables.get(&command.table) else {
             return Some(Err(StoreError::Superseded));
         };
         let mut wanted: Vec<Want> = Vec::new();
-        let memtables = state.memtables();
+        let (alone, several);
+        let memtables: &[&Memtable] = if state.frozen.is_empty() {
+            alone = [&state.active];
+            &alone
+        } else {
+            several = state.memtables();
+            &several
+        };
         let view = View {
-            memtables: &memtables,
+            memtables,
             sstables: &state.sstables,
         };
         let mut fetch = Fetch {
             cache: Some(&mut self.cache),
-            pins: &mut operation.pins,
+            pins: &mut read.pins,
             wanted: &mut wanted,
-            ahead_bytes: operation.ahead_bytes,
+            ahead_bytes: read.ahead_bytes,
         };
         let mut responder = Responder {
-            command: &operation.command,
+            command,
             table: &state.table,
-            projection: &operation.projection,
-            answer: &mut operation.answer,
+            projection: Projection {
+                known: state.known_columns.as_deref(),
+                columns: &command.columns,
+            },
+            answer: &mut read.answer,
         };
         let mut budget = RUN_BYTES;
-        let outcome = match &mut operation.walk {
+        let outcome = match &mut read.walk {
             Some(walk) => walk.run(view, &mut fetch, &mut responder, &mut budget),
             none => match point(view, &mut responder, &mut self.reads.merged, &mut fetch) {
                 Ok(Point::Answered) => Outcome::Finished,
                 Err(Stop::Missing) => Outcome::Missing,
                 Err(Stop::Failed(error)) => Outcome::Failed(error),
-                Ok(Point::NotOne) => none.insert(walk(&operation.command)).run(
-                    view,
-                    &mut fetch,
-                    &mut responder,
-                    &mut budget,
-                ),
+                Ok(Point::NotOne) => {
+                    none.insert(walk(command))
+                        .run(view, &mut fetch, &mut responder, &mut budget)
+                }
             },
         };
-        operation.pins.end_run();
         match outcome {
-            Outcome::Finished => Some(Ok(std::mem::take(&mut operation.answer.response))),
+            Outcome::Finished => Some(Ok(std::mem::take(&mut read.answer.response))),
             Outcome::Failed(error) => Some(Err(error)),
             Outcome::Yielded => {
+                read.pins.end_run();
                 self.reads.runnable.push_back(ticket);
                 None
             }
             Outcome::Missing => {
-                operation.waits = self.load(id, &wanted, Waiter::Read(ticket), &[], io);
-                if operation.walk.is_some() {
-                    operation.ahead_bytes =
-                        (operation.ahead_bytes * 2).clamp(32 << 10, MAX_AHEAD_BYTES);
+                read.pins.end_run();
+                read.waits = self.load(command.table, &wanted, Waiter::Read(ticket), &[], io);
+                if read.walk.is_some() {
+                    read.ahead_bytes = (read.ahead_bytes * 2).clamp(32 << 10, MAX_AHEAD_BYTES);
                 }
-                if operation.waits == 0 {
+                if read.waits == 0 {
                     self.reads.runnable.push_back(ticket);
                 }
                 None
@@ -177,10 +191,10 @@ impl Store {
         match loaded {
             Ok(blocks) => {
                 for (key, block) in blocks {
-                    operation.pins.add(*key, block.clone());
+                    operation.state.pins.add(*key, block.clone());
                 }
-                operation.waits -= 1;
-                if operation.waits == 0 {
+                operation.state.waits -= 1;
+                if operation.state.waits == 0 {
                     self.go_on(ticket, io);
                 }
             }
@@ -195,7 +209,7 @@ impl Store {
         let Some(mut operation) = self.reads.operations.remove(&ticket) else {
             return;
         };
-        match self.run_read(&mut operation, ticket, io) {
+        match self.run_read(&operation.command, &mut operation.state, ticket, io) {
             Some(result) => self.finished_reads.push((ticket, result)),
             None => {
                 self.reads.operations.insert(ticket, operation);

@@ -4,8 +4,10 @@ use crate::commitlog::Position;
 use crate::config::StoreConfig;
 use crate::manifest::{Manifest, ManifestEntry, manifest_name, table_directory};
 use crate::memtable::Memtable;
+use crate::read::known_columns;
 use crate::sstable::{FileName, SsTable};
 use model::env::FileId;
+use model::row::ColumnId;
 use model::schema::Table;
 use model::time::BootNanos;
 use std::collections::VecDeque;
@@ -63,6 +65,8 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 pub(crate) struct TableState {
     pub table: Arc<Table>,
+    /// Ids of its columns, if some were dropped.
+    pub known_columns: Option<Vec<ColumnId>>,
     /// Whether its writes go to the commit log.
     pub durable_writes: bool,
     pub directory: String,
@@ -96,6 +100,7 @@ impl TableState {
     pub(crate) fn new(config: &StoreConfig, table: Arc<Table>, durable_writes: bool) -> Self {
         Self {
             directory: table_directory(&config.data_directory, &table),
+            known_columns: known_columns(&table),
             table,
             durable_writes,
             has_directory: false,
