@@ -446,7 +446,7 @@ fn subtract(
             }
             let keys = CqlType::Set(key.clone(), Frozen::Yes);
             Ok(Change::Discard(
-                terms.prepare(value, &renamed(spec, name.to_string(), keys))?,
+                terms.prepare(value, &renamed(spec, name.clone(), keys))?,
             ))
         }
         _ => Err(wrong_operation(

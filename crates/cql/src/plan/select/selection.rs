@@ -824,17 +824,6 @@ impl Compiler<'_, '_> {
         }
     }
 
-    /// Whether a selector is a collection of literals, whose type only its place can tell.
-    fn is_literal(&self, selector: &Selector) -> bool {
-        match selector {
-            Selector::Term(_) => true,
-            Selector::List(items) | Selector::Set(items) => {
-                items.iter().all(|item| self.is_literal(item))
-            }
-            _ => false,
-        }
-    }
-
     fn describe_literal(&mut self, selector: &Selector) -> Result<Argument, RequestError> {
         let text = selector.to_string();
         match selector {
@@ -898,7 +887,7 @@ impl Compiler<'_, '_> {
                     parts.push(None);
                 }
                 // So do the elements of a collection of literals.
-                Selector::List(_) | Selector::Set(_) if self.is_literal(argument) => {
+                Selector::List(_) | Selector::Set(_) if is_literal(argument) => {
                     described.push(self.describe_literal(argument)?);
                     parts.push(None);
                 }
@@ -982,4 +971,13 @@ fn cannot_infer(selector: &Selector) -> RequestError {
     invalid(format!(
         "Cannot infer type for term {selector} in selection clause (try using a cast to force a type)"
     ))
+}
+
+/// Whether a selector is a collection of literals, whose type only its place can tell.
+fn is_literal(selector: &Selector) -> bool {
+    match selector {
+        Selector::Term(_) => true,
+        Selector::List(items) | Selector::Set(items) => items.iter().all(is_literal),
+        _ => false,
+    }
 }
