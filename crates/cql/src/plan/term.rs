@@ -80,6 +80,18 @@ impl TermContext<'_> {
             ast::Term::Literal(_) if matches!(receiver.cql_type, CqlType::Tuple(_)) => {
                 self.prepare_tuple(std::slice::from_ref(term), receiver)
             }
+            // 'now' is the time of execution; Cassandra fixes it when the statement is prepared.
+            ast::Term::Literal(constant)
+                if receiver.cql_type == CqlType::Timestamp
+                    && constant.text.eq_ignore_ascii_case("now") =>
+            {
+                let name = ast::QualifiedName {
+                    keyspace: None,
+                    name: "current_timestamp".to_owned(),
+                };
+                let scalar = functions::resolve_scalar(&name, &[], None, self.keyspace)?;
+                Ok(Term::Call(scalar, Vec::new()))
+            }
             ast::Term::Literal(constant) => prepare_literal(constant, receiver),
             ast::Term::List(items) => self.prepare_list(term, items, receiver),
             ast::Term::Set(items) => self.prepare_set(items, receiver),
