@@ -4,7 +4,7 @@
 //! The whole adds a running server as others see it: connections of every version, cqlsh, five drivers, `kill -9`, other
 //! numbers of shards, the order of sync and answer. It installs what it needs into the cache directory. A runtime that is
 //! missing is skipped loudly at home and fails where `CI=true`. `--address` runs the tests that only need a socket against
-//! any server, Apache Cassandra too: what fails there is a fault of the test.
+//! any server, Apache Cassandra too: what fails there is a fault of the test. `--durability` runs the crash tests alone.
 
 mod cargo;
 mod drivers;
@@ -19,6 +19,7 @@ use blackbox::{crash, handshake};
 use report::Report;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Rounds of `kill -9` in the middle of the load.
 const KILLS: u64 = 10;
@@ -28,8 +29,9 @@ pub fn run(arguments: &[&str]) -> TaskResult {
     let quick = match arguments {
         [] => false,
         ["--quick"] => true,
+        ["--durability"] => return durability_only(),
         ["--address", address] => return clients_only(address),
-        _ => return Err("cargo xtask test [--quick | --address IP:PORT]".into()),
+        _ => return Err("cargo xtask test [--quick | --durability | --address IP:PORT]".into()),
     };
     let mut report = Report::default();
     report.section("formats, lints, tidy");
@@ -78,14 +80,19 @@ fn running_server(binary: &Path, report: &mut Report) {
         }
         Err(error) => report.step("start", Err(error.to_string())),
     }
+    durability(&start, scratch.path(), report);
+}
+
+/// What survives: crashes, other numbers of shards, a clean end; and that the disk comes before the answer.
+fn durability(start: &dyn Fn(&str) -> Start, scratch: &Path, report: &mut Report) {
     report.section("durability");
     report.checks(crash::kill_checks(&start("killed"), KILLS));
     report.checks(crash::shard_checks(&start("shards")));
     report.checks(vec![crash::drain_check(&start("drained"))]);
-    if crash::can_trace() {
+    if crash::can_trace() || install_strace() {
         report.checks(vec![crash::sync_check(
             &start("traced"),
-            &scratch.path().join("trace.txt"),
+            &scratch.join("trace.txt"),
         )]);
     } else {
         report.missing("strace");
@@ -100,6 +107,34 @@ fn clients(address: SocketAddr, report: &mut Report) {
     python::cqlsh(address, report);
     report.section("drivers");
     drivers::run(address, report);
+}
+
+/// Installs strace where the system's package manager can.
+fn install_strace() -> bool {
+    let run = |arguments: &[&str]| {
+        let status = Command::new("apt-get")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status();
+        status.is_ok_and(|status| status.success())
+    };
+    (run(&["install", "-y", "strace"]) || run(&["update"]) && run(&["install", "-y", "strace"]))
+        && crash::can_trace()
+}
+
+fn durability_only() -> TaskResult {
+    let mut report = Report::default();
+    let binary = paths::helenus(Profile::Debug)?;
+    let scratch = Scratch::new("test").map_err(|error| error.to_string())?;
+    let start = |name: &str| Start {
+        binary: binary.clone(),
+        data: scratch.path().join(name),
+        settings: Vec::new(),
+        wrapper: Vec::new(),
+    };
+    durability(&start, scratch.path(), &mut report);
+    report.close()
 }
 
 fn clients_only(address: &str) -> TaskResult {
