@@ -134,6 +134,7 @@ impl Options {
         let mut restrictions = Vec::new();
         if self.quick {
             restrictions.push("short measurements".to_owned());
+            restrictions.push("too little data to exceed the least block cache".to_owned());
         }
         if self.only.len() < Scenario::ALL.len() {
             restrictions.push("some scenarios".to_owned());

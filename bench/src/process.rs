@@ -89,9 +89,19 @@ pub fn disk_bytes(directory: &Path) -> u64 {
 }
 
 /// Bytes below a directory up to the last that is not zero in each file: what a log holds, however far ahead its files
-/// were allocated.
+/// were allocated. Segments kept for later use, with the bytes of their last use in them, have `spare` in their names.
 pub fn written_bytes(directory: &Path) -> u64 {
-    sum_files(directory, &|path| last_written(path).unwrap_or(0))
+    let is_spare = |path: &Path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().contains("spare"))
+    };
+    sum_files(directory, &|path| {
+        if is_spare(path) {
+            0
+        } else {
+            last_written(path).unwrap_or(0)
+        }
+    })
 }
 
 fn sum_files(directory: &Path, size: &dyn Fn(&Path) -> u64) -> u64 {

@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 use crate::load::{Connection, Load, Pace, Shape};
 use crate::measure::{Lengths, measure};
 use crate::options::Options;
-use crate::orders::{ORDER_BYTES, Pool, SCHEMA};
+use crate::orders::{Pool, ROW_BYTES, SCHEMA};
 use crate::process::{disk_bytes, resident_bytes, wait_until_quiet, written_bytes};
 use crate::results::{Restart, TargetRun};
 use crate::target::{self, Cache, Target};
@@ -29,7 +29,7 @@ pub type Rates = BTreeMap<Scenario, f64>;
 
 /// Size of the small block cache.
 pub fn cold_cache_bytes(orders: u64) -> u64 {
-    ((orders * ORDER_BYTES / COLD_FACTOR) >> 20).max(1) << 20
+    ((orders * ROW_BYTES / COLD_FACTOR) >> 20).max(1) << 20
 }
 
 /// Where latencies are measured.

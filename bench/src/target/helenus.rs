@@ -12,7 +12,11 @@ use std::time::Duration;
 const CQL_PORT: u16 = 9042;
 const ADMIN_PORT: u16 = 7199;
 /// As much as Cassandra's heap.
-const MEMORY: &str = "2GiB";
+const MEMORY_MIB: u64 = 2048;
+/// The least that Helenus takes for an answer.
+const LEAST_MEMORY_MIB: u64 = 64;
+/// Of its memory, what it uses as block cache, in hundredths.
+const CACHE_HUNDREDTHS: u64 = 30;
 const ADMIN_LIMIT: Duration = Duration::from_mins(1);
 
 /// A node on a loopback address, with its data in a directory.
@@ -67,6 +71,15 @@ impl Helenus {
     }
 }
 
+/// The budget in which the block cache has the size wanted: it has no setting of its own.
+fn memory(cache: Cache) -> String {
+    let mib = match cache {
+        Cache::Ample => MEMORY_MIB,
+        Cache::Scarce { bytes } => (bytes >> 20) * 100 / CACHE_HUNDREDTHS,
+    };
+    format!("{}MiB", mib.max(LEAST_MEMORY_MIB))
+}
+
 impl Target for Helenus {
     fn title(&self) -> &'static str {
         "Helenus"
@@ -104,13 +117,10 @@ impl Target for Helenus {
             format!("helenus_admin_address={ip}:{ADMIN_PORT}"),
             "commitlog_sync=group".to_owned(),
         ];
-        if let Cache::Scarce { bytes } = cache {
-            settings.push(format!("file_cache_size={}MiB", bytes >> 20));
-        }
         settings.extend(self.settings.iter().cloned());
         let mut command = Command::new(&self.binary);
         command.arg("server").arg("--data-dir").arg(&self.directory);
-        command.args(["--memory", MEMORY]);
+        command.args(["--memory", &memory(cache)]);
         for setting in &settings {
             command.args(["--set", setting]);
         }
