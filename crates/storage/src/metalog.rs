@@ -2,29 +2,35 @@
 //!
 //! ```text
 //! file   := head:64 record*                                                  (docs/formats/metalog.md)
-//! record := length:u32le crc:u32le sequence:u64le payload        crc over sequence and payload
+//! record := length:u32le crc:u32le sequence:u64le synced:u64le payload       crc over the length and all that follows the crc
 //! ```
 //! One write and sync is in flight; entries that arrive meanwhile go with the next. What must stay true:
 //! - a ticket is reported only when its entry, and every entry before it, is synced;
-//! - only the end of the file may be torn: bytes that do not check out and are followed by a record that does are
-//!   corruption, which stops the start and names the offset;
+//! - a record says how far the file was synced when it was made. Bytes below such a mark that do not check out are
+//!   corruption, which stops the start and names the offset; above every mark they are a torn end, which is cut off;
 //! - after a failed write or sync nothing is appended any more, because what is durable is no longer known.
+//!
+//! When entries have piled up the owner replaces them all by fewer that say the same ([`MetaLog::replace`]): a new file
+//! is written, synced and renamed over the old one.
 
 use crate::error::StoreError;
 use crate::format::{self, HEAD_BYTES, u32_at, u64_at};
+use crate::layout::ROOT;
 use model::env::{FileId, IoDone, IoError, IoOutcome, IoQueue, IoRequest, IoTag, OpenMode};
 
 const MAGIC: [u8; 8] = *b"HELNMETA";
 const PATH: &str = "metadata.log";
-const RECORD_HEAD: usize = 16;
+const NEW_PATH: &str = "metadata.log.new";
+const RECORD_HEAD: usize = 24;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Opening,
     Reading,
-    Creating,
-    /// Cutting off a torn end.
-    Cutting,
+    /// Writing a whole file anew: the first, or one of fewer entries.
+    Replacing,
+    /// Cutting off a torn end, and writing again what nobody vouches for.
+    Mending,
     Ready,
     /// A write and sync is in flight.
     Writing,
@@ -36,12 +42,21 @@ enum Step {
 pub struct MetaLog {
     space: u64,
     tags: u64,
+    /// Number of the open file.
+    file: u64,
     step: Step,
+    was_read: bool,
     entries: Vec<Vec<u8>>,
     /// Where the next record goes.
     end: u64,
+    /// Below this the file is synced.
+    synced: u64,
     next_sequence: u64,
     queued: Vec<(u64, Vec<u8>)>,
+    /// Entries that are to replace all, and the ticket of that.
+    replacement: Option<(u64, Vec<Vec<u8>>)>,
+    /// Tickets of entries and replacements that the replacement covers.
+    covered: Vec<u64>,
     in_flight: Vec<u64>,
     durable: Vec<u64>,
     failed: Vec<(u64, StoreError)>,
@@ -54,22 +69,27 @@ impl MetaLog {
         let mut log = Self {
             space: u64::from(io_space) << 56,
             tags: 0,
+            file: 1,
             step: Step::Opening,
+            was_read: false,
             entries: Vec::new(),
             end: HEAD_BYTES as u64,
+            synced: HEAD_BYTES as u64,
             next_sequence: 1,
             queued: Vec::new(),
+            replacement: None,
+            covered: Vec::new(),
             in_flight: Vec::new(),
             durable: Vec::new(),
             failed: Vec::new(),
             error: None,
         };
-        let file = log.file();
+        let (file, path) = (log.file(), PATH.to_owned());
         log.submit(
             io,
             IoRequest::Open {
                 file,
-                path: PATH.to_owned(),
+                path,
                 mode: OpenMode::Write,
             },
         );
@@ -77,7 +97,7 @@ impl MetaLog {
     }
 
     fn file(&self) -> FileId {
-        FileId(self.space | 1)
+        FileId(self.space | self.file)
     }
 
     fn submit(&mut self, io: &mut IoQueue, request: IoRequest) {
@@ -87,7 +107,7 @@ impl MetaLog {
 
     /// Whether it is read and takes entries.
     pub fn is_ready(&self) -> bool {
-        matches!(self.step, Step::Ready | Step::Writing)
+        self.was_read && self.step != Step::Failed
     }
 
     /// Why it cannot be read or written any more.
@@ -100,19 +120,41 @@ impl MetaLog {
         std::mem::take(&mut self.entries)
     }
 
+    /// Bytes of the file: what the owner weighs a replacement by.
+    pub fn bytes(&self) -> u64 {
+        self.end
+    }
+
     /// Appends an entry; its ticket is reported when it is durable, or why it is not.
     pub fn append(&mut self, entry: &[u8], ticket: u64, io: &mut IoQueue) {
         if let Some(error) = &self.error {
-            self.failed
-                .push((ticket, StoreError::Poisoned(error.to_string())));
-            return;
+            let error = StoreError::Poisoned(error.to_string());
+            return self.failed.push((ticket, error));
         }
         assert!(
             self.is_ready(),
             "entries are appended to a log that was read"
         );
         self.queued.push((ticket, entry.to_vec()));
-        self.write(io);
+        self.go_on(io);
+    }
+
+    /// Replaces everything, what was appended before included, by these entries, in one step. The ticket is reported
+    /// when that is durable.
+    pub fn replace(&mut self, entries: Vec<Vec<u8>>, ticket: u64, io: &mut IoQueue) {
+        if let Some(error) = &self.error {
+            let error = StoreError::Poisoned(error.to_string());
+            return self.failed.push((ticket, error));
+        }
+        assert!(self.is_ready(), "a log is replaced when it was read");
+        // What waits is covered by the replacement, and durable when that is.
+        let waiting = self.queued.drain(..).map(|(ticket, _)| ticket);
+        let waiting: Vec<u64> = waiting.collect();
+        if let Some((earlier, _)) = self.replacement.replace((ticket, entries)) {
+            self.covered.push(earlier);
+        }
+        self.covered.extend(waiting);
+        self.go_on(io);
     }
 
     /// Tickets of entries that became durable since the last call.
@@ -125,26 +167,69 @@ impl MetaLog {
         std::mem::take(&mut self.failed)
     }
 
-    fn write(&mut self, io: &mut IoQueue) {
-        if self.step != Step::Ready || self.queued.is_empty() {
+    /// Submits the next write, if none is in flight.
+    fn go_on(&mut self, io: &mut IoQueue) {
+        if self.step != Step::Ready {
+            return;
+        }
+        if let Some((ticket, entries)) = self.replacement.take() {
+            self.in_flight.append(&mut self.covered);
+            self.in_flight.push(ticket);
+            return self.write_anew(&entries, io);
+        }
+        if self.queued.is_empty() {
             return;
         }
         let mut data = Vec::new();
         for (ticket, payload) in self.queued.drain(..) {
-            put_record(&mut data, self.next_sequence, &payload);
+            put_record(&mut data, self.next_sequence, self.synced, &payload);
             self.next_sequence += 1;
             self.in_flight.push(ticket);
         }
         let (file, offset) = (self.file(), self.end);
         self.end += data.len() as u64;
         self.step = Step::Writing;
-        self.submit(
-            io,
-            IoRequest::Chain(vec![
-                IoRequest::Write { file, offset, data },
-                IoRequest::Sync { file },
-            ]),
-        );
+        let write = IoRequest::Write { file, offset, data };
+        self.submit(io, IoRequest::Chain(vec![write, IoRequest::Sync { file }]));
+    }
+
+    /// Writes a file of these entries and puts it in the place of the old one.
+    fn write_anew(&mut self, entries: &[Vec<u8>], io: &mut IoQueue) {
+        self.step = Step::Replacing;
+        let mut data = format::head(MAGIC, &[]).to_vec();
+        for payload in entries {
+            put_record(&mut data, self.next_sequence, HEAD_BYTES as u64, payload);
+            self.next_sequence += 1;
+        }
+        self.end = data.len() as u64;
+        let old = self.file();
+        self.file += 1;
+        let file = self.file();
+        let chain = vec![
+            IoRequest::Remove {
+                path: NEW_PATH.to_owned(),
+            },
+            IoRequest::Open {
+                file,
+                path: NEW_PATH.to_owned(),
+                mode: OpenMode::Create,
+            },
+            IoRequest::Write {
+                file,
+                offset: 0,
+                data,
+            },
+            IoRequest::Sync { file },
+            IoRequest::Rename {
+                from: NEW_PATH.to_owned(),
+                to: PATH.to_owned(),
+            },
+            IoRequest::SyncDirectory {
+                path: ROOT.to_owned(),
+            },
+            IoRequest::Close { file: old },
+        ];
+        self.submit(io, IoRequest::Chain(chain));
     }
 
     /// Takes the outcome of one of its requests; returns whether the tag was its own.
@@ -158,23 +243,24 @@ impl MetaLog {
         match (self.step, outcome) {
             (Step::Opening, Ok(IoDone::Opened { length })) => {
                 self.step = Step::Reading;
-                let file = self.file();
+                let (file, length) = (self.file(), length as usize);
                 self.submit(
                     io,
                     IoRequest::Read {
                         file,
                         offset: 0,
-                        length: length as usize,
+                        length,
                     },
                 );
             }
-            (Step::Opening, Err(IoError::NotFound(_))) => self.create(io),
+            (Step::Opening, Err(IoError::NotFound(_))) => self.write_anew(&[], io),
             (Step::Reading, Ok(IoDone::Read(bytes))) => self.read(&bytes, io),
-            (Step::Creating | Step::Cutting, Ok(_)) => self.step = Step::Ready,
-            (Step::Writing, Ok(_)) => {
+            (Step::Writing | Step::Replacing | Step::Mending, Ok(_)) => {
+                self.synced = self.end;
                 self.durable.append(&mut self.in_flight);
                 self.step = Step::Ready;
-                self.write(io);
+                self.was_read = true;
+                self.go_on(io);
             }
             (_, Ok(_)) => {}
             (_, Err(error)) => self.fail(StoreError::io(PATH, error)),
@@ -182,108 +268,108 @@ impl MetaLog {
         true
     }
 
-    /// The first start. A crash in the middle leaves a file without a whole head, which the next start makes anew.
-    fn create(&mut self, io: &mut IoQueue) {
-        self.step = Step::Creating;
-        let file = self.file();
-        let data = format::head(MAGIC, &[]).to_vec();
-        let chain = vec![
-            IoRequest::Remove {
-                path: PATH.to_owned(),
-            },
-            IoRequest::Open {
-                file,
-                path: PATH.to_owned(),
-                mode: OpenMode::Create,
-            },
-            IoRequest::Write {
-                file,
-                offset: 0,
-                data,
-            },
-            IoRequest::Sync { file },
-            IoRequest::SyncDirectory {
-                path: crate::layout::ROOT.to_owned(),
-            },
-        ];
-        self.submit(io, IoRequest::Chain(chain));
-    }
-
     fn read(&mut self, bytes: &[u8], io: &mut IoQueue) {
-        if bytes.len() < HEAD_BYTES || bytes.iter().all(|byte| *byte == 0) {
-            return self.create(io);
-        }
         if let Err(error) = format::check_head(PATH, MAGIC, bytes) {
             return self.fail(error);
         }
         let mut at = HEAD_BYTES;
-        while let Some((payload, next)) = record_at(bytes, at, self.next_sequence) {
-            self.entries.push(payload.to_vec());
-            self.next_sequence += 1;
-            at = next;
+        let mut vouched = HEAD_BYTES as u64;
+        while let Some(record) = Record::at(bytes, at) {
+            if !self.entries.is_empty() && record.sequence != self.next_sequence {
+                break;
+            }
+            self.entries.push(record.payload.to_vec());
+            self.next_sequence = record.sequence + 1;
+            vouched = vouched.max(record.synced);
+            at = record.end;
         }
-        let later =
-            (at + 1..bytes.len()).any(|start| holds_later_record(bytes, start, self.next_sequence));
-        if later {
-            return self.fail(StoreError::corrupt(
-                PATH,
-                at as u64,
-                "a record is damaged and later ones are not",
-            ));
+        let later = (at + 1..bytes.len()).filter_map(|start| Record::at(bytes, start));
+        if later.into_iter().any(|record| record.synced > at as u64) || vouched > at as u64 {
+            let what = "a record that was synced is not what was written";
+            return self.fail(StoreError::corrupt(PATH, at as u64, what));
         }
         self.end = at as u64;
-        if at == bytes.len() {
+        self.synced = vouched;
+        if vouched == self.end && at == bytes.len() {
             self.step = Step::Ready;
+            self.was_read = true;
             return;
         }
-        self.step = Step::Cutting;
+        // A process that was killed leaves what the system shows and the disk may not hold.
+        self.step = Step::Mending;
         let file = self.file();
-        let cut = IoRequest::SetLength {
-            file,
-            length: self.end,
-        };
-        self.submit(io, IoRequest::Chain(vec![cut, IoRequest::Sync { file }]));
+        let data = bytes[vouched as usize..at].to_vec();
+        let chain = vec![
+            IoRequest::SetLength {
+                file,
+                length: self.end,
+            },
+            IoRequest::Write {
+                file,
+                offset: vouched,
+                data,
+            },
+            IoRequest::Sync { file },
+        ];
+        self.submit(io, IoRequest::Chain(chain));
     }
 
     fn fail(&mut self, error: StoreError) {
-        let tickets: Vec<u64> = self
-            .in_flight
-            .drain(..)
-            .chain(self.queued.drain(..).map(|(ticket, _)| ticket))
-            .collect();
-        self.failed
-            .extend(tickets.into_iter().map(|ticket| (ticket, error.clone())));
+        let mut tickets = std::mem::take(&mut self.in_flight);
+        tickets.append(&mut self.covered);
+        tickets.extend(self.replacement.take().map(|(ticket, _)| ticket));
+        tickets.extend(self.queued.drain(..).map(|(ticket, _)| ticket));
+        let failed = tickets.into_iter().map(|ticket| (ticket, error.clone()));
+        self.failed.extend(failed);
         self.step = Step::Failed;
         self.error = Some(error);
     }
 }
 
-fn put_record(out: &mut Vec<u8>, sequence: u64, payload: &[u8]) {
-    let mut checked = Vec::with_capacity(8 + payload.len());
-    checked.extend_from_slice(&sequence.to_le_bytes());
-    checked.extend_from_slice(payload);
+fn put_record(out: &mut Vec<u8>, sequence: u64, synced: u64, payload: &[u8]) {
+    let start = out.len();
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    out.extend_from_slice(&crc32fast::hash(&checked).to_le_bytes());
-    out.extend_from_slice(&checked);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&sequence.to_le_bytes());
+    out.extend_from_slice(&synced.to_le_bytes());
+    out.extend_from_slice(payload);
+    let crc = checksum(payload.len() as u32, &out[start + 8..]);
+    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// The record at an offset, if it is whole and has this sequence number; and where the next one is.
-fn record_at(bytes: &[u8], at: usize, sequence: u64) -> Option<(&[u8], usize)> {
-    let head = bytes.get(at..at + RECORD_HEAD)?;
-    let length = u32_at(head, 0) as usize;
-    let end = at.checked_add(RECORD_HEAD)?.checked_add(length)?;
-    let checked = bytes.get(at + 8..end)?;
-    let whole = crc32fast::hash(checked) == u32_at(head, 4) && u64_at(checked, 0) == sequence;
-    whole.then_some((&checked[8..], end))
+fn checksum(length: u32, rest: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&length.to_le_bytes());
+    hasher.update(rest);
+    hasher.finalize()
 }
 
-/// Whether a whole record with a later sequence number begins at an offset: then what comes before it was synced once.
-fn holds_later_record(bytes: &[u8], at: usize, sequence: u64) -> bool {
-    let Some(head) = bytes.get(at..at + RECORD_HEAD) else {
-        return false;
-    };
-    let found = u64_at(head, 8);
-    found > sequence && found < sequence + 1_000_000 && record_at(bytes, at, found).is_some()
+/// A whole record.
+struct Record<'a> {
+    sequence: u64,
+    synced: u64,
+    payload: &'a [u8],
+    end: usize,
+}
+
+impl<'a> Record<'a> {
+    fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
+        let head = bytes.get(at..at.checked_add(RECORD_HEAD)?)?;
+        let length = u32_at(head, 0);
+        let end = (at + RECORD_HEAD).checked_add(length as usize)?;
+        let checked = bytes.get(at + 8..end)?;
+        let sequence = u64_at(head, 8);
+        // A run of zeros would pass for an empty record but for its checksum; sequences begin at one.
+        if sequence == 0 || checksum(length, checked) != u32_at(head, 4) {
+            return None;
+        }
+        Some(Self {
+            sequence,
+            synced: u64_at(head, 16),
+            payload: &bytes[at + RECORD_HEAD..end],
+            end,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -386,9 +472,43 @@ mod tests {
     }
 
     #[test]
+    fn a_replacement_takes_the_place_of_everything() {
+        let mut disk = written(&[b"one", b"two"]);
+        let (mut log, _) = disk.open();
+        let mut io = IoQueue::default();
+        log.append(b"three", 1, &mut io);
+        log.append(b"four", 2, &mut io);
+        log.replace(vec![b"all".to_vec()], 3, &mut io);
+        log.append(b"five", 4, &mut io);
+        disk.run(&mut log, &mut io);
+        let mut durable = log.durable_tickets();
+        durable.sort_unstable();
+        assert_eq!(durable, [1, 2, 3, 4]);
+        let (_, entries) = disk.open();
+        assert_eq!(entries, [&b"all"[..], b"five"]);
+    }
+
+    #[test]
+    fn a_batch_torn_in_its_middle_is_no_corruption() {
+        let mut disk = written(&[b"one"]);
+        let (mut log, _) = disk.open();
+        let mut io = IoQueue::default();
+        // The second and third wait for the first and are written together.
+        for (ticket, payload) in [&b"two"[..], b"three", b"four"].iter().enumerate() {
+            log.append(payload, ticket as u64, &mut io);
+        }
+        disk.run(&mut log, &mut io);
+        let three = disk.file.as_ref().expect("written").len() - 2 * RECORD_HEAD - 9;
+        disk.file.as_mut().expect("written")[three] ^= 1;
+        let (log, entries) = disk.open();
+        assert!(log.is_ready());
+        assert_eq!(entries, [&b"one"[..], b"two"]);
+    }
+
+    #[test]
     fn a_flipped_byte_before_the_end_is_named() {
         let bytes = written(&[b"one", b"two", b"three"]).file.expect("written");
-        let last = bytes.len() - RECORD_HEAD - 5;
+        let last = HEAD_BYTES + RECORD_HEAD + 3;
         for at in HEAD_BYTES..last {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x10;
