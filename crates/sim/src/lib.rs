@@ -3,5 +3,6 @@
 //! One seed, one history: everything random comes from one generator, and nothing else decides.
 
 pub mod disk;
+pub mod fuzz;
 pub mod random;
 pub mod storage;

@@ -1,26 +1,41 @@
 //! The simulator's command line: `cargo run -p sim -- storage --seeds N`, `cargo run -p sim -- fuzz --seconds S`.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 const USAGE: &str = "usage:
   sim storage [--seeds N] [--first SEED] [--operations N]   crash and check the storage engine
+  sim rot [--seeds N] [--first SEED]                        flip a byte of a file and see that it is found
+  sim fuzz [--seconds S] [--first SEED] [--only NAME]       run every fuzzer
 ";
 
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn text(&self, name: &str) -> Option<&str> {
+        let at = self.0.iter().position(|argument| argument == name)?;
+        self.0.get(at + 1).map(String::as_str)
+    }
+
+    fn number(&self, name: &str, default: u64) -> u64 {
+        self.text(name)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(default)
+    }
+}
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let option = |name: &str, default: u64| -> u64 {
-        let at = arguments.iter().position(|argument| argument == name);
-        let value = at.and_then(|at| arguments.get(at + 1));
-        value.and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
-    match arguments.first().map(String::as_str) {
-        Some("storage") => {
-            let first = option("--first", 0);
-            storage(
-                first..first + option("--seeds", 50),
-                option("--operations", 500),
-            )
-        }
+    let arguments = Arguments(std::env::args().skip(1).collect());
+    let first = arguments.number("--first", 0);
+    let seeds = first..first + arguments.number("--seeds", 50);
+    match arguments.0.first().map(String::as_str) {
+        Some("storage") => storage(seeds, arguments.number("--operations", 500)),
+        Some("rot") => rot(seeds),
+        Some("fuzz") => fuzz(
+            arguments.number("--seconds", 60),
+            first,
+            arguments.text("--only"),
+        ),
         _ => {
             eprint!("{USAGE}");
             ExitCode::from(2)
@@ -46,6 +61,52 @@ fn storage(seeds: std::ops::Range<u64>, operations: u64) -> ExitCode {
     }
     println!(
         "storage: {runs} seeds, {writes} writes, {reads} reads compared, {restarts} restarts: all promises held"
+    );
+    ExitCode::SUCCESS
+}
+
+fn rot(seeds: std::ops::Range<u64>) -> ExitCode {
+    let mut counts = [0u64; 3];
+    for seed in seeds {
+        match sim::storage::rot(seed) {
+            Ok(found) => counts[found as usize] += 1,
+            Err(failure) => {
+                eprintln!("{failure}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let [start, later, harmless] = counts;
+    println!(
+        "rot: {start} found at the start, {later} later, {harmless} in bytes that say nothing"
+    );
+    ExitCode::SUCCESS
+}
+
+fn fuzz(seconds: u64, first: u64, only: Option<&str>) -> ExitCode {
+    if let Err(what) = sim::fuzz::check_canary() {
+        eprintln!("{what}");
+        return ExitCode::FAILURE;
+    }
+    let chosen: Vec<_> = sim::fuzz::REGISTRY
+        .iter()
+        .filter(|fuzzer| only.is_none_or(|only| fuzzer.name.contains(only)))
+        .collect();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut seed = first;
+    while !chosen.is_empty() && (Instant::now() < end || seed == first) {
+        for fuzzer in &chosen {
+            if let Err(what) = sim::fuzz::run(fuzzer, seed) {
+                eprintln!("{} fails with seed {seed}: {what}", fuzzer.name);
+                return ExitCode::FAILURE;
+            }
+        }
+        seed += 1;
+    }
+    println!(
+        "fuzz: {} fuzzers, {} seeds each: none failed",
+        chosen.len(),
+        seed - first
     );
     ExitCode::SUCCESS
 }

@@ -6,12 +6,18 @@
 //! table nothing deletes from, so that after a crash the mutations that are there can be told: all that were
 //! acknowledged, none that was never made, each whole or not at all.
 
+mod answer;
+mod check;
 pub mod model;
 pub mod node;
-pub mod run;
+mod reads;
+mod rot;
+mod run;
 pub mod tables;
+mod writes;
 
-pub use run::{Failure, run};
+pub use rot::{Found, rot, sample_files};
+pub use run::{Failure, Summary, run};
 
 #[cfg(test)]
 mod tests;

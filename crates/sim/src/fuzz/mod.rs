@@ -1,0 +1,111 @@
+//! Every fuzzer of the product, in one registry.
+//!
+//! A fuzzer is a function of a seed: it makes an input, hands it to a parser or decoder, and compares what comes back
+//! with something simpler. It fails by returning an error or by panicking. One that must fail is kept beside them
+//! ([`check_canary`]): if it passes, the harness is blind and the run fails.
+
+mod decoders;
+mod rows;
+
+use crate::random::Rng;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A fuzzer.
+#[derive(Debug, Clone, Copy)]
+pub struct Fuzzer {
+    /// Its name, `area: what`.
+    pub name: &'static str,
+    /// Tries one input.
+    pub run: fn(&mut Rng) -> Result<(), String>,
+}
+
+/// All of them. Whoever adds a parser or decoder adds its fuzzer here.
+pub const REGISTRY: &[Fuzzer] = &[
+    Fuzzer {
+        name: "storage: every format takes any bytes",
+        run: decoders::any_bytes,
+    },
+    Fuzzer {
+        name: "storage: every format takes damaged bytes of its own",
+        run: decoders::damaged_files,
+    },
+    Fuzzer {
+        name: "storage: a flipped byte is found",
+        run: decoders::rot,
+    },
+    Fuzzer {
+        name: "storage: promises hold over crashes",
+        run: decoders::crashes,
+    },
+    Fuzzer {
+        name: "model: rows take any bytes",
+        run: rows::any_bytes,
+    },
+    Fuzzer {
+        name: "model: rows read back as written",
+        run: rows::read_back,
+    },
+    Fuzzer {
+        name: "model: rows merge in any order",
+        run: rows::merge_order,
+    },
+    Fuzzer {
+        name: "model: mutations take any bytes",
+        run: rows::mutations,
+    },
+    Fuzzer {
+        name: "model: clustering keys order as their values",
+        run: rows::clustering_order,
+    },
+];
+
+/// The fuzzer that must fail: it calls a decoder wrong that finds nothing wrong with one input in a thousand.
+pub const CANARY: Fuzzer = Fuzzer {
+    name: "canary",
+    run: |rng| {
+        assert!(rng.below(1000) != 7, "the canary's defect");
+        Ok(())
+    },
+};
+
+/// Tries a fuzzer with a seed; a panic is a failure.
+pub fn run(fuzzer: &Fuzzer, seed: u64) -> Result<(), String> {
+    let mut rng = Rng::new(seed);
+    let caught = catch_unwind(AssertUnwindSafe(|| (fuzzer.run)(&mut rng)));
+    caught.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panicked: {}", text.unwrap_or_default()))
+    })
+}
+
+/// Whether the harness sees the canary's defect within ten thousand seeds.
+pub fn check_canary() -> Result<(), String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let seen = (0..10_000).any(|seed| run(&CANARY, seed).is_err());
+    std::panic::set_hook(hook);
+    if seen {
+        Ok(())
+    } else {
+        Err("the canary lives: the fuzzers see nothing".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fuzzer_passes_a_few_seeds_and_the_canary_does_not() {
+        check_canary().unwrap();
+        for fuzzer in REGISTRY {
+            let slow = fuzzer.name.contains("crashes") || fuzzer.name.contains("flipped");
+            for seed in 0..if slow { 1 } else { 200 } {
+                if let Err(what) = run(fuzzer, seed) {
+                    panic!("{} with seed {seed}: {what}", fuzzer.name);
+                }
+            }
+        }
+    }
+}
