@@ -119,6 +119,8 @@ pub(super) struct Run {
     pub(super) next: u64,
     pub(super) shards: u16,
     pub(super) periodic: bool,
+    /// `gc_grace_seconds` of the tables.
+    pub(super) grace: u32,
     /// The first write whose batch nothing later in the log vouches for.
     pub(super) last_write: Option<u64>,
     /// Why a read was refused.
@@ -160,6 +162,7 @@ impl Run {
             next: 1,
             shards,
             periodic: matches!(sync, SyncMode::Periodic { .. }),
+            grace: options.gc_grace_seconds,
             last_write: None,
             refused: None,
             trace: std::env::var_os("SIM_TRACE").is_some(),
@@ -183,6 +186,7 @@ impl Run {
                 958..961 => self.failing_sync(),
                 961..975 => self.restart()?,
                 975..980 => self.settle(),
+                980..985 if self.grace > 1_000 => self.canonical()?,
                 _ => {
                     let millis = self.rng.below(30);
                     self.node.pass(millis);
