@@ -147,6 +147,9 @@ impl RolePlanner<'_> {
         }
         self.check_options(&create.options)?;
         self.user()?;
+        if create.name.is_empty() {
+            return invalid("Role name can't be an empty string".to_owned());
+        }
         if self.schema.roles.contains_key(&create.name) {
             return if create.if_not_exists {
                 Ok(RolePlan::Nothing)
