@@ -43,6 +43,13 @@ impl Arena {
         self.bytes
     }
 
+    /// Frees up to `most` chunks; returns whether there are more.
+    pub(crate) fn decay(&mut self, most: usize) -> bool {
+        let left = self.chunks.len().saturating_sub(most);
+        self.chunks.truncate(left);
+        left > 0
+    }
+
     /// Keeps a copy of `data`.
     pub(crate) fn put(&mut self, data: &[u8]) -> Ref {
         if data.is_empty() {

@@ -92,6 +92,17 @@ impl Memtable {
             + self.beyond
     }
 
+    /// Gives a piece of its memory back: all of it at once would hold everything else up. Returns whether there is more.
+    /// It must not be used for anything else any more.
+    pub(crate) fn decay(&mut self) -> bool {
+        const PARTITIONS: usize = 10_000;
+        const CHUNKS: usize = 4;
+        let left = self.partitions.len().saturating_sub(PARTITIONS);
+        self.partitions.truncate(left);
+        let more = self.arena.decay(CHUNKS);
+        left > 0 || more
+    }
+
     /// The log position below which nothing of it stands, if anything of it is logged.
     pub(crate) fn first(&self) -> Option<Position> {
         self.first

@@ -29,10 +29,14 @@ impl Store {
                     TableState::new(&self.config, table.clone(), keyspace.durable_writes)
                 });
                 if !Arc::ptr_eq(&state.table, table) {
+                    self.agenda.compactions = true;
                     state.compaction_due |=
                         state.table.options.compaction != table.options.compaction;
                     state.table = table.clone();
                     state.known_columns = known_columns(table);
+                    if let Some(at) = state.flush_at() {
+                        super::sooner(&mut self.agenda.flush_at, at);
+                    }
                 }
                 state.durable_writes = keyspace.durable_writes;
             }
@@ -54,6 +58,7 @@ impl Store {
             return;
         };
         self.memtable_bytes -= state.memtable_bytes();
+        self.frozen_bytes -= state.frozen_bytes();
         let writing = state.manifest.writing.take().into_iter().flatten();
         for then in state.manifest.then.drain(..).chain(writing) {
             match then {
@@ -120,6 +125,7 @@ impl Store {
         let task = {
             let state = self.tables.get(&id).ok_or(StoreError::UnknownTable(id))?;
             self.memtable_bytes -= state.memtable_bytes();
+            self.frozen_bytes -= state.frozen_bytes();
             self.new_task(ticket, 1)
         };
         let end = self.log.as_ref().map(Log::end).unwrap_or_default();
@@ -139,6 +145,7 @@ impl Store {
         state.change(firsts.into_iter().map(Then::Release));
         let tables = std::mem::take(&mut state.sstables);
         state.change([Then::Remove(tables), Then::Task(task)]);
+        self.agenda.manifests = true;
         let waiting = std::mem::take(&mut state.major);
         for task in frozen
             .into_iter()
@@ -191,11 +198,9 @@ impl Store {
             return Err(StoreError::UnknownTable(table));
         }
         let task = self.new_task(ticket, 1);
-        self.tables
-            .get_mut(&table)
-            .expect("looked up above")
-            .major
-            .push(task);
+        let state = self.tables.get_mut(&table).expect("looked up above");
+        state.major.push(task);
+        self.agenda.compactions = true;
         Ok(())
     }
 

@@ -29,7 +29,7 @@ const RECHECK_MS: u64 = 60_000;
 impl Store {
     /// Begins the next compaction, if there is one worth while and none is running.
     pub(super) fn start_compactions(&mut self, now: Now, io: &mut IoQueue) {
-        if !matches!(self.phase, Phase::Ready) {
+        if !self.agenda.compactions || !matches!(self.phase, Phase::Ready) {
             return;
         }
         if self
@@ -40,11 +40,8 @@ impl Store {
             return;
         }
         let due = |state: &TableState| {
-            !state.major.is_empty()
-                || self.config.compaction
-                    && !state.sstables.is_empty()
-                    && (state.compaction_due
-                        || state.compaction_retry_at.is_some_and(|at| now.boot >= at))
+            let automatic = self.config.compaction && state.compaction_due;
+            !state.major.is_empty() || automatic && !state.sstables.is_empty()
         };
         let due: Vec<TableId> = self
             .tables
@@ -52,10 +49,14 @@ impl Store {
             .filter(|(_, state)| due(state))
             .map(|(id, _)| *id)
             .collect();
+        self.agenda.compactions = false;
         for id in due {
             let state = self.tables.get_mut(&id).expect("listed above");
             state.compaction_due = false;
-            state.compaction_retry_at = Some(now.boot.plus_millis(RECHECK_MS));
+            super::sooner(
+                &mut self.agenda.recheck_at,
+                now.boot.plus_millis(RECHECK_MS),
+            );
             let strategy = Strategy::new(&state.table.options.compaction);
             let candidates = candidates(state, now);
             let tasks = std::mem::take(&mut state.major);
@@ -65,7 +66,10 @@ impl Store {
                 strategy.everything(&candidates)
             };
             match choice {
-                Some(choice) => return self.start_compaction(id, &choice, tasks, now, io),
+                Some(choice) => {
+                    self.agenda.compactions = true;
+                    return self.start_compaction(id, &choice, tasks, now, io);
+                }
                 None => tasks
                     .into_iter()
                     .for_each(|task| self.task_step(task, None)),

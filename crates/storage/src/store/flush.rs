@@ -3,7 +3,7 @@
 use super::Store;
 use super::job::{NewJob, Work};
 use super::table::{Frozen, TableState, Then};
-use crate::commitlog::{Health, Log, Position};
+use crate::commitlog::{Health, Position};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::merge::{Flow, Sink};
@@ -23,20 +23,20 @@ const MAX_FLUSHES: usize = 2;
 impl Store {
     /// Freezes memtables whose time has come: too much memory, too much log, too old.
     pub(super) fn freeze_due(&mut self, now: Now) {
-        let end = self.log.as_ref().map(Log::end);
-        let mut due: Vec<TableId> = self
-            .tables
-            .iter()
-            .filter(|(_, state)| {
-                let period = u64::from(state.table.options.memtable_flush_period_in_ms);
-                let old = |since: model::time::BootNanos| now.boot >= since.plus_millis(period);
-                period > 0 && state.active_since.is_some_and(old)
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        if let Some(log) = &self.log
-            && log.bytes() > self.config.log_bytes
-        {
+        let Some(log) = &self.log else { return };
+        let end = Some(log.end());
+        let mut due: Vec<TableId> = Vec::new();
+        if self.agenda.flush_at.is_some_and(|at| now.boot >= at) {
+            self.agenda.flush_at = None;
+            for (id, state) in &self.tables {
+                match state.flush_at() {
+                    Some(at) if now.boot >= at => due.push(*id),
+                    Some(at) => super::sooner(&mut self.agenda.flush_at, at),
+                    None => {}
+                }
+            }
+        }
+        if log.bytes() > self.config.log_bytes {
             // Whatever holds back the oldest quarter of the segments.
             let segment = log.oldest() + (log.segments() as u64).div_ceil(4);
             let holds =
@@ -64,8 +64,10 @@ impl Store {
                 .tables
                 .iter()
                 .max_by_key(|(_, state)| state.active.bytes());
-            let Some((&id, _)) = largest else { return };
-            self.freeze(id, end);
+            match largest {
+                Some((&id, state)) if !state.active.is_empty() => self.freeze(id, end),
+                _ => return,
+            }
         }
     }
 
@@ -77,6 +79,8 @@ impl Store {
         }
         state.active_since = None;
         let memtable = std::mem::take(&mut state.active);
+        self.frozen_bytes += memtable.bytes();
+        self.agenda.flushes = true;
         state.frozen.push_back(Frozen {
             memtable,
             upto,
@@ -88,17 +92,22 @@ impl Store {
     /// Begins flushing frozen memtables, the oldest of each table first. What the log does not hold durably yet must
     /// not become durable in one table before it is in all others of its mutation: a mutation is whole or absent.
     pub(super) fn start_flushes(&mut self, now: Now, io: &mut IoQueue) {
+        if self.frozen_bytes == 0 || !std::mem::take(&mut self.agenda.flushes) {
+            return;
+        }
         let running = self
             .jobs
             .values()
             .filter(|job| matches!(job.work, Work::Flush))
             .count();
         let mut log = self.log.as_mut();
+        let mut unsynced = false;
         let mut may_begin = |frozen: &Frozen| {
             let synced = match (&mut log, frozen.upto) {
                 (Some(log), Some(upto)) => log.is_synced_to(upto),
                 _ => true,
             };
+            unsynced |= !synced;
             synced && !frozen.in_job
         };
         let waiting: Vec<TableId> = self
@@ -108,6 +117,8 @@ impl Store {
             .map(|(id, _)| *id)
             .take(MAX_FLUSHES.saturating_sub(running))
             .collect();
+        // The sync is on its way: they are looked at again in the next turn.
+        self.agenda.flushes = unsynced;
         self.fail_unflushable();
         for id in waiting {
             let state = self.tables.get_mut(&id).expect("listed above");
@@ -154,7 +165,9 @@ impl Store {
     pub(super) fn flushed(&mut self, id: TableId, outputs: Vec<Arc<SsTable>>) {
         let state = self.tables.get_mut(&id).expect("its epoch was checked");
         let frozen = state.frozen.pop_front().expect("a flush has a memtable");
-        self.memtable_bytes -= frozen.memtable.bytes();
+        let bytes = frozen.memtable.bytes();
+        self.memtable_bytes -= bytes;
+        self.frozen_bytes -= bytes;
         state.counters.flushes += 1;
         let first = frozen.memtable.first();
         state.unlisted.push(first);
@@ -165,6 +178,7 @@ impl Store {
         let tasks = frozen.tasks.into_iter().map(Then::Task);
         state.change([Then::Release(first)]);
         state.change(tasks);
+        self.decaying.push(frozen.memtable);
     }
 }
 

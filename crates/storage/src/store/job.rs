@@ -154,6 +154,9 @@ impl Store {
 
     /// Walks jobs that can go on, flushes first; returns whether any could go on at once.
     pub(super) fn run_jobs(&mut self, now: Now, budget: usize, io: &mut IoQueue) -> bool {
+        if self.jobs.is_empty() {
+            return false;
+        }
         let waiting: Vec<u64> = self
             .jobs
             .iter()
@@ -351,7 +354,9 @@ impl Store {
         for output in std::mem::take(&mut job.outputs) {
             self.retired.push(output);
         }
-        job.stage = Stage::Waiting(now.boot.plus_millis(RETRY_MS));
+        let retry_at = now.boot.plus_millis(RETRY_MS);
+        job.stage = Stage::Waiting(retry_at);
+        super::sooner(&mut self.agenda.retry_at, retry_at);
         let valid = self
             .tables
             .get(&job.table)
@@ -399,8 +404,12 @@ impl Store {
                 if let Some(frozen) = state.frozen.front_mut() {
                     frozen.in_job = false;
                 }
+                self.agenda.flushes = true;
             }
-            Work::Compaction { .. } => state.compaction_due = true,
+            Work::Compaction { .. } => {
+                state.compaction_due = true;
+                self.agenda.compactions = true;
+            }
         }
     }
 
@@ -455,6 +464,9 @@ impl Store {
                 self.compacted(job.table, inputs, job.outputs, tasks);
             }
         }
+        self.agenda.manifests = true;
+        self.agenda.flushes = true;
+        self.agenda.compactions = true;
         self.write_manifests(now, io);
     }
 }

@@ -12,6 +12,9 @@ use model::time::Now;
 impl Store {
     /// Submits the manifests that changed.
     pub(super) fn write_manifests(&mut self, now: Now, io: &mut IoQueue) {
+        if !std::mem::take(&mut self.agenda.manifests) {
+            return;
+        }
         let ids: Vec<TableId> = self
             .tables
             .iter()
@@ -86,6 +89,7 @@ impl Store {
                 for then in then {
                     self.then(id, then);
                 }
+                self.agenda.manifests = true;
                 self.free_log(io);
                 self.remove_retired(io);
                 self.write_manifests(now, io);
@@ -95,7 +99,9 @@ impl Store {
                 let later = std::mem::replace(&mut state.manifest.then, then);
                 state.manifest.then.extend(later);
                 state.manifest.dirty = true;
-                state.manifest.retry_at = Some(now.boot.plus_millis(RETRY_MS));
+                let retry_at = now.boot.plus_millis(RETRY_MS);
+                state.manifest.retry_at = Some(retry_at);
+                super::sooner(&mut self.agenda.retry_at, retry_at);
                 if let Some(file) = state.manifest.file.take() {
                     self.requests
                         .submit(io, Purpose::Nobody, IoRequest::Close { file });

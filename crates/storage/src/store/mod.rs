@@ -30,6 +30,7 @@ use crate::commitlog::{Health, Log, Position};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::io::{Purpose, Requests};
+use crate::memtable::Memtable;
 use blocks::Loads;
 use job::Job;
 use model::env::{IoOutcome, IoQueue, IoTag};
@@ -68,6 +69,28 @@ struct Task {
     holds: Vec<Arc<crate::sstable::SsTable>>,
 }
 
+/// What is due, and when something will be. Each is a hint: looking without need finds nothing.
+#[derive(Debug, Default)]
+struct Agenda {
+    /// Manifests may have to be written.
+    manifests: bool,
+    /// Frozen memtables may wait for a job.
+    flushes: bool,
+    /// Compactions may be worth while.
+    compactions: bool,
+    /// Tables are looked at again for tombstones that came of age.
+    recheck_at: Option<BootNanos>,
+    /// Something that failed is tried again.
+    retry_at: Option<BootNanos>,
+    /// The next memtable that is flushed by its age.
+    flush_at: Option<BootNanos>,
+}
+
+/// The earlier of two times, of which either may be none.
+fn sooner(one: &mut Option<BootNanos>, other: BootNanos) {
+    *one = Some(one.map_or(other, |one| one.min(other)));
+}
+
 /// One shard's durable data.
 #[derive(Debug)]
 pub struct Store {
@@ -88,6 +111,12 @@ pub struct Store {
     filter_bytes: usize,
     /// Bytes of all memtables.
     memtable_bytes: usize,
+    /// Of these, bytes of frozen ones.
+    frozen_bytes: usize,
+    /// Memtables that are being given back piece by piece.
+    decaying: Vec<Memtable>,
+    /// What is to be looked at again, and when: so that a turn in which nothing is due costs nothing.
+    agenda: Agenda,
     /// Files that are not listed any more and wait for their last request.
     retired: Vec<Arc<crate::sstable::SsTable>>,
     /// Files of dropped tables whose manifests are being removed.
@@ -130,6 +159,9 @@ impl Store {
             next_sstable: 0,
             filter_bytes: 0,
             memtable_bytes: 0,
+            frozen_bytes: 0,
+            decaying: Vec::new(),
+            agenda: Agenda::default(),
             retired: Vec::new(),
             drops: BTreeMap::new(),
             proven: IdSet::default(),
@@ -216,28 +248,46 @@ impl Store {
         if let Phase::Failed(_) = self.phase {
             return false;
         }
+        self.attend(now);
         let more_reads = self.run_reads(budget, io);
         self.freeze_due(now);
         self.start_flushes(now, io);
         self.start_compactions(now, io);
         let more_work = self.run_jobs(now, budget, io);
         self.write_manifests(now, io);
-        more_reads || more_work
+        if let Some(memtable) = self.decaying.last_mut()
+            && !memtable.decay()
+        {
+            self.decaying.pop();
+        }
+        more_reads || more_work || !self.decaying.is_empty()
+    }
+
+    /// Notes what has come due.
+    fn attend(&mut self, now: Now) {
+        let due = |at: &mut Option<BootNanos>| at.take_if(|at| now.boot >= *at).is_some();
+        if due(&mut self.agenda.retry_at) {
+            self.agenda.manifests = true;
+            self.agenda.flushes = true;
+            self.agenda.compactions = true;
+        }
+        if due(&mut self.agenda.recheck_at) {
+            self.agenda.compactions = true;
+            for state in self.tables.values_mut() {
+                state.compaction_due |= !state.sstables.is_empty();
+            }
+        }
     }
 
     /// The next moment at which `end_of_turn` and `background` have something to do although nothing happens.
     pub fn next_deadline(&self) -> Option<BootNanos> {
         let log = self.log.as_ref().and_then(Log::next_deadline);
-        let tables = self.tables.values().flat_map(|state| {
-            let period = u64::from(state.table.options.memtable_flush_period_in_ms);
-            let flush = state
-                .active_since
-                .filter(|_| period > 0)
-                .map(|since| since.plus_millis(period));
-            [flush, state.manifest.retry_at, state.compaction_retry_at]
-        });
-        let jobs = self.jobs.values().map(Job::retry_at);
-        tables.chain(jobs).chain([log]).flatten().min()
+        let agenda = [
+            self.agenda.recheck_at,
+            self.agenda.retry_at,
+            self.agenda.flush_at,
+        ];
+        agenda.into_iter().chain([log]).flatten().min()
     }
 
     /// Tickets of writes that became durable since the last call.

@@ -317,7 +317,9 @@ impl Store {
                 Stage::Opening => {
                     recovery.stage = Stage::Replaying;
                     // Only now do the tables have all that their first manifests must list.
-                    for id in std::mem::take(&mut recovery.taken) {
+                    let taken = std::mem::take(&mut recovery.taken);
+                    self.agenda.manifests = true;
+                    for id in taken {
                         self.tables
                             .get_mut(&id)
                             .expect("one of the tables")
@@ -866,12 +868,16 @@ impl Store {
         log.submit(now, &mut self.requests, io);
         self.log = Some(log);
         self.phase = super::Phase::Ready;
+        self.agenda.compactions = true;
         for state in self
             .tables
             .values_mut()
             .filter(|state| !state.active.is_empty())
         {
             state.active_since = Some(now.boot);
+            if let Some(at) = state.flush_at() {
+                super::sooner(&mut self.agenda.flush_at, at);
+            }
         }
         self.free_log(io);
     }

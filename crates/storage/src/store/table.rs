@@ -88,8 +88,6 @@ pub(crate) struct TableState {
     pub epoch: u64,
     /// Tasks that want everything compacted into one.
     pub major: Vec<u64>,
-    /// Compaction is not tried again before.
-    pub compaction_retry_at: Option<BootNanos>,
     /// Whether anything changed that could make a compaction worth while.
     pub compaction_due: bool,
     pub counters: Counters,
@@ -115,7 +113,6 @@ impl TableState {
             manifest: ManifestState::default(),
             epoch: 0,
             major: Vec::new(),
-            compaction_retry_at: None,
             compaction_due: false,
             counters: Counters::default(),
         }
@@ -179,14 +176,24 @@ impl TableState {
         self.compaction_due = true;
     }
 
-    /// Bytes of memtables.
-    pub(crate) fn memtable_bytes(&self) -> usize {
-        let frozen: usize = self
-            .frozen
+    /// When the active memtable is flushed for its age, if it ever is.
+    pub(crate) fn flush_at(&self) -> Option<BootNanos> {
+        let period = u64::from(self.table.options.memtable_flush_period_in_ms);
+        let since = self.active_since.filter(|_| period > 0)?;
+        Some(since.plus_millis(period))
+    }
+
+    /// Bytes of frozen memtables.
+    pub(crate) fn frozen_bytes(&self) -> usize {
+        self.frozen
             .iter()
             .map(|frozen| frozen.memtable.bytes())
-            .sum();
-        frozen + self.active.bytes()
+            .sum()
+    }
+
+    /// Bytes of memtables.
+    pub(crate) fn memtable_bytes(&self) -> usize {
+        self.frozen_bytes() + self.active.bytes()
     }
 
     /// The memtables, newest first.

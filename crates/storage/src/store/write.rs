@@ -58,7 +58,12 @@ impl Store {
             state
                 .active
                 .note(position.filter(|_| state.durable_writes), id);
-            state.active_since.get_or_insert(now.boot);
+            if state.active_since.is_none() {
+                state.active_since = Some(now.boot);
+                if let Some(at) = state.flush_at() {
+                    super::sooner(&mut self.agenda.flush_at, at);
+                }
+            }
             state.counters.writes += 1;
             self.memtable_bytes += state.active.bytes() - before;
         }
