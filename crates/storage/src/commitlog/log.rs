@@ -1,23 +1,19 @@
-//! The writing side of the commit log: batches, one sync in flight, segments prepared ahead.
+//! The writing side of the commit log: batches, one sync in flight.
 
 use super::Position;
-use super::record::{self, Checkpoint, Kind, SegmentHead};
-use super::replay::{SegmentImage, SegmentName};
+use super::record::{self, Checkpoint, Kind};
+use super::replay::SegmentImage;
 use crate::config::SyncMode;
 use crate::error::StoreError;
 use crate::io::{Purpose, Requests};
-use model::env::{FileId, IoError, IoOutcome, IoQueue, IoRequest, OpenMode};
+use model::env::{FileId, IoError, IoOutcome, IoQueue, IoRequest};
 use model::time::{BootNanos, Now};
 use model::track::MutationId;
 use model::varint;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Bytes of zeros written at once when a segment is prepared.
-const FILL_BYTES: usize = 1 << 20;
 /// Milliseconds between two attempts on a full disk.
-const RETRY_MS: u64 = 500;
-/// Freed segments kept for recycling.
-const MAX_SPARES: usize = 2;
+pub(super) const RETRY_MS: u64 = 500;
 /// Bytes that may wait in memory for the disk.
 pub(crate) const MAX_QUEUED_BYTES: usize = 128 << 20;
 
@@ -69,61 +65,61 @@ pub(crate) struct LogConfig {
 }
 
 #[derive(Debug)]
-struct Active {
-    number: u64,
-    salt: u32,
+pub(super) struct Active {
+    pub(super) number: u64,
+    pub(super) salt: u32,
     /// Where the next record goes.
-    offset: u32,
+    pub(super) offset: u32,
     /// Below this the segment is synced.
-    synced: u32,
-    ids: Vec<(MutationId, u32)>,
+    pub(super) synced: u32,
+    pub(super) ids: Vec<(MutationId, u32)>,
 }
 
 #[derive(Debug)]
-struct Batch {
-    segment: u64,
-    offset: u32,
-    data: Vec<u8>,
-    tickets: Vec<u64>,
+pub(super) struct Batch {
+    pub(super) segment: u64,
+    pub(super) offset: u32,
+    pub(super) data: Vec<u8>,
+    pub(super) tickets: Vec<u64>,
 }
 
 #[derive(Debug)]
-struct Preparing {
-    number: u64,
-    file: FileId,
-    path: String,
-    filled: usize,
-    fill: bool,
+pub(super) struct Preparing {
+    pub(super) number: u64,
+    pub(super) file: FileId,
+    pub(super) path: String,
+    pub(super) filled: usize,
+    pub(super) fill: bool,
 }
 
 /// The log.
 #[derive(Debug)]
 pub(crate) struct Log {
-    config: LogConfig,
-    opened: Now,
-    active: Active,
+    pub(super) config: LogConfig,
+    pub(super) opened: Now,
+    pub(super) active: Active,
     /// Segments that can be written.
-    files: BTreeMap<u64, FileId>,
+    pub(super) files: BTreeMap<u64, FileId>,
     /// Ends of the segments before the active one.
-    sealed: BTreeMap<u64, (u32, Retired)>,
-    batches: VecDeque<Batch>,
-    in_flight: bool,
+    pub(super) sealed: BTreeMap<u64, (u32, Retired)>,
+    pub(super) batches: VecDeque<Batch>,
+    pub(super) in_flight: bool,
     /// Segments written and not synced (periodic only).
-    unsynced: BTreeSet<u64>,
-    last_sync: BootNanos,
-    preparing: Option<Preparing>,
-    spares: Vec<String>,
-    spare_counter: u64,
-    retry_prepare: Option<BootNanos>,
-    health: Health,
-    queued_bytes: usize,
+    pub(super) unsynced: BTreeSet<u64>,
+    pub(super) last_sync: BootNanos,
+    pub(super) preparing: Option<Preparing>,
+    pub(super) spares: Vec<String>,
+    pub(super) spare_counter: u64,
+    pub(super) retry_prepare: Option<BootNanos>,
+    pub(super) health: Health,
+    pub(super) queued_bytes: usize,
     /// Everything below is synced.
-    synced_to: Position,
+    pub(super) synced_to: Position,
     /// A periodic sync is wanted before its time.
-    sync_now: bool,
-    durable: Vec<u64>,
-    failed: Vec<(u64, StoreError)>,
-    syncs: u64,
+    pub(super) sync_now: bool,
+    pub(super) durable: Vec<u64>,
+    pub(super) failed: Vec<(u64, StoreError)>,
+    pub(super) syncs: u64,
 }
 
 impl Log {
@@ -426,115 +422,6 @@ impl Log {
         }
     }
 
-    fn prepare(&mut self, now: Now, requests: &mut Requests, io: &mut IoQueue) {
-        if self.preparing.is_some() || self.retry_prepare.is_some_and(|at| now.boot < at) {
-            return;
-        }
-        let number = if self.is_open() {
-            self.active.number + 1
-        } else {
-            // A rotation may have run ahead of the files: the oldest one missing comes first.
-            let from = self
-                .batches
-                .front()
-                .map_or(self.active.number, |batch| batch.segment);
-            match (from..=self.active.number).find(|number| !self.files.contains_key(number)) {
-                Some(number) => number,
-                None => return,
-            }
-        };
-        if self.files.contains_key(&number) {
-            return;
-        }
-        self.retry_prepare = None;
-        let file = requests.file();
-        let (path, mode, fill) = match self.spares.pop() {
-            Some(path) => (path, OpenMode::Write, false),
-            None => {
-                self.spare_counter += 1;
-                // The first segment is written sparse, so that a start does not wait for zeros.
-                (self.spare_path(), OpenMode::Create, !self.files.is_empty())
-            }
-        };
-        let mut chain = vec![IoRequest::Open {
-            file,
-            path: path.clone(),
-            mode,
-        }];
-        if mode == OpenMode::Create {
-            chain.push(IoRequest::SetLength {
-                file,
-                length: u64::from(self.config.segment_bytes),
-            });
-        }
-        self.preparing = Some(Preparing {
-            number,
-            file,
-            path,
-            filled: 0,
-            fill,
-        });
-        requests.submit(io, Purpose::Log(LogStep::Open), IoRequest::Chain(chain));
-    }
-
-    fn spare_path(&self) -> String {
-        format!(
-            "{}/{}-{}-spare-{}",
-            self.config.directory, self.config.generation, self.config.shard, self.spare_counter
-        )
-    }
-
-    fn name(&self, number: u64) -> String {
-        SegmentName {
-            generation: self.config.generation,
-            shard: self.config.shard,
-            number,
-        }
-        .path(&self.config.directory)
-    }
-
-    fn prepare_on(&mut self, requests: &mut Requests, io: &mut IoQueue) {
-        let Some(preparing) = &mut self.preparing else {
-            return;
-        };
-        let left = self.config.segment_bytes as usize - preparing.filled;
-        if preparing.fill && left > 0 {
-            let length = left.min(FILL_BYTES);
-            let request = IoRequest::Write {
-                file: preparing.file,
-                offset: preparing.filled as u64,
-                data: vec![0; length],
-            };
-            preparing.filled += length;
-            requests.submit(io, Purpose::Log(LogStep::Fill), request);
-            return;
-        }
-        let (number, file, path) = (preparing.number, preparing.file, preparing.path.clone());
-        let head = SegmentHead {
-            generation: self.config.generation,
-            shard: self.config.shard,
-            number,
-            salt: salt(&self.config, number, self.opened),
-            length: self.config.segment_bytes,
-        };
-        let chain = vec![
-            IoRequest::Write {
-                file,
-                offset: 0,
-                data: head.encode().to_vec(),
-            },
-            IoRequest::Sync { file },
-            IoRequest::Rename {
-                from: path,
-                to: self.name(number),
-            },
-            IoRequest::SyncDirectory {
-                path: self.config.directory.clone(),
-            },
-        ];
-        requests.submit(io, Purpose::Log(LogStep::Name), IoRequest::Chain(chain));
-    }
-
     /// Takes the outcome of one of the log's requests.
     pub(crate) fn on_io(
         &mut self,
@@ -640,41 +527,14 @@ impl Log {
         }
     }
 
-    fn prepare_failed(
-        &mut self,
-        error: &IoError,
-        now: Now,
-        requests: &mut Requests,
-        io: &mut IoQueue,
-    ) {
-        let failed = self.preparing.take().expect("it was being prepared");
-        requests.submit(io, Purpose::Nobody, IoRequest::Close { file: failed.file });
-        requests.submit(io, Purpose::Nobody, IoRequest::Remove { path: failed.path });
-        if let IoError::Full(_) = error {
-            let retry = now.boot.plus_millis(RETRY_MS);
-            self.retry_prepare = Some(retry);
-            if failed.number <= self.active.number {
-                self.fail_all(&StoreError::DiskFull);
-                self.health = Health::Full(retry);
-            }
-        } else {
-            self.poison(error);
-        }
-    }
-
-    /// Whether a rotation now would have to wait for a full disk.
-    pub(crate) fn next_is_refused(&self) -> bool {
-        self.retry_prepare.is_some() && !self.next_is_ready()
-    }
-
-    fn poison(&mut self, error: &IoError) {
+    pub(super) fn poison(&mut self, error: &IoError) {
         let reason = error.to_string();
         self.fail_all(&StoreError::Poisoned(reason.clone()));
         self.health = Health::Poisoned(reason);
     }
 
     /// Tells everyone who waits; the records themselves stay queued, for they are applied already.
-    fn fail_all(&mut self, error: &StoreError) {
+    pub(super) fn fail_all(&mut self, error: &StoreError) {
         for batch in &mut self.batches {
             let failed = batch
                 .tickets
@@ -683,55 +543,10 @@ impl Log {
             self.failed.extend(failed);
         }
     }
-
-    /// Frees the segments wholly below a position: recycled, or removed. Returns how many.
-    pub(crate) fn free_below(
-        &mut self,
-        position: Position,
-        requests: &mut Requests,
-        io: &mut IoQueue,
-    ) -> usize {
-        let queued = self
-            .batches
-            .front()
-            .map_or(self.active.number, |batch| batch.segment);
-        let limit = position.segment.min(queued).min(self.active.number);
-        let mut freed = 0;
-        while let Some(entry) = self.sealed.first_entry() {
-            let number = *entry.key();
-            if number >= limit || self.unsynced.contains(&number) {
-                break;
-            }
-            let (_, retired) = entry.remove();
-            freed += 1;
-            let path = self.name(number);
-            if retired == Retired::Recycle && self.spares.len() < MAX_SPARES {
-                self.spare_counter += 1;
-                let spare = self.spare_path();
-                let chain = vec![
-                    IoRequest::Rename {
-                        from: path,
-                        to: spare.clone(),
-                    },
-                    IoRequest::SyncDirectory {
-                        path: self.config.directory.clone(),
-                    },
-                ];
-                requests.submit(
-                    io,
-                    Purpose::Log(LogStep::Spare(spare)),
-                    IoRequest::Chain(chain),
-                );
-            } else {
-                requests.submit(io, Purpose::Nobody, IoRequest::Remove { path });
-            }
-        }
-        freed
-    }
 }
 
 /// A salt no earlier use of the same file had: it differs by number, and by when the log was opened.
-fn salt(config: &LogConfig, number: u64, opened: Now) -> u32 {
+pub(super) fn salt(config: &LogConfig, number: u64, opened: Now) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&config.generation.to_le_bytes());
     hasher.update(&config.shard.to_le_bytes());

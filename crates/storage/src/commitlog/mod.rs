@@ -15,6 +15,7 @@
 mod log;
 mod record;
 mod replay;
+mod segments;
 
 pub(crate) use log::{Health, Log, LogConfig, LogStep, MAX_QUEUED_BYTES};
 pub(crate) use record::{Checkpoint, Kind, tracked_body};

@@ -1,7 +1,8 @@
 //! One window of a partition: the rows and deleted ranges of all sources between two positions, merged.
 
 use super::source::Source;
-use super::{Flow, Sink, add_ranges};
+use super::{Flow, Sink};
+use model::clustering::Slice;
 use model::merge;
 use model::read::Direction;
 use model::row::Deletion;
@@ -209,5 +210,23 @@ impl<'a> Pieces<'a> {
         if self.deletion.is_none() || !self.deletion.covers(range.deletion.timestamp) {
             sink.range(range);
         }
+    }
+}
+
+/// The pieces of `ranges` (ascending, disjoint) that reach into `low..high`.
+fn overlapping<'a>(ranges: &'a [RangeTombstone], low: &[u8], high: &[u8]) -> &'a [RangeTombstone] {
+    let from = ranges.partition_point(|range| range.slice.end.as_slice() <= low);
+    let to = ranges.partition_point(|range| range.slice.start.as_slice() < high);
+    &ranges[from..to.max(from)]
+}
+
+/// Adds the pieces of a source that reach into a window, cut to it.
+fn add_ranges(all: &mut RangeTombstones, ranges: &[RangeTombstone], low: &[u8], high: &[u8]) {
+    for range in overlapping(ranges, low, high) {
+        let slice = Slice {
+            start: range.slice.start.as_slice().max(low).to_vec(),
+            end: range.slice.end.as_slice().min(high).to_vec(),
+        };
+        all.add(slice, range.deletion);
     }
 }

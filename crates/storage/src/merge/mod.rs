@@ -26,9 +26,9 @@ use model::clustering::Slice;
 use model::key::{DecoratedKey, Token};
 use model::read::{Direction, KeyBound};
 use model::row::Deletion;
-use model::tombstone::{RangeTombstone, RangeTombstones};
+use model::tombstone::RangeTombstone;
 use scan::{Next, Scan, Sole, SoleRows};
-use source::Source;
+use source::{Source, load, open_all, version};
 use std::sync::Arc;
 
 /// What a walk reads.
@@ -91,6 +91,8 @@ enum At {
     Above(KeyBound),
     /// Above the partition last handed over.
     AboveLast,
+    /// Above it as well, and the sink wanted no more.
+    Stopped,
     /// In a partition.
     Inside(Inside),
     /// At its end.
@@ -115,6 +117,8 @@ struct Inside {
 pub(crate) struct Walk {
     slices: Vec<Slice>,
     direction: Direction,
+    /// Whether partitions are wanted whole and forward.
+    direct: bool,
     /// Upper end of the range walked; `None` for a single partition.
     end: Option<KeyBound>,
     at: At,
@@ -132,9 +136,11 @@ impl Walk {
         slices: Vec<Slice>,
         direction: Direction,
     ) -> Self {
+        let whole = matches!(&slices[..], [all] if *all == Slice::all());
         Self {
             slices,
             direction,
+            direct: whole && direction == Direction::Forward,
             end: Some(end),
             at: At::Above(start),
             last: (Token::MIN, Vec::new()),
@@ -254,58 +260,29 @@ impl Walk {
         budget: &mut usize,
     ) -> Result<Outcome, Stop> {
         let mut scan: Option<Scan<'a>> = None;
-        let whole = self.slices.len() == 1 && self.slices[0] == Slice::all();
-        let direct = whole && self.direction == Direction::Forward;
         loop {
             let sources = match &self.at {
                 At::Finished => return Ok(Outcome::Finished),
-                At::Inside(inside) => open(view, inside, self.direction, fetch)?,
+                At::Inside(inside) => {
+                    open_all(view, &inside.key, &inside.at, self.direction, fetch)?
+                }
+                At::Above(_) | At::AboveLast if *budget == 0 => return Ok(Outcome::Yielded),
                 At::Above(_) | At::AboveLast => {
-                    if *budget == 0 {
-                        return Ok(Outcome::Yielded);
-                    }
                     let scan = match &mut scan {
                         Some(scan) => scan,
                         none => none.insert(Scan::new(view, &self.bound(), fetch)?),
                     };
-                    scan.settle(fetch)?;
-                    let end = self.end.as_ref().expect("a single partition is never left");
-                    match scan.least(end) {
-                        Next::Nothing => {
-                            self.at = At::Finished;
-                            continue;
-                        }
-                        Next::Sole(sole) if direct => {
-                            let head = sole.head();
-                            self.last.0 = sole.token;
-                            self.last.1.clear();
-                            self.last.1.extend_from_slice(sole.key);
-                            let flow = self.sole(&sole, sink, budget)?;
-                            scan.leave_sole(head);
+                    match self.next_partition(scan, fetch, sink, budget)? {
+                        Some(_) if self.direction == Direction::Backward => continue,
+                        Some(sources) => sources,
+                        None if matches!(self.at, At::Stopped) => {
                             self.at = At::AboveLast;
-                            if flow == Flow::Stop {
-                                return Ok(Outcome::Finished);
-                            }
-                            continue;
+                            return Ok(Outcome::Finished);
                         }
-                        Next::Sole(sole) => {
-                            let key = DecoratedKey {
-                                token: sole.token,
-                                key: sole.key.into(),
-                            };
-                            self.at = self.enter(key);
-                            continue;
-                        }
-                        Next::Shared(key, sources) => {
-                            self.at = self.enter(key);
-                            if self.direction == Direction::Backward {
-                                // Reading backward begins elsewhere than where the scan stands.
-                                continue;
-                            }
-                            sources
-                        }
+                        None => continue,
                     }
                 }
+                At::Stopped => unreachable!("left where it is set"),
             };
             let At::Inside(mut inside) = std::mem::replace(&mut self.at, At::Finished) else {
                 unreachable!("sources are of the partition the walk is in");
@@ -333,6 +310,44 @@ impl Walk {
                 return Ok(Outcome::Finished);
             }
         }
+    }
+
+    /// Goes to the next partition, and into it: the sources that share it, where reading forward begins. One that a
+    /// source has alone is handed over at once, and one there is none after is the end: then there is nothing to go into.
+    fn next_partition<'a>(
+        &mut self,
+        scan: &mut Scan<'a>,
+        fetch: &mut Fetch<'_>,
+        sink: &mut impl Sink,
+        budget: &mut usize,
+    ) -> Result<Option<Vec<Source<'a>>>, Stop> {
+        scan.settle(fetch)?;
+        let end = self.end.as_ref().expect("a single partition is never left");
+        match scan.least(end) {
+            Next::Nothing => self.at = At::Finished,
+            Next::Sole(sole) if self.direct => {
+                let head = sole.head();
+                self.last.0 = sole.token;
+                self.last.1.clear();
+                self.last.1.extend_from_slice(sole.key);
+                let flow = self.sole(&sole, sink, budget)?;
+                scan.leave_sole(head);
+                self.at = if flow == Flow::Stop {
+                    At::Stopped
+                } else {
+                    At::AboveLast
+                };
+            }
+            Next::Sole(sole) => {
+                let (token, key) = (sole.token, sole.key.into());
+                self.at = self.enter(DecoratedKey { token, key });
+            }
+            Next::Shared(key, sources) => {
+                self.at = self.enter(key);
+                return Ok(Some(sources));
+            }
+        }
+        Ok(None)
     }
 
     /// What the walk is above.
@@ -403,7 +418,7 @@ impl Walk {
                 unreachable!("enter goes inside");
             };
             *inside = again;
-            sources = open(view, inside, self.direction, fetch)?;
+            sources = open_all(view, &inside.key, &inside.at, self.direction, fetch)?;
         }
         let mut deletion = Deletion::NONE;
         for source in &sources {
@@ -477,11 +492,7 @@ impl Walk {
                 .for_each(|row| merged.add(row));
         } else {
             // A read that begins in the middle of a wide partition looks at its beginning too.
-            let start = Inside {
-                at: Vec::new(),
-                ..inside.clone()
-            };
-            for source in open(view, &start, Direction::Forward, fetch)? {
+            for source in open_all(view, &inside.key, &[], Direction::Forward, fetch)? {
                 if let Some(row) = source.static_row() {
                     merged.add(row);
                 }
@@ -514,85 +525,6 @@ fn hand_over(
     match merged.uncovered(deletion) {
         Some(row) => sink.row(key, row),
         None => Flow::Continue,
-    }
-}
-
-/// Loads chunks where they are spent. All sources are asked, so that everything missing is read at once.
-fn load(
-    sources: &mut [Source<'_>],
-    at: &[u8],
-    slice: &Slice,
-    direction: Direction,
-    fetch: &mut Fetch<'_>,
-) -> Result<(), Stop> {
-    let mut missing = false;
-    for source in sources {
-        if source.is_spent(at, direction) {
-            match source.load(at, slice, direction, fetch) {
-                Ok(()) => {}
-                Err(Stop::Missing) => missing = true,
-                Err(failed) => return Err(failed),
-            }
-        }
-    }
-    if missing { Err(Stop::Missing) } else { Ok(()) }
-}
-
-/// The partition in every source that has it.
-fn open<'a>(
-    view: View<'a>,
-    inside: &Inside,
-    direction: Direction,
-    fetch: &mut Fetch<'_>,
-) -> Result<Vec<Source<'a>>, Stop> {
-    let (token, key) = (inside.key.token, &*inside.key.key);
-    let mut sources = Vec::with_capacity(view.memtables.len() + 2);
-    let memtables = view.memtables.iter();
-    sources.extend(
-        memtables
-            .filter_map(|memtable| memtable.get(token, key))
-            .map(Source::memory),
-    );
-    let mut missing = false;
-    for table in view
-        .sstables
-        .iter()
-        .filter(|table| table.may_contain(token))
-    {
-        match source::open(table, token, key, &inside.at, direction, fetch) {
-            Ok(source) => sources.extend(source),
-            Err(Stop::Missing) => missing = true,
-            Err(failed) => return Err(failed),
-        }
-    }
-    if missing {
-        Err(Stop::Missing)
-    } else {
-        Ok(sources)
-    }
-}
-
-/// Changes whenever a memtable's part of the partition does, or moves to an SSTable.
-fn version(sources: &[Source<'_>]) -> u64 {
-    let memory = sources.iter().filter_map(Source::version);
-    memory.fold(0, |sum, version| sum + (1 << 32) + u64::from(version))
-}
-
-/// The pieces of `ranges` (ascending, disjoint) that reach into `low..high`.
-fn overlapping<'a>(ranges: &'a [RangeTombstone], low: &[u8], high: &[u8]) -> &'a [RangeTombstone] {
-    let from = ranges.partition_point(|range| range.slice.end.as_slice() <= low);
-    let to = ranges.partition_point(|range| range.slice.start.as_slice() < high);
-    &ranges[from..to.max(from)]
-}
-
-/// Adds the pieces of a source that reach into a window, cut to it.
-fn add_ranges(all: &mut RangeTombstones, ranges: &[RangeTombstone], low: &[u8], high: &[u8]) {
-    for range in overlapping(ranges, low, high) {
-        let slice = Slice {
-            start: range.slice.start.as_slice().max(low).to_vec(),
-            end: range.slice.end.as_slice().min(high).to_vec(),
-        };
-        all.add(slice, range.deletion);
     }
 }
 

@@ -3,13 +3,14 @@
 //! A chunk is what the source knows of a stretch of clustering positions: every row in it, and the deleted ranges that
 //! reach into it. Reading forward a chunk begins where the last one ended; backward it ends where the last one began.
 
+use super::View;
 use super::disk::BlockCursor;
 use super::fetch::{Fetch, Stop};
 use crate::memtable::{PartitionView, RowRef};
 use crate::sstable::block::{Block, RowSpan, Segment};
 use crate::sstable::index::Spot;
 use model::clustering::Slice;
-use model::key::Token;
+use model::key::{DecoratedKey, Token};
 use model::read::Direction;
 use model::row::Deletion;
 use model::tombstone::RangeTombstone;
@@ -271,4 +272,66 @@ pub(crate) fn open<'a>(
     Ok(cursor
         .find(token, key)?
         .map(|segment| Source::disk(cursor, segment)))
+}
+
+/// Loads chunks where they are spent. All sources are asked, so that everything missing is read at once.
+pub(super) fn load(
+    sources: &mut [Source<'_>],
+    at: &[u8],
+    slice: &Slice,
+    direction: Direction,
+    fetch: &mut Fetch<'_>,
+) -> Result<(), Stop> {
+    let mut missing = false;
+    for source in sources {
+        if source.is_spent(at, direction) {
+            match source.load(at, slice, direction, fetch) {
+                Ok(()) => {}
+                Err(Stop::Missing) => missing = true,
+                Err(failed) => return Err(failed),
+            }
+        }
+    }
+    if missing { Err(Stop::Missing) } else { Ok(()) }
+}
+
+/// The partition in every source that has it, for a read from `at` on.
+pub(super) fn open_all<'a>(
+    view: View<'a>,
+    key: &DecoratedKey,
+    at: &[u8],
+    direction: Direction,
+    fetch: &mut Fetch<'_>,
+) -> Result<Vec<Source<'a>>, Stop> {
+    let (token, key) = (key.token, &*key.key);
+    let mut sources = Vec::with_capacity(view.memtables.len() + 2);
+    let memtables = view.memtables.iter();
+    sources.extend(
+        memtables
+            .filter_map(|memtable| memtable.get(token, key))
+            .map(Source::memory),
+    );
+    let mut missing = false;
+    for table in view
+        .sstables
+        .iter()
+        .filter(|table| table.may_contain(token))
+    {
+        match open(table, token, key, at, direction, fetch) {
+            Ok(source) => sources.extend(source),
+            Err(Stop::Missing) => missing = true,
+            Err(failed) => return Err(failed),
+        }
+    }
+    if missing {
+        Err(Stop::Missing)
+    } else {
+        Ok(sources)
+    }
+}
+
+/// Changes whenever a memtable's part of the partition does, or moves to an SSTable.
+pub(super) fn version(sources: &[Source<'_>]) -> u64 {
+    let memory = sources.iter().filter_map(Source::version);
+    memory.fold(0, |sum, version| sum + (1 << 32) + u64::from(version))
 }

@@ -1,0 +1,426 @@
+//! Opening a store: what is on disk becomes tables, what the log holds beyond becomes memtables.
+//!
+//! Directories are listed and what no manifest lists is removed; manifests are read, their SSTables opened, and the
+//! log's segments replayed, newest first, because the newest says where the older ones end and where replay may stop.
+//! Mutations are idempotent, so their order does not matter.
+//!
+//! When the number of shards changed ([`crate::layout`]) the manifests and segments are all those of the previous
+//! generation; of their contents each shard takes the tokens that are its own, and it is ready when all of that is
+//! flushed and listed by manifests of the new generation.
+
+mod leftovers;
+mod segments;
+mod tables;
+
+use super::table::TableState;
+use super::{Store, flush};
+use crate::commitlog::{Log, LogConfig, Position, SegmentImage, SegmentName};
+use crate::config::StoreConfig;
+use crate::error::StoreError;
+use crate::io::Purpose;
+use crate::layout::ROOT;
+use crate::manifest::{Manifest, ManifestEntry};
+use crate::ownership::Places;
+use model::env::{Entry, FileId, IoDone, IoOutcome, IoQueue, IoRequest, OpenMode};
+use model::schema::TableId;
+use model::time::Now;
+use std::collections::BTreeMap;
+
+/// An SSTable being opened.
+#[derive(Debug)]
+struct Opening {
+    table: TableId,
+    entry: ManifestEntry,
+    file: FileId,
+    path: String,
+    /// Where what was read of its end begins.
+    start: u64,
+}
+
+/// What an outstanding request is for.
+#[derive(Debug)]
+enum Step {
+    MakeLogDirectory,
+    ListLog,
+    ListTable(TableId),
+    /// Removal of files that no manifest lists.
+    Clean,
+    Manifest {
+        table: TableId,
+        shard: u16,
+        path: String,
+        file: FileId,
+    },
+    Link {
+        table: TableId,
+        entries: Vec<ManifestEntry>,
+    },
+    Tail(Opening),
+    Segment {
+        name: SegmentName,
+        path: String,
+        file: FileId,
+    },
+    /// Writing back what was read of a segment.
+    Rewrite(Replay),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Listing,
+    Manifests,
+    Linking,
+    Opening,
+    Replaying,
+    /// After a change of the number of shards: everything replayed is being flushed.
+    Settling,
+}
+
+/// A segment being replayed.
+#[derive(Debug)]
+struct Replay {
+    image: SegmentImage,
+    shard: u16,
+    offset: u32,
+    known_end: Option<u32>,
+    file: FileId,
+}
+
+/// Recovery's state.
+#[derive(Debug)]
+pub(in crate::store) struct Recovery {
+    stage: Stage,
+    steps: BTreeMap<u64, Step>,
+    next_step: u64,
+    /// Generation and shards whose manifests and logs are read.
+    generation: u32,
+    shards: Vec<u16>,
+    /// Tokens taken from them; `None` when all are this shard's anyway.
+    places: Option<Places>,
+    manifests: BTreeMap<TableId, Vec<(u16, Manifest)>>,
+    /// How far each log is in the SSTables, by shard and table.
+    flushed: BTreeMap<(u16, TableId), Position>,
+    listings: BTreeMap<TableId, Vec<Entry>>,
+    /// Segments to read, ascending: the last is next.
+    segments: Vec<SegmentName>,
+    lengths: BTreeMap<SegmentName, u64>,
+    /// What later segments said of earlier ones' ends, by shard.
+    ends: BTreeMap<u16, BTreeMap<u64, u32>>,
+    replay_from: BTreeMap<u16, Position>,
+    replay: Option<Replay>,
+    /// Tables taken over from the previous generation.
+    taken: Vec<TableId>,
+    /// Ends of this shard's own segments.
+    found: BTreeMap<u64, u32>,
+}
+
+impl Recovery {
+    pub(in crate::store) fn new(config: &StoreConfig) -> Self {
+        flush::check(config);
+        let (generation, shards, places) = match config.generation.previous {
+            None => (config.generation.number, vec![config.shard], None),
+            Some((generation, shards)) => {
+                let places = Places::of_shard(config.shard, config.shards);
+                (generation, (0..shards).collect(), Some(places))
+            }
+        };
+        Self {
+            stage: Stage::Listing,
+            steps: BTreeMap::new(),
+            next_step: 0,
+            generation,
+            shards,
+            places,
+            manifests: BTreeMap::new(),
+            flushed: BTreeMap::new(),
+            listings: BTreeMap::new(),
+            segments: Vec::new(),
+            lengths: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            replay_from: BTreeMap::new(),
+            replay: None,
+            taken: Vec::new(),
+            found: BTreeMap::new(),
+        }
+    }
+}
+
+impl Store {
+    fn recovery(&mut self) -> Option<&mut Recovery> {
+        match &mut self.phase {
+            super::Phase::Recovering(recovery) => Some(recovery),
+            _ => None,
+        }
+    }
+
+    pub(in crate::store) fn fail_recovery(&mut self, error: StoreError) {
+        self.phase = super::Phase::Failed(error);
+    }
+
+    fn recovery_submit(&mut self, step: Step, request: IoRequest, io: &mut IoQueue) {
+        let Some(recovery) = self.recovery() else {
+            return;
+        };
+        recovery.next_step += 1;
+        let id = recovery.next_step;
+        recovery.steps.insert(id, step);
+        self.requests.submit(io, Purpose::Recovery(id), request);
+    }
+
+    pub(in crate::store) fn begin_recovery(&mut self, _now: Now, io: &mut IoQueue) {
+        let log = self.config.commitlog_directory.clone();
+        let chain = vec![
+            IoRequest::CreateDirectory { path: log.clone() },
+            IoRequest::SyncDirectory {
+                path: ROOT.to_owned(),
+            },
+        ];
+        self.recovery_submit(Step::MakeLogDirectory, IoRequest::Chain(chain), io);
+        self.recovery_submit(Step::ListLog, IoRequest::List { path: log }, io);
+        let directories: Vec<(TableId, String)> = self
+            .tables
+            .iter()
+            .map(|(id, state)| (*id, state.directory.clone()))
+            .collect();
+        for (id, path) in directories {
+            self.recovery_submit(Step::ListTable(id), IoRequest::List { path }, io);
+        }
+    }
+
+    pub(in crate::store) fn recovery_on_io(
+        &mut self,
+        step: u64,
+        outcome: IoOutcome,
+        now: Now,
+        io: &mut IoQueue,
+    ) {
+        let Some(step) = self
+            .recovery()
+            .and_then(|recovery| recovery.steps.remove(&step))
+        else {
+            return;
+        };
+        let result = match outcome {
+            Ok(done) => self.recovery_step(step, done, io),
+            Err(error) => Err(StoreError::io(&self.step_path(&step), error)),
+        };
+        if let Err(error) = result {
+            return self.fail_recovery(error);
+        }
+        self.recovery_advance(now, io);
+    }
+
+    fn step_path(&self, step: &Step) -> String {
+        match step {
+            Step::Manifest { path, .. } | Step::Segment { path, .. } => path.clone(),
+            Step::Tail(opening) => opening.path.clone(),
+            Step::Rewrite(replay) => replay.image.path().to_owned(),
+            Step::ListTable(id) | Step::Link { table: id, .. } => self
+                .tables
+                .get(id)
+                .map_or_else(String::new, |state| state.directory.clone()),
+            Step::MakeLogDirectory | Step::ListLog => self.config.commitlog_directory.clone(),
+            Step::Clean => self.config.data_directory.clone(),
+        }
+    }
+
+    fn recovery_step(
+        &mut self,
+        step: Step,
+        done: IoDone,
+        io: &mut IoQueue,
+    ) -> Result<(), StoreError> {
+        match (step, done) {
+            (Step::ListLog, IoDone::Listed(entries)) => self.log_listed(entries, io),
+            (Step::ListTable(id), IoDone::Listed(entries)) => {
+                if let Some(recovery) = self.recovery() {
+                    recovery.listings.insert(id, entries);
+                }
+            }
+            (
+                Step::Manifest {
+                    table,
+                    shard,
+                    path,
+                    file,
+                },
+                IoDone::Read(bytes),
+            ) => {
+                self.requests
+                    .submit(io, Purpose::Nobody, IoRequest::Close { file });
+                let manifest = Manifest::decode(&path, &bytes)?;
+                if manifest.table != table {
+                    return Err(StoreError::corrupt(
+                        &path,
+                        64,
+                        "the manifest is another table's",
+                    ));
+                }
+                if let Some(recovery) = self.recovery() {
+                    recovery.flushed.insert((shard, table), manifest.flushed);
+                    recovery
+                        .manifests
+                        .entry(table)
+                        .or_default()
+                        .push((shard, manifest));
+                }
+            }
+            (Step::Link { table, entries }, _) => {
+                for entry in entries {
+                    self.open_sstable(table, entry, io);
+                }
+            }
+            (Step::Tail(opening), IoDone::Read(bytes)) => self.tail_read(opening, &bytes, io)?,
+            (Step::Segment { name, path, file }, IoDone::Read(bytes)) => {
+                self.segment_read(name, path, file, bytes, io)?;
+            }
+            (Step::Rewrite(replay), _) => {
+                if let Some(recovery) = self.recovery() {
+                    recovery.replay = Some(replay);
+                }
+            }
+            (Step::MakeLogDirectory | Step::Clean, _) => {}
+            (step, _) => {
+                let path = self.step_path(&step);
+                return Err(StoreError::corrupt(
+                    &path,
+                    0,
+                    "the disk gave the wrong answer",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes to the next stage when the present one waits for nothing.
+    fn recovery_advance(&mut self, now: Now, io: &mut IoQueue) {
+        while let Some(recovery) = self.recovery() {
+            if !recovery.steps.is_empty() {
+                return;
+            }
+            match recovery.stage {
+                Stage::Listing => {
+                    recovery.stage = Stage::Manifests;
+                    self.read_manifests(io);
+                }
+                Stage::Manifests => {
+                    recovery.stage = Stage::Linking;
+                    self.clean_tables(io);
+                }
+                Stage::Linking => {
+                    recovery.stage = Stage::Opening;
+                    self.take_manifests(io);
+                }
+                Stage::Opening => {
+                    recovery.stage = Stage::Replaying;
+                    // Only now do the tables have all that their first manifests must list.
+                    let taken = std::mem::take(&mut recovery.taken);
+                    self.agenda.manifests = true;
+                    for id in taken {
+                        self.tables
+                            .get_mut(&id)
+                            .expect("one of the tables")
+                            .change([]);
+                    }
+                }
+                Stage::Replaying => {
+                    if recovery.replay.is_some() {
+                        return;
+                    }
+                    if self.next_segment(io) {
+                        return;
+                    }
+                    let Some(recovery) = self.recovery() else {
+                        return;
+                    };
+                    if recovery.places.is_none() {
+                        return self.finish_recovery(now, io);
+                    }
+                    recovery.stage = Stage::Settling;
+                    for id in self.tables.keys().copied().collect::<Vec<_>>() {
+                        self.freeze(id, None);
+                    }
+                }
+                Stage::Settling => {
+                    let clean = |state: &TableState| {
+                        !state.manifest.dirty
+                            && state.manifest.writing.is_none()
+                            && state.frozen.is_empty()
+                    };
+                    if self.jobs.is_empty() && self.tables.values().all(clean) {
+                        self.finish_recovery(now, io);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+    /// Begins the new log; the store is ready.
+    fn finish_recovery(&mut self, now: Now, io: &mut IoQueue) {
+        let Some(recovery) = self.recovery() else {
+            return;
+        };
+        let own = recovery.places.is_none();
+        let found = if own {
+            std::mem::take(&mut recovery.found)
+        } else {
+            BTreeMap::new()
+        };
+        let flushed = recovery
+            .flushed
+            .values()
+            .map(|position| position.segment)
+            .filter(|_| own);
+        let last = flushed.chain(found.keys().copied()).max().unwrap_or(0);
+        let config = LogConfig {
+            directory: self.config.commitlog_directory.clone(),
+            generation: self.config.generation.number,
+            shard: self.config.shard,
+            segment_bytes: self.config.segment_bytes as u32,
+            sync: self.config.sync,
+        };
+        let mut log = Log::new(config, last + 1, found, now);
+        let floor = self.log_floor().unwrap_or(log.end());
+        let checkpoint = crate::commitlog::Checkpoint {
+            replay_from: floor,
+            ..self.checkpoint()
+        };
+        log.begin(checkpoint);
+        log.submit(now, &mut self.requests, io);
+        self.log = Some(log);
+        self.phase = super::Phase::Ready;
+        self.agenda.compactions = true;
+        for state in self
+            .tables
+            .values_mut()
+            .filter(|state| !state.active.is_empty())
+        {
+            state.active_since = Some(now.boot);
+            if let Some(at) = state.flush_at() {
+                super::sooner(&mut self.agenda.flush_at, at);
+            }
+        }
+        self.free_log(io);
+    }
+
+    /// A manifest was written: the last one may have been what recovery waited for.
+    pub(in crate::store) fn recovery_manifest_written(&mut self, now: Now, io: &mut IoQueue) {
+        self.recovery_advance(now, io);
+    }
+}
+
+/// Opens and reads a whole file.
+fn read_whole(file: FileId, path: &str, mode: OpenMode, length: u64) -> IoRequest {
+    IoRequest::Chain(vec![
+        IoRequest::Open {
+            file,
+            path: path.to_owned(),
+            mode,
+        },
+        IoRequest::Read {
+            file,
+            offset: 0,
+            length: length as usize,
+        },
+    ])
+}
