@@ -25,6 +25,8 @@ pub struct Select {
     pub limit: Option<Term>,
     /// ALLOW FILTERING.
     pub allow_filtering: bool,
+    /// `USING TIMEOUT`: the duration as written.
+    pub timeout: Option<String>,
 }
 
 /// A selector with its alias.

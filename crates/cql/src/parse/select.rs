@@ -44,6 +44,7 @@ impl Parser<'_> {
         if allow_filtering {
             self.expect_keyword(K::Filtering)?;
         }
+        let timeout = self.using_timeout();
         Ok(Select {
             table,
             json,
@@ -55,7 +56,26 @@ impl Parser<'_> {
             per_partition_limit,
             limit,
             allow_filtering,
+            timeout,
         })
+    }
+
+    /// Takes `USING TIMEOUT duration`, an extension that Scylla's drivers use when they read the schema.
+    fn using_timeout(&mut self) -> Option<String> {
+        let start = self.position();
+        if self.accept_keyword(K::Using)
+            && self.kind() == Kind::Ident
+            && self.slice().eq_ignore_ascii_case("timeout")
+        {
+            self.advance();
+            if self.kind() == Kind::Duration {
+                let text = self.slice().to_owned();
+                self.advance();
+                return Some(text);
+            }
+        }
+        self.rewind(start);
+        None
     }
 
     /// Takes JSON or DISTINCT where it is not itself the column selected.

@@ -42,6 +42,8 @@ pub struct SelectPlan {
     pub columns: Columns,
     /// Whether ALLOW FILTERING was needed.
     pub filters: bool,
+    /// The time the statement gives itself, in milliseconds (`USING TIMEOUT`).
+    pub timeout_ms: Option<u64>,
     limit: Option<Term>,
     per_partition_limit: Option<Term>,
 }
@@ -120,6 +122,7 @@ impl SelectPlan {
             group_columns,
             columns,
             filters,
+            timeout_ms: select.timeout.as_deref().map(timeout_ms).transpose()?,
             limit: row_limit,
             per_partition_limit,
         })
@@ -142,6 +145,15 @@ impl SelectPlan {
     /// Whether a partition with a live static row and no rows is a row of the result.
     pub fn static_counts(&self) -> bool {
         !self.restrictions.restricts_rows() && !self.table.statics().is_empty()
+    }
+}
+
+fn timeout_ms(text: &str) -> Result<u64, RequestError> {
+    match super::temporal::parse_duration(text)? {
+        (0, 0, nanos) if nanos > 0 => Ok((nanos as u64).div_ceil(1_000_000)),
+        _ => Err(invalid(format!(
+            "Invalid timeout {text}: it must be positive and without days or months"
+        ))),
     }
 }
 

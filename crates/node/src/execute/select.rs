@@ -362,6 +362,9 @@ impl Shard {
         } else {
             self.config.read_timeout_ms
         };
+        let timeout_ms = plan
+            .timeout_ms
+            .map_or(timeout_ms, |own| own.min(timeout_ms));
         let operation = SelectOperation {
             reply,
             statement: statement.clone(),
