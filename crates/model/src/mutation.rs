@@ -189,10 +189,7 @@ impl Mutation {
     /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
-        out.push(VERSION);
-        out.extend_from_slice(&self.key.token.0.to_be_bytes());
-        varint::put_bytes(&mut out, &self.key.key);
-        varint::put(&mut out, self.updates.len() as u64);
+        put_head(&mut out, self.key.token, &self.key.key, self.updates.len());
         let mut body = Vec::with_capacity(192);
         for (table, update) in &self.updates {
             out.extend_from_slice(table.0.as_bytes());
@@ -202,6 +199,13 @@ impl Mutation {
         }
         out
     }
+}
+
+fn put_head(out: &mut Vec<u8>, token: Token, key: &[u8], tables: usize) {
+    out.push(VERSION);
+    out.extend_from_slice(&token.0.to_be_bytes());
+    varint::put_bytes(out, key);
+    varint::put(out, tables as u64);
 }
 
 /// A mutation's bytes, its head decoded.
@@ -245,6 +249,31 @@ impl<'a> MutationView<'a> {
                 UpdateView::parse(varint::get_bytes(&mut rest)?)?,
             ))
         })
+    }
+
+    /// The mutation without the updates of the tables that `keep` refuses; `None` if nothing is left of it, or the
+    /// bytes are no mutation.
+    pub fn retain(bytes: &'a [u8], mut keep: impl FnMut(TableId) -> bool) -> Option<Vec<u8>> {
+        let view = Self::parse(bytes)?;
+        let mut kept = Vec::new();
+        let mut rest = view.rest;
+        for _ in 0..view.count {
+            let id = TableId(uuid::Uuid::from_slice(varint::take(&mut rest, 16)?).ok()?);
+            let body = varint::get_bytes(&mut rest)?;
+            if keep(id) {
+                kept.push((id, body));
+            }
+        }
+        if kept.is_empty() {
+            return None;
+        }
+        let mut out = Vec::with_capacity(bytes.len());
+        put_head(&mut out, view.token, view.key, kept.len());
+        for (id, body) in kept {
+            out.extend_from_slice(id.0.as_bytes());
+            varint::put_bytes(&mut out, body);
+        }
+        Some(out)
     }
 
     /// Whether all of the bytes are one well-formed mutation: for those that came from outside.

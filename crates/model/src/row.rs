@@ -102,6 +102,16 @@ pub enum CellKind {
     Counter,
 }
 
+/// The path of a list element: position (sign bit flipped, so that prepended elements, which have negative positions,
+/// come first), index within the statement, origin. Distinct for any two elements ever added.
+pub fn list_path(position: i64, index: u32, origin: u32) -> Vec<u8> {
+    let mut path = Vec::with_capacity(16);
+    path.extend_from_slice(&(position ^ i64::MIN).to_be_bytes());
+    path.extend_from_slice(&index.to_be_bytes());
+    path.extend_from_slice(&origin.to_be_bytes());
+    path
+}
+
 /// One cell, borrowed from a row's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell<'a> {

@@ -1,6 +1,6 @@
 //! What a node is told, in the units it uses.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Settings of a node that shards look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,4 +59,39 @@ pub struct NodeConfig {
     pub properties: Vec<(String, String)>,
     /// Settings as `system_views.settings` shows them.
     pub settings: Vec<(String, String)>,
+}
+
+impl Default for NodeConfig {
+    /// One shard that listens nowhere, with the limits and timeouts that `cassandra.yaml` ships with.
+    fn default() -> Self {
+        Self {
+            shards: 1,
+            cluster_name: "Test Cluster".to_owned(),
+            datacenter: "datacenter1".to_owned(),
+            rack: "rack1".to_owned(),
+            snitch: "SimpleSnitch".to_owned(),
+            num_tokens: 16,
+            password_authentication: false,
+            client_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            shard_aware_port: None,
+            max_requests_in_flight: 16_384,
+            read_timeout_ms: 5_000,
+            range_timeout_ms: 10_000,
+            write_timeout_ms: 2_000,
+            counter_write_timeout_ms: 5_000,
+            cas_timeout_ms: 1_800,
+            truncate_timeout_ms: 60_000,
+            batch_warn_bytes: 5 << 10,
+            batch_fail_bytes: 50 << 10,
+            unlogged_batch_warn_partitions: 10,
+            tombstone_warn: 1_000,
+            tombstone_failure: 100_000,
+            password_cost: 10,
+            ddl: cql::plan::ddl::DdlConfig::default(),
+            started_seconds: 0,
+            cache_bytes_per_shard: 0,
+            properties: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
 }

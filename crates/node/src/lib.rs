@@ -18,4 +18,5 @@ pub mod slab;
 pub mod startup;
 pub mod statement;
 pub mod system;
+mod system_row;
 pub mod trace;

@@ -13,6 +13,7 @@ pub struct ShardMetrics {
     pub conditional_writes: u64,
     pub counter_writes: u64,
     pub batches: u64,
+    pub batches_replayed: u64,
     pub prepared_executed: u64,
     pub regular_executed: u64,
     pub replica_reads: u64,
@@ -28,7 +29,7 @@ pub struct ShardMetrics {
 
 impl ShardMetrics {
     /// Names and values, for the metrics endpoint and virtual tables.
-    pub fn entries(&self) -> [(&'static str, u64); 18] {
+    pub fn entries(&self) -> [(&'static str, u64); 19] {
         [
             ("requests", self.requests),
             ("reads", self.reads),
@@ -37,6 +38,7 @@ impl ShardMetrics {
             ("conditional_writes", self.conditional_writes),
             ("counter_writes", self.counter_writes),
             ("batches", self.batches),
+            ("batches_replayed", self.batches_replayed),
             ("prepared_executed", self.prepared_executed),
             ("regular_executed", self.regular_executed),
             ("replica_reads", self.replica_reads),
@@ -60,6 +62,7 @@ impl ShardMetrics {
         self.conditional_writes += other.conditional_writes;
         self.counter_writes += other.counter_writes;
         self.batches += other.batches;
+        self.batches_replayed += other.batches_replayed;
         self.prepared_executed += other.prepared_executed;
         self.regular_executed += other.regular_executed;
         self.replica_reads += other.replica_reads;

@@ -9,6 +9,7 @@
 use crate::client::{Client, ClientId, Stage};
 use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel, WorkDone};
+use crate::execute::batchlog::Batchlog;
 use crate::execute::operation::Operation;
 use crate::hybrid_clock::HybridClock;
 use crate::message::{ReplicaError, RequestId, ShardMessage};
@@ -73,6 +74,7 @@ pub struct Shard {
     pub metrics: ShardMetrics,
     pub(crate) operations: Slab<Operation>,
     pub(crate) partitions: PartitionQueue<u64>,
+    pub(crate) batchlog: Batchlog,
     pub(crate) clock: Arc<HybridClock>,
     pub(crate) random: SplitMix,
     pub(crate) list_position: i64,
@@ -110,9 +112,11 @@ impl Shard {
     /// A shard over a recovered store.
     pub fn new(parts: ShardParts) -> Self {
         let shards = parts.config.shards as usize;
+        let virtual_keyspaces = Arc::new(crate::system::keyspaces());
         Self {
             number: parts.number,
-            virtual_keyspaces: Arc::new(crate::system::keyspaces()),
+            batchlog: Batchlog::new(&virtual_keyspaces),
+            virtual_keyspaces,
             config: parts.config,
             schema: parts.schema,
             topology: parts.topology,
@@ -309,6 +313,7 @@ impl Shard {
     /// Called once per wake-up after everything else: starts the next group commit, runs a step of background
     /// work and says when to be woken at the latest.
     pub fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd {
+        self.replay_batches(now, out);
         self.replica.store.end_of_turn(now, &mut out.io);
         let more = self
             .replica
@@ -323,14 +328,13 @@ impl Shard {
             self.share_facts(out);
             self.next_facts = now.boot.plus_millis(FACTS_PERIOD_MS);
         }
-        let wake = match (
-            self.operations.is_empty(),
+        let expiry = (!self.operations.is_empty()).then_some(self.next_expiry);
+        let deadlines = [
+            expiry,
             self.replica.store.next_deadline(),
-        ) {
-            (false, Some(store)) => Some(store.min(self.next_expiry)),
-            (false, None) => Some(self.next_expiry),
-            (true, store) => store,
-        };
+            self.batchlog.next_deadline(),
+        ];
+        let wake = deadlines.into_iter().flatten().min();
         TurnEnd { more, wake }
     }
 
@@ -389,6 +393,8 @@ impl Shard {
     ) {
         match self.operations.get_mut(number) {
             Some(Operation::Write(_)) => self.write_applied(number, result, now, out),
+            Some(Operation::Log(_)) => self.batch_logged(number, result, now, out),
+            Some(Operation::Replay(_)) => self.replay_applied(number, result, now, out),
             Some(Operation::Rmw(_)) => self.rmw_applied(number, result, now, out),
             Some(Operation::Count(_)) => self.count_applied(number, result, now, out),
             Some(_) | None => {}
@@ -405,6 +411,7 @@ impl Shard {
     ) {
         match self.operations.get_mut(number) {
             Some(Operation::Select(_)) => self.select_read(number, from, result, now, out),
+            Some(Operation::Replay(_)) => self.replay_read(number, result, now, out),
             Some(Operation::Rmw(_)) => self.rmw_read(number, result, now, out),
             Some(Operation::Count(_)) => self.count_read(number, result, now, out),
             Some(_) | None => {}

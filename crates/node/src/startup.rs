@@ -415,7 +415,12 @@ impl NodeShard {
             generation: order.generation,
             ..self.config.store.clone()
         };
-        let store = Store::open(config, &order.schema, now, &mut out.io);
+        let store = Store::open(
+            config,
+            &crate::system::stored(&order.schema),
+            now,
+            &mut out.io,
+        );
         State::Recovering(Box::new(Recovering {
             order,
             store,

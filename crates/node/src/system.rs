@@ -17,7 +17,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
-pub use definitions::keyspaces;
+pub use definitions::{keyspaces, stored};
 pub use view::{
     CacheFact, ClientFact, CompactionFact, LatencyFact, NodeFacts, NodeView, PerReadFact, PoolFact,
     QueryFact, StatementFact, TableFact, TaskFact,

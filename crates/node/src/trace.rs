@@ -1,11 +1,11 @@
 //! Tracing: what a traced request did, written to `system_traces` when it is answered.
 
+use crate::system_row::SystemRow;
 use model::key::{self, DecoratedKey};
 use model::mutation::Mutation;
-use model::row::{Cell, CellKind, Liveness, RowWriter};
-use model::schema::{Schema, Table};
+use model::schema::Schema;
 use model::time::Now;
-use model::{clustering, comparable, value};
+use model::value;
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -68,7 +68,8 @@ impl Trace {
             .iter()
             .flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()])
             .collect();
-        let session = RowBuilder::new(sessions, now)
+        let session = SystemRow::new(sessions, now.wall.0)
+            .expiring(TRACE_TTL_SECONDS, now)
             .set("client", &address(self.client))
             .set("command", b"QUERY")
             .set("coordinator", &address(node))
@@ -84,7 +85,8 @@ impl Trace {
         let mut mutation = Mutation::new(key.clone());
         for (elapsed, activity) in &self.events {
             let id = next_uuid();
-            let event = RowBuilder::new(events, now)
+            let event = SystemRow::new(events, now.wall.0)
+                .expiring(TRACE_TTL_SECONDS, now)
                 .set("activity", activity.as_bytes())
                 .set("source", &address(node))
                 .set("source_elapsed", &(*elapsed as i32).to_be_bytes())
@@ -101,73 +103,5 @@ fn address(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
-    }
-}
-
-/// A row of a system table, set column by column; columns the table lacks are left out.
-struct RowBuilder<'a> {
-    table: &'a Table,
-    now: Now,
-    cells: Vec<(model::row::ColumnId, Option<Vec<u8>>, Vec<u8>)>,
-}
-
-impl<'a> RowBuilder<'a> {
-    fn new(table: &'a Table, now: Now) -> Self {
-        Self {
-            table,
-            now,
-            cells: Vec::new(),
-        }
-    }
-
-    fn set(mut self, name: &str, wire: &[u8]) -> Self {
-        let Some(column) = self.table.column(name) else {
-            return self;
-        };
-        if let model::types::CqlType::Map(key_type, _, model::types::Frozen::No) = &column.ctype {
-            let parts: Vec<&[u8]> = value::elements_of(wire, 2).flatten().collect();
-            for pair in parts.chunks_exact(2) {
-                let mut path = Vec::new();
-                comparable::encode(key_type, pair[0], false, &mut path);
-                self.cells.push((column.id, Some(path), pair[1].to_vec()));
-            }
-        } else {
-            self.cells.push((column.id, None, wire.to_vec()));
-        }
-        self
-    }
-
-    fn finish(mut self, key: &DecoratedKey, clustering_values: &[&[u8]]) -> Mutation {
-        self.cells.sort();
-        self.cells
-            .dedup_by(|one, other| (one.0, &one.1) == (other.0, &other.1));
-        let expires = self.now.wall.seconds() + i64::from(TRACE_TTL_SECONDS);
-        let timestamp = self.now.wall.0;
-        let mut row = Vec::new();
-        let mut writer = RowWriter::new(&mut row);
-        writer.liveness(Liveness {
-            timestamp,
-            ttl: TRACE_TTL_SECONDS,
-            expires,
-        });
-        for (column, path, bytes) in &self.cells {
-            let kind = CellKind::Expiring {
-                ttl: TRACE_TTL_SECONDS,
-                expires,
-            };
-            writer.cell(&Cell {
-                column: *column,
-                timestamp,
-                kind,
-                path: path.as_deref(),
-                original_path: None,
-                value: bytes,
-            });
-        }
-        let mut mutation = Mutation::new(key.clone());
-        mutation
-            .update(self.table.id)
-            .add_row(clustering::encode(self.table, clustering_values), row);
-        mutation
     }
 }

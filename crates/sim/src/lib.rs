@@ -4,5 +4,6 @@
 
 pub mod disk;
 pub mod fuzz;
+pub mod node;
 pub mod random;
 pub mod storage;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 const USAGE: &str = "usage:
   sim storage [--seeds N] [--first SEED] [--operations N]   crash and check the storage engine
+  sim node [--seeds N] [--first SEED] [--operations N]      crash a whole node and check what clients were told
   sim rot [--seeds N] [--first SEED]                        flip a byte of a file and see that it is found
   sim fuzz [--seconds S] [--first SEED] [--only NAME]       run every fuzzer
 ";
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let seeds = first..first + arguments.number("--seeds", 50);
     match arguments.0.first().map(String::as_str) {
         Some("storage") => storage(seeds, arguments.number("--operations", 500)),
+        Some("node") => node(seeds, arguments.number("--operations", 300)),
         Some("rot") => rot(seeds),
         Some("fuzz") => fuzz(
             arguments.number("--seconds", 60),
@@ -61,6 +63,27 @@ fn storage(seeds: std::ops::Range<u64>, operations: u64) -> ExitCode {
     }
     println!(
         "storage: {runs} seeds, {writes} writes, {reads} reads compared, {restarts} restarts: all promises held"
+    );
+    ExitCode::SUCCESS
+}
+
+fn node(seeds: std::ops::Range<u64>, operations: u64) -> ExitCode {
+    let (mut runs, mut restarts, mut acknowledged) = (0u64, 0, 0);
+    for seed in seeds {
+        match sim::node::run(seed, operations) {
+            Ok(summary) => {
+                runs += 1;
+                restarts += summary.restarts;
+                acknowledged += summary.acknowledged;
+            }
+            Err(failure) => {
+                eprintln!("{failure}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!(
+        "node: {runs} seeds, {acknowledged} requests acknowledged, {restarts} restarts: all promises held"
     );
     ExitCode::SUCCESS
 }

@@ -170,6 +170,7 @@ impl Shard {
         self.metrics.batches += 1;
         let Some(first) = members.first() else {
             reply.result(out, put_void);
+            self.finish_trace(&reply, now, out);
             return Ok(());
         };
         let reads = |member: &Member<'_>| {
@@ -213,10 +214,13 @@ impl Shard {
             };
         let write_type = match kind {
             _ if first.plan.is_counter() => WriteType::Counter,
-            BatchKind::Logged if merged.len() > 1 => WriteType::Batch,
+            BatchKind::Logged if merged.len() > 1 => {
+                self.write_logged(&merged, replicas, reply, now, out);
+                return Ok(());
+            }
             _ => WriteType::UnloggedBatch,
         };
-        self.write(merged, replicas, write_type, Some(reply), now, out);
+        self.write(&merged, replicas, write_type, Some(reply), now, out);
         Ok(())
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod admin;
 mod batch;
+pub(crate) mod batchlog;
 mod connection;
 mod counter;
 mod describe;

@@ -1,5 +1,6 @@
 //! INSERT, UPDATE and DELETE that need no read: mutations to their owners, an answer when they are durable.
 
+use super::batchlog::{BatchWrite, Ended};
 use super::operation::{Operation, WriteOperation};
 use super::request::{Requester, Terms};
 use crate::effects::Effects;
@@ -68,7 +69,7 @@ impl Shard {
         let context = self.write_context(&terms, now);
         match plan.mutations(values, &context) {
             Ok(mutations) => {
-                self.write(mutations, replicas, write_type, Some(reply), now, out);
+                self.write(&mutations, replicas, write_type, Some(reply), now, out);
                 Ok(())
             }
             Err(error) => Err((reply, error)),
@@ -108,45 +109,58 @@ impl Shard {
     /// Sends mutations to the shards that own them; the reply goes out when as many as the plan asks for are durable.
     pub(super) fn write(
         &mut self,
-        mutations: Vec<Mutation>,
+        mutations: &[Mutation],
         plan: ReplicaPlan,
         write_type: WriteType,
-        mut reply: Option<Reply>,
+        reply: Option<Reply>,
         now: Now,
         out: &mut Effects,
     ) {
-        let encoded: Vec<(u16, Vec<u8>)> = mutations
-            .iter()
-            .map(|mutation| (self.owner(mutation.key.token), mutation.encode()))
-            .collect();
-        if let Some(too_large) = encoded
+        let parts = self.encode_parts(mutations);
+        let too_large = parts
             .iter()
             .map(|(_, bytes)| bytes.len())
-            .find(|length| *length > MAX_MUTATION_BYTES)
-        {
-            if let Some(reply) = reply {
-                let message =
-                    format!("Rejected an oversized mutation ({too_large}/{MAX_MUTATION_BYTES})");
-                self.fail(&reply, &RequestError::Invalid(message), now, out);
-            }
-            return;
-        }
-        if encoded.is_empty() {
-            if let Some(reply) = reply {
+            .find(|length| *length > MAX_MUTATION_BYTES);
+        match (too_large, reply) {
+            (Some(length), Some(reply)) => self.fail(&reply, &oversized(length), now, out),
+            (Some(_), None) => {}
+            (None, Some(reply)) if parts.is_empty() => {
                 reply.result(out, put_void);
                 self.finish_trace(&reply, now, out);
             }
-            return;
+            (None, reply) => self.send_parts(parts, plan, write_type, reply, None, now, out),
         }
+    }
+
+    /// Owners and bytes of mutations.
+    pub(super) fn encode_parts(&self, mutations: &[Mutation]) -> Vec<(u16, Vec<u8>)> {
+        mutations
+            .iter()
+            .map(|mutation| (self.owner(mutation.key.token), mutation.encode()))
+            .collect()
+    }
+
+    /// Sends encoded mutations to their owners. `batch` says what they have to do with the batch log.
+    pub(super) fn send_parts(
+        &mut self,
+        parts: Vec<(u16, Vec<u8>)>,
+        plan: ReplicaPlan,
+        write_type: WriteType,
+        mut reply: Option<Reply>,
+        batch: Option<BatchWrite>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         if let Some(reply) = &mut reply {
             reply.note(now, || {
-                format!("Appending {} mutation(s) to the commit log", encoded.len())
+                format!("Appending {} mutation(s) to the commit log", parts.len())
             });
         }
         let operation = WriteOperation {
             reply,
             write: Write::new(plan, write_type),
-            left: encoded.len(),
+            left: parts.len(),
+            batch,
             deadline: now.boot.plus_millis(match write_type {
                 WriteType::Counter => self.config.counter_write_timeout_ms,
                 _ => self.config.write_timeout_ms,
@@ -154,20 +168,30 @@ impl Shard {
         };
         let counts = write_type == WriteType::Counter;
         let request = self.operations.insert(Operation::Write(operation));
-        for (shard, mutation) in encoded {
-            if shard == self.number {
-                self.apply_here(mutation, counts, Waiter::Local(request), now, out);
-            } else {
-                out.messages.push((
-                    shard,
-                    ShardMessage::Apply {
-                        request,
-                        mutation,
-                        counts,
-                    },
-                ));
-            }
+        for (owner, mutation) in parts {
+            self.send_part(owner, mutation, counts, request, now, out);
         }
+    }
+
+    /// Sends one mutation to its owner, which tells `request` when it is durable.
+    pub(super) fn send_part(
+        &mut self,
+        owner: u16,
+        mutation: Vec<u8>,
+        counts: bool,
+        request: u64,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if owner == self.number {
+            return self.apply_here(mutation, counts, Waiter::Local(request), now, out);
+        }
+        let message = ShardMessage::Apply {
+            request,
+            mutation,
+            counts,
+        };
+        out.messages.push((owner, message));
     }
 
     /// Applies a mutation this shard owns; one of increments is counted first.
@@ -187,15 +211,20 @@ impl Shard {
         }
     }
 
-    /// A mutation nobody waits for.
-    pub(crate) fn write_unattended(&mut self, mutation: &Mutation, now: Now, out: &mut Effects) {
-        let plan = ReplicaPlan {
+    /// The plan of what a node writes for itself.
+    pub(super) fn local_plan(&self) -> ReplicaPlan {
+        ReplicaPlan {
             consistency: Consistency::One,
             block_for: 1,
             replicas: vec![self.topology.local],
-        };
+        }
+    }
+
+    /// A mutation nobody waits for.
+    pub(crate) fn write_unattended(&mut self, mutation: &Mutation, now: Now, out: &mut Effects) {
+        let plan = self.local_plan();
         self.write(
-            vec![mutation.clone()],
+            std::slice::from_ref(mutation),
             plan,
             WriteType::Simple,
             None,
@@ -242,6 +271,14 @@ impl Shard {
         let Some(Operation::Write(operation)) = self.operations.remove(number) else {
             unreachable!("just found")
         };
+        if let Some(batch) = operation.batch {
+            let state = if ended.is_ok() {
+                Ended::Durable
+            } else {
+                Ended::Open
+            };
+            self.batch_write_ended(batch, state, now, out);
+        }
         let Some(mut reply) = operation.reply else {
             return;
         };
@@ -254,6 +291,13 @@ impl Shard {
             Err(error) => self.fail(&reply, &error, now, out),
         }
     }
+}
+
+/// The error for a mutation of too many bytes.
+pub(super) fn oversized(length: usize) -> RequestError {
+    RequestError::Invalid(format!(
+        "Rejected an oversized mutation ({length}/{MAX_MUTATION_BYTES})"
+    ))
 }
 
 /// Schema and roles are changed by their own statements alone.

@@ -1,5 +1,6 @@
 //! What is in flight.
 
+use super::batchlog::BatchWrite;
 use super::rmw::RmwOperation;
 use super::select::SelectOperation;
 use crate::reply::Reply;
@@ -13,6 +14,10 @@ pub enum Operation {
     Reserved,
     /// Mutations on their way to their replicas.
     Write(WriteOperation),
+    /// A logged batch being written down.
+    Log(Box<super::batchlog::LogOperation>),
+    /// Logged batches being applied again.
+    Replay(Box<super::batchlog::ReplayOperation>),
     /// A SELECT.
     Select(Box<SelectOperation>),
     /// Something that reads a partition before it writes it.
@@ -50,6 +55,8 @@ pub struct WriteOperation {
     pub write: Write,
     /// Mutations still to be acknowledged.
     pub left: usize,
+    /// What they have to do with the batch log.
+    pub batch: Option<BatchWrite>,
     /// When the client is told to give up.
     pub deadline: BootNanos,
 }
@@ -85,11 +92,14 @@ impl Operation {
     pub fn deadline(&self) -> BootNanos {
         match self {
             Self::Write(operation) => operation.deadline,
+            Self::Log(operation) => operation.deadline,
             Self::Select(operation) => operation.deadline,
             Self::Rmw(operation) => operation.deadline,
             Self::Gather(operation) => operation.deadline,
             // Its coordinator has the deadline, or nobody; it always ends.
-            Self::Count(_) | Self::Reserved | Self::Admin(_) => BootNanos(u64::MAX),
+            Self::Count(_) | Self::Replay(_) | Self::Reserved | Self::Admin(_) => {
+                BootNanos(u64::MAX)
+            }
             Self::Forwarded { deadline, .. } | Self::Work { deadline, .. } => *deadline,
         }
     }

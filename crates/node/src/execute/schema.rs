@@ -1,6 +1,7 @@
 //! What changes the schema or the roles: planned and made durable on shard 0, one change at a time, then put in force
 //! on every shard before the client is answered.
 
+use super::batchlog::Ended;
 use super::operation::{AfterGather, GatherOperation, Operation};
 use super::request::{Requester, Terms, send_prepared};
 use crate::client::ClientId;
@@ -242,6 +243,7 @@ impl Shard {
             Some(Err(error)) => Err((reply, error)),
             Some(Ok(RolePlan::Nothing)) => {
                 reply.result(out, put_void);
+                self.finish_trace(&reply, now, out);
                 Ok(())
             }
             Some(Ok(RolePlan::Change(edits))) => {
@@ -273,6 +275,7 @@ impl Shard {
             }
             Some(Ok(RolePlan::Rows(listing))) => {
                 send_listing(&reply, &listing, out);
+                self.finish_trace(&reply, now, out);
                 Ok(())
             }
         }
@@ -399,7 +402,8 @@ impl Shard {
             "the schema does not go back"
         );
         self.schema = schema.clone();
-        self.replica.store.set_schema(&schema, &mut out.io);
+        let stored = crate::system::stored(&schema);
+        self.replica.store.set_schema(&stored, &mut out.io);
     }
 
     /// Another shard did what it was asked.
@@ -511,7 +515,11 @@ impl Shard {
             return self.rmw_time_out(number, now, out);
         }
         match self.operations.remove(number) {
+            Some(Operation::Log(operation)) => self.batch_log_time_out(*operation, now, out),
             Some(Operation::Write(operation)) => {
+                if let Some(batch) = operation.batch {
+                    self.batch_write_ended(batch, Ended::Open, now, out);
+                }
                 if let Some(reply) = operation.reply {
                     self.fail(&reply, &operation.write.on_timeout(), now, out);
                 }
@@ -533,7 +541,11 @@ impl Shard {
                 self.fail(&gather.reply, &error, now, out);
             }
             Some(
-                Operation::Rmw(_) | Operation::Count(_) | Operation::Reserved | Operation::Admin(_),
+                Operation::Rmw(_)
+                | Operation::Count(_)
+                | Operation::Replay(_)
+                | Operation::Reserved
+                | Operation::Admin(_),
             )
             | None => {}
         }

@@ -7,7 +7,7 @@
 use cql::ast::Statement;
 use cql::plan::ddl;
 use md5::{Digest, Md5};
-use model::schema::{Keyspace, Replication, SchemaEdit, Table, TableId, TableKind};
+use model::schema::{Keyspace, Replication, Schema, SchemaEdit, Table, TableId, TableKind};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -23,6 +23,9 @@ const COMPUTED: &[(&str, &str)] = &[
         include_str!("definitions/system_virtual_schema.cql"),
     ),
 ];
+
+/// Tables of these keyspaces that are stored all the same, each shard's share on that shard.
+const STORED: &[(&str, &str)] = &[("system", "batches")];
 
 /// Keyspaces of the schema: name, definitions, replication factor, kind of the tables.
 const IN_SCHEMA: &[(&str, &str, &str, TableKind)] = &[
@@ -59,7 +62,10 @@ pub fn keyspaces() -> BTreeMap<String, Arc<Keyspace>> {
                 options: BTreeMap::new(),
             };
             let mut keyspace = Keyspace::empty(name, &replication);
-            for table in tables(name, text, TableKind::Virtual) {
+            for mut table in tables(name, text, TableKind::Virtual) {
+                if STORED.contains(&(*name, &table.name)) {
+                    table.kind = TableKind::Stored;
+                }
                 keyspace.tables.insert(table.name.clone(), Arc::new(table));
             }
             ((*name).to_owned(), Arc::new(keyspace))
@@ -67,6 +73,20 @@ pub fn keyspaces() -> BTreeMap<String, Arc<Keyspace>> {
         COMPUTED.iter().map(keyspace).collect()
     };
     KEYSPACES.get_or_init(make).clone()
+}
+
+/// The schema as the store needs it: with the stored tables of keyspaces that are not in it.
+pub fn stored(schema: &Schema) -> Arc<Schema> {
+    let mut all = schema.clone();
+    for (name, keyspace) in keyspaces() {
+        let mut own = Keyspace::clone(&keyspace);
+        own.tables
+            .retain(|_, table| table.kind == TableKind::Stored);
+        if !own.tables.is_empty() {
+            all.keyspaces.insert(name, Arc::new(own));
+        }
+    }
+    Arc::new(all)
 }
 
 /// What makes the system keyspaces of an empty schema.

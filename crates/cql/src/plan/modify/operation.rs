@@ -9,7 +9,7 @@ use model::error::RequestError;
 use model::key::DecoratedKey;
 use model::merge;
 use model::read::{ReadEntry, ReadResponse};
-use model::row::{Cell, CellKind, ColumnId, Row, RowWriter};
+use model::row::{Cell, CellKind, ColumnId, Row, RowWriter, list_path};
 use model::schema::{Column, ColumnKind};
 use model::types::CqlType;
 use model::value;
@@ -575,14 +575,4 @@ fn index_path(
 /// The path of a field of a user type: its index, big-endian.
 pub(super) fn field_path(index: usize) -> Vec<u8> {
     (index as u16).to_be_bytes().to_vec()
-}
-
-/// The path of a list element: position (sign bit flipped, so that prepended elements, which have negative positions,
-/// come first), index within the statement, origin. Distinct for any two elements ever added.
-fn list_path(position: i64, index: u32, origin: u32) -> Vec<u8> {
-    let mut path = Vec::with_capacity(16);
-    path.extend_from_slice(&(position ^ i64::MIN).to_be_bytes());
-    path.extend_from_slice(&index.to_be_bytes());
-    path.extend_from_slice(&origin.to_be_bytes());
-    path
 }

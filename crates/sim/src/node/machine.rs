@@ -1,0 +1,358 @@
+//! One machine: a disk, the shards of one node, and clients that speak the native protocol, in virtual time.
+
+use crate::disk::SimDisk;
+use crate::random::Rng;
+use bytes::BytesMut;
+use cql::frame::header::{HEADER_BYTES, flags};
+use cql::frame::put::Put;
+use cql::frame::reader::Reader;
+use cql::frame::{DecodeError, Decoder, Opcode, ProtocolVersion};
+use model::env::Random;
+use model::time::{BootNanos, Now, WallMicros};
+use node::client::ClientId;
+use node::config::NodeConfig;
+use node::effects::Effects;
+use node::hybrid_clock::HybridClock;
+use node::message::ShardMessage;
+use node::startup::{NodeShard, StartupConfig};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use storage::StoreConfig;
+
+/// First second of virtual time: late enough that TTLs and ages are positive.
+const EPOCH_SECONDS: i64 = 1_700_000_000;
+/// Longest way of a message between shards, in nanoseconds.
+const MESSAGE_DELAY: u64 = 300_000;
+/// What a turn of background work takes, in nanoseconds.
+const TURN_NANOS: u64 = 10_000;
+/// How far time goes at most while nothing happens, in nanoseconds: clients act in between.
+const IDLE_NANOS: u64 = 5_000_000;
+/// Bit of a request's flags that asks for a result without its columns (specification, section 4.1.4).
+const SKIP_METADATA: u8 = 0x02;
+/// Largest body a client sends.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// What a client was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done, and there is nothing to say.
+    Done,
+    /// Rows of cells.
+    Rows(Vec<Vec<Option<Vec<u8>>>>),
+    /// An error's code and message.
+    Error(i32, String),
+}
+
+/// The machine.
+pub struct Machine {
+    /// Its disk.
+    pub disk: SimDisk,
+    /// Answers that came, by request.
+    pub answers: BTreeMap<u64, Answer>,
+    /// What the shards logged since the last start.
+    pub log: Vec<String>,
+    /// A digest of everything that happened, in order: equal for equal seeds.
+    pub history: u64,
+    shards: Vec<NodeShard>,
+    /// Background work is left.
+    busy: Vec<bool>,
+    wakes: Vec<Option<BootNanos>>,
+    /// Messages under way, by arrival and a counter that keeps them apart.
+    messages: BTreeMap<(u64, u64), (u16, u16, ShardMessage)>,
+    /// Arrival of the last message of each pair: they do not overtake.
+    arrivals: BTreeMap<(u16, u16), u64>,
+    /// Requests by shard and stream.
+    streams: BTreeMap<(u16, i16), u64>,
+    next_request: u64,
+    counter: u64,
+    nanos: u64,
+    out: Effects,
+    rng: Rng,
+    store: StoreConfig,
+}
+
+impl Machine {
+    /// A machine with an empty disk, not started. Stores are told what `store` says but their numbers.
+    pub fn new(mut rng: Rng, store: StoreConfig) -> Self {
+        Self {
+            disk: SimDisk::new(rng.fork()),
+            answers: BTreeMap::new(),
+            log: Vec::new(),
+            history: 0,
+            shards: Vec::new(),
+            busy: Vec::new(),
+            wakes: Vec::new(),
+            messages: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            next_request: 0,
+            counter: 0,
+            nanos: 1,
+            out: Effects::default(),
+            rng,
+            store,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            wall: WallMicros(EPOCH_SECONDS * 1_000_000 + (self.nanos / 1000) as i64),
+            boot: BootNanos(self.nanos),
+        }
+    }
+
+    /// Milliseconds of virtual time so far.
+    pub fn millis(&self) -> u64 {
+        self.nanos / 1_000_000
+    }
+
+    /// Shards that run.
+    pub fn shard_count(&self) -> u16 {
+        self.shards.len() as u16
+    }
+
+    /// Starts a node of so many shards. It serves once [`Self::is_ready`].
+    pub fn start(&mut self, shards: u16) {
+        self.log.clear();
+        let node = Arc::new(NodeConfig {
+            shards,
+            client_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9042)),
+            ..NodeConfig::default()
+        });
+        let clock = Arc::new(HybridClock::default());
+        self.shards = (0..shards)
+            .map(|number| {
+                NodeShard::new(StartupConfig {
+                    number,
+                    node: node.clone(),
+                    store: self.store.clone(),
+                    clock: clock.clone(),
+                    seed: self.rng.next_u64(),
+                })
+            })
+            .collect();
+        self.busy = vec![false; usize::from(shards)];
+        self.wakes = vec![None; usize::from(shards)];
+        for number in 0..shards {
+            self.with_shard(number, |shard, _, out| shard.start(out));
+        }
+    }
+
+    /// Whether every shard serves; an error if one cannot.
+    pub fn is_ready(&self) -> Result<bool, String> {
+        match self.shards.iter().find_map(NodeShard::failure) {
+            Some(reason) => Err(reason.to_owned()),
+            None => Ok(self.shards.iter().all(NodeShard::is_ready)),
+        }
+    }
+
+    /// Connects a client to each shard. It must be ready.
+    pub fn connect(&mut self) {
+        for number in 0..self.shard_count() {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000 + number));
+            let id = ClientId(u64::from(number));
+            self.with_shard(number, |shard, _, _| {
+                shard.on_client_connected(id, address, false)
+            });
+            let mut body = Vec::new();
+            body.put_short(1);
+            body.put_string("CQL_VERSION");
+            body.put_string("3.0.0");
+            self.frame(number, Opcode::Startup, &body);
+        }
+    }
+
+    /// Sends a statement to a shard; [`Self::answers`] has the answer under the number returned.
+    pub fn query(&mut self, shard: u16, text: &str) -> u64 {
+        let mut body = Vec::new();
+        body.put_bytes(Some(text.as_bytes()));
+        body.put_short(1);
+        body.put_byte(SKIP_METADATA);
+        self.frame(shard, Opcode::Query, &body)
+    }
+
+    /// Sends a statement and runs until it is answered.
+    pub fn ask(&mut self, shard: u16, text: &str) -> Result<Answer, String> {
+        let request = self.query(shard, text);
+        let limit = self.millis() + 60_000;
+        while self.millis() < limit {
+            if let Some(answer) = self.answers.remove(&request) {
+                return Ok(answer);
+            }
+            self.turn();
+        }
+        Err(format!("never answered: {text}"))
+    }
+
+    fn frame(&mut self, shard: u16, opcode: Opcode, body: &[u8]) -> u64 {
+        self.next_request += 1;
+        let request = self.next_request;
+        let stream = (request % 30_000) as i16;
+        self.streams.insert((shard, stream), request);
+        let mut envelope = vec![ProtocolVersion::V4 as u8, 0];
+        envelope.put_short(stream as u16);
+        envelope.put_byte(opcode as u8);
+        envelope.put_int(body.len() as i32);
+        envelope.extend_from_slice(body);
+        let mut input = BytesMut::from(&envelope[..]);
+        let frame = Decoder::new(MAX_BODY_BYTES)
+            .next(&mut input)
+            .ok()
+            .flatten()
+            .expect("a frame of our own");
+        self.with_shard(shard, |node, now, out| {
+            node.on_client_frame(ClientId(u64::from(shard)), frame, now, out);
+        });
+        request
+    }
+
+    /// The next event: a wake-up, a message, a step of the disk; or time passes.
+    pub fn turn(&mut self) {
+        let now = BootNanos(self.nanos);
+        for number in 0..self.shards.len() {
+            if self.busy[number] || self.wakes[number].is_some_and(|at| at <= now) {
+                self.with_shard(number as u16, |_, _, _| {});
+            }
+        }
+        let message = self.messages.keys().next().map(|(at, _)| *at);
+        let wake = self.wakes.iter().flatten().map(|at| at.0).min();
+        let busy = self.busy.contains(&true).then_some(self.nanos + TURN_NANOS);
+        let idle = Some(self.nanos + IDLE_NANOS);
+        let events = [message, self.disk.next_at(), wake, busy, idle];
+        let at = events.into_iter().flatten().min().unwrap_or(self.nanos);
+        self.nanos = self.nanos.max(at);
+        if message == Some(at) {
+            let (_, (from, to, message)) = self.messages.pop_first().expect("seen above");
+            self.with_shard(to, |shard, now, out| {
+                shard.on_shard_messages(from, &mut vec![message], now, out);
+            });
+        } else if self.disk.next_at() == Some(at)
+            && let Some((owner, tag, outcome)) = self.disk.step()
+        {
+            self.note(&[owner as u8, tag.0 as u8, u8::from(outcome.is_ok())]);
+            self.with_shard(owner, |shard, now, out| shard.on_io(tag, outcome, now, out));
+        }
+    }
+
+    /// Runs for some virtual time.
+    pub fn pass(&mut self, millis: u64) {
+        let until = self.millis() + millis;
+        while self.millis() < until {
+            self.turn();
+        }
+    }
+
+    /// One wake-up of a shard: an event, the end of the turn, and what both want of the world.
+    fn with_shard(&mut self, number: u16, event: impl FnOnce(&mut NodeShard, Now, &mut Effects)) {
+        let now = self.now();
+        let index = usize::from(number);
+        let Some(shard) = self.shards.get_mut(index) else {
+            return;
+        };
+        event(shard, now, &mut self.out);
+        let end = shard.end_of_turn(now, &mut self.out);
+        self.busy[index] = end.more;
+        self.wakes[index] = end.wake;
+        for (tag, request) in self.out.io.drain() {
+            self.disk.submit(number, tag, request, self.nanos);
+        }
+        for (to, message) in std::mem::take(&mut self.out.messages) {
+            self.counter += 1;
+            let arrival = self.arrivals.entry((number, to)).or_default();
+            *arrival = (*arrival).max(self.nanos + self.rng.below(MESSAGE_DELAY));
+            self.messages
+                .insert((*arrival, self.counter), (number, to, message));
+        }
+        let buffer = std::mem::take(&mut self.out.buffer);
+        for (_, range) in std::mem::take(&mut self.out.responses) {
+            self.answered(number, &buffer[range]);
+        }
+        for (_, line) in self.out.log.drain(..) {
+            self.log.push(format!(
+                "{} ms, shard {number}: {line}",
+                self.nanos / 1_000_000
+            ));
+        }
+        assert!(self.out.work.is_empty(), "nobody sets a password");
+    }
+
+    /// Keeps a client's answer.
+    fn answered(&mut self, shard: u16, envelope: &[u8]) {
+        self.note(envelope);
+        let stream = i16::from_be_bytes([envelope[2], envelope[3]]);
+        let Some(request) = self.streams.remove(&(shard, stream)) else {
+            return;
+        };
+        let opcode = Opcode::from_number(envelope[4]).expect("an opcode of our own");
+        let mut body = Reader::new(&envelope[HEADER_BYTES..]);
+        if envelope[1] & flags::WARNING != 0 {
+            body.string_list().expect("warnings");
+        }
+        let answer = match opcode {
+            Opcode::Error => body
+                .int()
+                .and_then(|code| Ok(Answer::Error(code, body.string()?.to_owned()))),
+            Opcode::Result => result(&mut body),
+            _ => Ok(Answer::Done),
+        };
+        self.answers
+            .insert(request, answer.expect("a well-formed answer"));
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.history = (self.history ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// Power fails: what was not synced survives in any part.
+    pub fn crash(&mut self) {
+        self.end();
+        self.disk.crash();
+    }
+
+    /// The process dies; the machine goes on.
+    pub fn kill(&mut self) {
+        self.end();
+        self.disk.kill();
+    }
+
+    fn end(&mut self) {
+        self.shards.clear();
+        self.messages.clear();
+        self.arrivals.clear();
+        self.streams.clear();
+        self.answers.clear();
+        self.out = Effects::default();
+    }
+}
+
+/// Reads a RESULT; its columns, where they are told, are of simple types.
+fn result(body: &mut Reader<'_>) -> Result<Answer, DecodeError> {
+    const ROWS: i32 = 2;
+    const ONE_TABLE: i32 = 1;
+    const HAS_MORE_PAGES: i32 = 2;
+    const NO_COLUMNS: i32 = 4;
+    if body.int()? != ROWS {
+        return Ok(Answer::Done);
+    }
+    let (metadata, columns) = (body.int()?, body.int()?);
+    if metadata & HAS_MORE_PAGES != 0 {
+        body.bytes()?;
+    }
+    if metadata & NO_COLUMNS == 0 {
+        assert!(metadata & ONE_TABLE != 0, "a result of one table");
+        (body.string()?, body.string()?);
+        for _ in 0..columns {
+            (body.string()?, body.short()?);
+        }
+    }
+    let count = body.int()?;
+    let mut rows = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let cells = (0..columns).map(|_| Ok(body.bytes()?.map(<[u8]>::to_vec)));
+        rows.push(cells.collect::<Result<_, DecodeError>>()?);
+    }
+    Ok(Answer::Rows(rows))
+}
