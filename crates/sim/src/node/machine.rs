@@ -343,9 +343,11 @@ fn result(body: &mut Reader<'_>) -> Result<Answer, DecodeError> {
     }
     if metadata & NO_COLUMNS == 0 {
         assert!(metadata & ONE_TABLE != 0, "a result of one table");
-        (body.string()?, body.string()?);
+        body.string()?;
+        body.string()?;
         for _ in 0..columns {
-            (body.string()?, body.short()?);
+            body.string()?;
+            body.short()?;
         }
     }
     let count = body.int()?;

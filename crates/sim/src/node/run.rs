@@ -293,10 +293,9 @@ impl Run {
                 let Answer::Rows(rows) = answer else {
                     return Err(format!("{request:?}: {answer:?}"));
                 };
-                if rows[0][0].as_deref() == Some(&[1]) {
-                    if !promises.swapped.insert((*key, *from)) {
-                        return Err(format!("register {key} was swapped from {from} twice"));
-                    }
+                let applied = rows[0][0].as_deref() == Some(&[1]);
+                if applied && !promises.swapped.insert((*key, *from)) {
+                    return Err(format!("register {key} was swapped from {from} twice"));
                 }
                 let swapped = rows[0].get(1).map_or(Ok(*to), number_in)?;
                 // Answers may be taken in another order than they were given; values only grow.

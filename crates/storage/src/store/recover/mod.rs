@@ -43,6 +43,8 @@ enum Step {
     MakeLogDirectory,
     ListLog,
     ListTable(TableId),
+    /// Making durable what the tables' directories show.
+    SyncListed,
     /// Removal of files that no manifest lists.
     Clean,
     Manifest {
@@ -174,6 +176,8 @@ impl Store {
             IoRequest::SyncDirectory {
                 path: ROOT.to_owned(),
             },
+            // What a killed process left in it is about to be believed.
+            IoRequest::SyncDirectory { path: log.clone() },
         ];
         self.recovery_submit(Step::MakeLogDirectory, IoRequest::Chain(chain), io);
         self.recovery_submit(Step::ListLog, IoRequest::List { path: log }, io);
@@ -220,7 +224,7 @@ impl Store {
                 .get(id)
                 .map_or_else(String::new, |state| state.directory.clone()),
             Step::MakeLogDirectory | Step::ListLog => self.config.commitlog_directory.clone(),
-            Step::Clean => self.config.data_directory.clone(),
+            Step::SyncListed | Step::Clean => self.config.data_directory.clone(),
         }
     }
 
@@ -279,7 +283,7 @@ impl Store {
                     recovery.replay = Some(replay);
                 }
             }
-            (Step::MakeLogDirectory | Step::Clean, _) => {}
+            (Step::MakeLogDirectory | Step::SyncListed | Step::Clean, _) => {}
             (step, _) => {
                 let path = self.step_path(&step);
                 return Err(StoreError::corrupt(

@@ -30,6 +30,7 @@ impl Store {
                 }
             }
         }
+        self.sync_listed(io);
         for (table, shard, name, length) in wanted {
             let path = format!("{}/{name}", self.tables[&table].directory);
             let file = self.requests.file();
@@ -44,6 +45,36 @@ impl Store {
                 request,
                 io,
             );
+        }
+    }
+
+    /// Makes durable what was listed. A killed process may have renamed a manifest into place and not lived to sync the
+    /// directory: who trusts that manifest and frees the log below it would lose both when the power fails next.
+    fn sync_listed(&mut self, io: &mut IoQueue) {
+        let Some(recovery) = self.recovery() else {
+            return;
+        };
+        let with_files: Vec<TableId> = recovery
+            .listings
+            .iter()
+            .filter(|(_, entries)| !entries.is_empty())
+            .map(|(id, _)| *id)
+            .collect();
+        let mut directories = BTreeSet::new();
+        for id in with_files {
+            let mut path = self.tables[&id].directory.as_str();
+            directories.insert(path.to_owned());
+            while let Some((parent, _)) = path.rsplit_once('/') {
+                directories.insert(parent.to_owned());
+                path = parent;
+            }
+        }
+        if !directories.is_empty() {
+            let chain = directories.into_iter();
+            let chain = chain
+                .map(|path| IoRequest::SyncDirectory { path })
+                .collect();
+            self.recovery_submit(Step::SyncListed, IoRequest::Chain(chain), io);
         }
     }
 
