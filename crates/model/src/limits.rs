@@ -32,7 +32,7 @@ pub const MAX_SHARDS: u32 = 256;
 pub const SHARDING_IGNORE_MSB: u32 = 12;
 /// Prepared statements kept, per node.
 pub const MAX_PREPARED_STATEMENTS: usize = 10_000;
-/// Messages that may wait between two shards.
+/// Answers one shard may be owed by another before it takes no more requests (but what one request sends at once).
 pub const MAX_SHARD_QUEUE: usize = 16_384;
 
 const _: () = assert!(MAX_MUTATION_BYTES * 2 <= COMMITLOG_SEGMENT_BYTES);

@@ -37,7 +37,20 @@ pub struct OnBehalf {
     pub address: std::net::SocketAddr,
 }
 
-/// One message.
+impl ShardMessage {
+    /// Whether it answers a message of its receiver.
+    pub fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Applied { .. }
+                | Self::ReadDone { .. }
+                | Self::Forwarded { .. }
+                | Self::Acknowledged { .. }
+        )
+    }
+}
+
+/// One message. Those of clients' work are answered, each by one message.
 #[derive(Debug)]
 pub enum ShardMessage {
     /// Apply a mutation; answered by `Applied`.

@@ -4,7 +4,8 @@
 //! number its disk requests and messages carry. Invariants:
 //! - a request gets exactly one answer;
 //! - an operation lives until it is answered or its deadline passes; what comes for it later is dropped;
-//! - only the owner of a token applies and reads its data.
+//! - only the owner of a token applies and reads its data;
+//! - a shard that is owed [`MAX_SHARD_QUEUE`] answers by another takes no request until some have come.
 
 use crate::client::{Client, ClientId, Stage};
 use crate::config::NodeConfig;
@@ -27,7 +28,7 @@ use cql::plan::Catalog;
 use model::env::{IoOutcome, IoTag};
 use model::error::RequestError;
 use model::key::Token;
-use model::limits::SHARDING_IGNORE_MSB;
+use model::limits::{MAX_SHARD_QUEUE, SHARDING_IGNORE_MSB};
 use model::schema::{Keyspace, Schema};
 use model::time::{BootNanos, Now};
 use std::collections::BTreeMap;
@@ -78,6 +79,8 @@ pub struct Shard {
     pub(crate) clock: Arc<HybridClock>,
     pub(crate) random: SplitMix,
     pub(crate) list_position: i64,
+    /// Answers that other shards owe this one, by shard: what bounds their mailboxes.
+    owed_by: Vec<usize>,
     /// Facts other shards sent of themselves, by shard.
     pub(crate) facts: Vec<Option<Arc<crate::system::NodeFacts>>>,
     /// Shard 0 alone changes the schema, one change at a time.
@@ -129,6 +132,7 @@ impl Shard {
             clock: parts.clock,
             random: SplitMix::new(parts.seed),
             list_position: 0,
+            owed_by: vec![0; shards],
             facts: vec![None; shards],
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
             next_expiry: BootNanos(0),
@@ -182,7 +186,8 @@ impl Shard {
             warnings: Vec::new(),
             keyspace: None,
         };
-        if self.operations.len() >= self.config.max_requests_in_flight {
+        let queue = self.owed_by.iter().max().copied().unwrap_or(0);
+        if self.operations.len() >= self.config.max_requests_in_flight || queue >= MAX_SHARD_QUEUE {
             self.metrics.overloaded += 1;
             return reply.error(
                 out,
@@ -204,9 +209,17 @@ impl Shard {
         out: &mut Effects,
     ) {
         for message in batch.drain(..) {
+            self.owed_by[usize::from(from)] -= usize::from(message.is_answer());
             self.on_message(from, message, now, out);
         }
         self.settle(now, out);
+    }
+
+    /// Sends another shard something that it answers.
+    pub(crate) fn tell(&mut self, shard: u16, message: ShardMessage, out: &mut Effects) {
+        debug_assert!(!message.is_answer(), "an answer is not answered");
+        self.owed_by[usize::from(shard)] += 1;
+        out.messages.push((shard, message));
     }
 
     fn on_message(&mut self, from: u16, message: ShardMessage, now: Now, out: &mut Effects) {
@@ -225,7 +238,9 @@ impl Shard {
             } => {
                 if now.boot > deadline {
                     self.metrics.dropped_reads += 1;
-                    return;
+                    let result = Err(ReplicaError::Overloaded("the read came too late".into()));
+                    let answer = ShardMessage::ReadDone { request, result };
+                    return out.messages.push((from, answer));
                 }
                 self.metrics.replica_reads += 1;
                 if let Some(result) =

@@ -29,6 +29,7 @@ mod tests;
 
 pub use create_table::define;
 
+use super::{NOT_MODIFIABLE, SYSTEM};
 use crate::ast::{Drop, QualifiedName, Statement};
 use crate::frame::response::{SchemaChange, SchemaTarget};
 use model::error::RequestError;
@@ -192,6 +193,9 @@ pub fn plan_truncate(
             "Truncation is not supported by table {keyspace_name}.{}",
             name.name
         ));
+    }
+    if keyspace_name == SYSTEM {
+        return Err(RequestError::Unauthorized(NOT_MODIFIABLE.to_owned()));
     }
     Ok(table.clone())
 }

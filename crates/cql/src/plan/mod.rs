@@ -169,6 +169,9 @@ fn prepare_modification<'a>(
     if table.kind == model::schema::TableKind::Virtual {
         return Err(invalid("Virtual tables cannot be modified"));
     }
+    if table.keyspace == SYSTEM {
+        return Err(RequestError::Unauthorized(NOT_MODIFIABLE.to_owned()));
+    }
     terms.enter(table);
     match modification {
         ast::Modification::Insert(insert) => ModifyPlan::insert(insert, table, terms),
@@ -176,6 +179,11 @@ fn prepare_modification<'a>(
         ast::Modification::Delete(delete) => ModifyPlan::delete(delete, table, terms),
     }
 }
+
+/// The keyspace of what is a node's own, the batch log among it.
+pub(crate) const SYSTEM: &str = "system";
+/// Why its tables cannot be written or truncated.
+pub(crate) const NOT_MODIFIABLE: &str = "system keyspace is not user-modifiable.";
 
 /// The message Cassandra gives when a statement names no keyspace and none is in use.
 pub const NO_KEYSPACE: &str =

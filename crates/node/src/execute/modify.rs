@@ -191,7 +191,7 @@ impl Shard {
             mutation,
             counts,
         };
-        out.messages.push((owner, message));
+        self.tell(owner, message, out);
     }
 
     /// Applies a mutation this shard owns; one of increments is counted first.

@@ -282,13 +282,8 @@ impl Shard {
             deadline,
         }));
         for shard in self.other_shards() {
-            out.messages.push((
-                shard,
-                ShardMessage::Prepared {
-                    request,
-                    statement: statement.clone(),
-                },
-            ));
+            let statement = statement.clone();
+            self.tell(shard, ShardMessage::Prepared { request, statement }, out);
         }
         Ok(())
     }
@@ -425,14 +420,12 @@ impl Shard {
         let request = self
             .operations
             .insert(Operation::Forwarded { reply, deadline });
-        out.messages.push((
-            shard,
-            ShardMessage::Forward {
-                request,
-                client,
-                frame: frame.clone(),
-            },
-        ));
+        let message = ShardMessage::Forward {
+            request,
+            client,
+            frame: frame.clone(),
+        };
+        self.tell(shard, message, out);
     }
 
     /// The answer of a forwarded request.

@@ -313,8 +313,7 @@ impl Shard {
         };
         let request = self.operations.insert(Operation::Gather(gather));
         for shard in self.other_shards() {
-            out.messages
-                .push((shard, ShardMessage::Truncate { request, table, at }));
+            self.tell(shard, ShardMessage::Truncate { request, table, at }, out);
         }
         self.replica
             .truncate(table, at, Waiter::Local(request), now, &mut out.io);
@@ -361,14 +360,12 @@ impl Shard {
         }
         let request = self.operations.insert(Operation::Gather(gather));
         for shard in self.other_shards() {
-            out.messages.push((
-                shard,
-                ShardMessage::Schema {
-                    request,
-                    schema: schema.clone(),
-                    event: event.clone(),
-                },
-            ));
+            let message = ShardMessage::Schema {
+                request,
+                schema: schema.clone(),
+                event: event.clone(),
+            };
+            self.tell(shard, message, out);
         }
     }
 

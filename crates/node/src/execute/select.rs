@@ -473,7 +473,7 @@ impl Shard {
                 command: Box::new(command),
                 deadline,
             };
-            out.messages.push((owner, message));
+            self.tell(owner, message, out);
             self.operations
                 .replace(number, Operation::Select(Box::new(operation)));
             return None;
@@ -520,14 +520,12 @@ impl Shard {
             .insert(Operation::Select(Box::new(operation)));
         for shard in self.other_shards() {
             let command = Box::new(command.clone());
-            out.messages.push((
-                shard,
-                ShardMessage::Read {
-                    request: number,
-                    command,
-                    deadline,
-                },
-            ));
+            let message = ShardMessage::Read {
+                request: number,
+                command,
+                deadline,
+            };
+            self.tell(shard, message, out);
         }
         self.metrics.replica_reads += 1;
         let result = self
