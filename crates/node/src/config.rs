@@ -55,6 +55,8 @@ pub struct NodeConfig {
     pub started_seconds: i64,
     /// Bytes a shard's block cache may take.
     pub cache_bytes_per_shard: u64,
+    /// Bytes of answers that one shard's requests under way may hold.
+    pub answer_bytes_per_shard: usize,
     /// Properties as `system_views.system_properties` shows them.
     pub properties: Vec<(String, String)>,
     /// Settings as `system_views.settings` shows them.
@@ -90,6 +92,7 @@ impl Default for NodeConfig {
             ddl: cql::plan::ddl::DdlConfig::default(),
             started_seconds: 0,
             cache_bytes_per_shard: 0,
+            answer_bytes_per_shard: 64 << 20,
             properties: Vec::new(),
             settings: Vec::new(),
         }

@@ -1,6 +1,7 @@
 //! Joins cql, storage and cluster into one shard of a node, without I/O: events in, effects out.
 
 pub mod auth;
+pub mod budget;
 pub mod client;
 pub mod config;
 pub mod effects;

@@ -180,7 +180,9 @@ impl Replica {
 /// What a coordinator is told of a store's error.
 pub fn classed(error: &StoreError) -> ReplicaError {
     match error {
-        StoreError::Overloaded { .. } => ReplicaError::Overloaded(error.to_string()),
+        StoreError::Overloaded { .. } | StoreError::TooManyAnswers { .. } => {
+            ReplicaError::Overloaded(error.to_string())
+        }
         StoreError::TooLarge { .. } | StoreError::UnknownTable(_) => {
             ReplicaError::Invalid(error.to_string())
         }

@@ -7,6 +7,7 @@
 //! - only the owner of a token applies and reads its data;
 //! - a shard that is owed [`MAX_SHARD_QUEUE`] answers by another takes no request until some have come.
 
+use crate::budget::Budget;
 use crate::client::{Client, ClientId, Stage};
 use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel, WorkDone};
@@ -79,6 +80,8 @@ pub struct Shard {
     pub(crate) clock: Arc<HybridClock>,
     pub(crate) random: SplitMix,
     pub(crate) list_position: i64,
+    /// What answers under way may hold.
+    pub(crate) answers: Budget,
     /// Answers that other shards owe this one, by shard: what bounds their mailboxes.
     owed_by: Vec<usize>,
     /// Facts other shards sent of themselves, by shard.
@@ -120,7 +123,6 @@ impl Shard {
             number: parts.number,
             batchlog: Batchlog::new(&virtual_keyspaces),
             virtual_keyspaces,
-            config: parts.config,
             schema: parts.schema,
             topology: parts.topology,
             replica: Replica::new(parts.store),
@@ -132,12 +134,14 @@ impl Shard {
             clock: parts.clock,
             random: SplitMix::new(parts.seed),
             list_position: 0,
+            answers: Budget::new(parts.config.answer_bytes_per_shard),
             owed_by: vec![0; shards],
             facts: vec![None; shards],
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
             next_expiry: BootNanos(0),
             next_facts: BootNanos(0),
             draining: None,
+            config: parts.config,
         }
     }
 
@@ -461,11 +465,12 @@ impl Shard {
     /// A plain description of the shard's state, for SIGQUIT and the admin API.
     pub fn describe(&self) -> String {
         format!(
-            "shard {}: {} clients, {} operations in flight, {} waiting for a partition, {} prepared statements, schema epoch {}; {}; {}",
+            "shard {}: {} clients, {} operations in flight, {} waiting for a partition, {} bytes of answers held, {} prepared statements, schema epoch {}; {}; {}",
             self.number,
             self.clients.len(),
             self.operations.len(),
             self.partitions.waiting(),
+            self.answers.used(),
             self.statements.len(),
             self.schema.epoch,
             self.metrics,

@@ -1,7 +1,7 @@
 //! The node that ships: `node`'s shards in this shell.
 
 use crate::clock::SystemClock;
-use crate::config::{Authentication, CommitlogSync, Settings};
+use crate::config::{Authentication, CommitlogSync, Settings, memory};
 use crate::process::{self, Addresses, Factory, Serving, StartError};
 use crate::shard::Shard;
 use ::node::client::ClientId;
@@ -25,13 +25,6 @@ use storage::{Generation, StoreConfig, SyncMode};
 const MAX_REQUESTS_IN_FLIGHT: usize = 16_384;
 /// bcrypt cost of new passwords: Cassandra's.
 const PASSWORD_COST: u32 = 10;
-
-/// How `--memory` is shared out, in hundredths; the rest is for requests, answers and the allocator.
-mod share {
-    pub const MEMTABLES: u64 = 30;
-    pub const CACHE: u64 = 30;
-    pub const FILTERS: u64 = 10;
-}
 
 /// Runs a node until a signal ends it. `ready` is called once clients are served.
 pub fn run(settings: &Settings, ready: impl FnOnce(Serving)) -> Result<(), StartError> {
@@ -115,7 +108,8 @@ fn node_config(settings: &Settings, addresses: &Addresses) -> NodeConfig {
             memtable_configurations: features.memtable_configurations.clone(),
         },
         started_seconds: SystemClock.wall().seconds(),
-        cache_bytes_per_shard: of_shard(settings, share::CACHE) as u64,
+        cache_bytes_per_shard: memory::of_shard(settings, memory::CACHE) as u64,
+        answer_bytes_per_shard: memory::of_shard(settings, memory::ANSWERS),
         properties: vec![
             (
                 "helenus.version".to_owned(),
@@ -132,11 +126,6 @@ fn node_config(settings: &Settings, addresses: &Addresses) -> NodeConfig {
     }
 }
 
-/// A shard's part of the memory, in bytes.
-fn of_shard(settings: &Settings, hundredths: u64) -> usize {
-    (settings.memory_bytes / 100 * hundredths / u64::from(settings.shards)) as usize
-}
-
 /// What every shard's store is told; its number is set by whoever opens it.
 fn store_config(settings: &Settings) -> StoreConfig {
     let generation = Generation {
@@ -151,9 +140,10 @@ fn store_config(settings: &Settings) -> StoreConfig {
                 ms: period.as_millis() as u64,
             },
         },
-        memtable_bytes: of_shard(settings, share::MEMTABLES),
-        cache_bytes: of_shard(settings, share::CACHE),
-        filter_bytes: of_shard(settings, share::FILTERS),
+        memtable_bytes: memory::of_shard(settings, memory::MEMTABLES),
+        cache_bytes: memory::of_shard(settings, memory::CACHE),
+        filter_bytes: memory::of_shard(settings, memory::FILTERS),
+        answer_bytes: memory::of_shard(settings, memory::ANSWERS),
         ..StoreConfig::new(0, settings.shards, generation)
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::admin::{self, Admin, Request};
 use crate::client::{Acceptor, Admission, Choice, Encryption, Target, TlsError};
-use crate::config::Settings;
+use crate::config::{Settings, memory};
 use crate::disk::{Completions, DiskPool};
 use crate::listen::{ListenError, Reserved, reserve};
 use crate::lock::{DirectoryLock, LockError};
@@ -326,6 +326,7 @@ async fn start_shards<F: Factory>(
             work: work.clone(),
             transport: transport.clone(),
             encryption: encryption.clone(),
+            waiting_bytes: memory::of_shard(settings, memory::ANSWERS),
             connections: Arc::default(),
             metrics: Arc::default(),
             ready: Some(ready),

@@ -63,6 +63,8 @@ pub struct StoreConfig {
     pub cache_bytes: usize,
     /// Bytes the bloom filters may take; tables opened beyond it do without.
     pub filter_bytes: usize,
+    /// Bytes that the answers of reads under way may take; a read that would need more fails.
+    pub answer_bytes: usize,
     /// Whether SSTables are compacted without being asked.
     pub compaction: bool,
 }
@@ -84,6 +86,7 @@ impl StoreConfig {
             memtable_bytes: 256 << 20,
             cache_bytes: 128 << 20,
             filter_bytes: 64 << 20,
+            answer_bytes: 64 << 20,
             compaction: true,
         }
     }

@@ -24,6 +24,14 @@ pub enum StoreError {
         /// Bytes allowed.
         budget: usize,
     },
+    /// The answers of reads under way are at their budget.
+    #[error("the answers of reads under way hold {bytes} bytes, their budget is {budget}")]
+    TooManyAnswers {
+        /// Bytes held.
+        bytes: usize,
+        /// Bytes allowed.
+        budget: usize,
+    },
     /// The shard was drained: it is about to stop.
     #[error("the node is drained")]
     Drained,

@@ -10,6 +10,7 @@ use super::operation::Operation;
 use super::page::PagingState;
 use super::request::Terms;
 use super::rows::{Emitter, ReadRow, key_prefix, rows};
+use crate::budget::Held;
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Waiter;
@@ -31,6 +32,9 @@ use std::sync::Arc;
 /// Rows read at a time for grouped and aggregated statements, which may need many rows for one of the result's.
 const GROUP_CHUNK_ROWS: u64 = 10_000;
 
+/// Answers up to this size are not counted: requests in flight bound them.
+const SMALL_BYTES: usize = 4 << 10;
+
 /// A SELECT in flight.
 #[derive(Debug)]
 pub struct SelectOperation {
@@ -48,9 +52,13 @@ pub struct SelectOperation {
     next_key: usize,
     resume: Option<Resume>,
     gathered: Vec<ReadResponse>,
+    /// What `gathered` holds of the shard's budget.
+    gathered_held: Held,
     group: Option<GroupFold>,
     /// Answers of a range read, by shard; empty while none is out.
     answers: Vec<Option<ReadResponse>>,
+    /// What `answers` hold of the budget.
+    answers_held: Held,
     awaited: usize,
     /// Rows the read under way asked for.
     asked_rows: u64,
@@ -246,6 +254,13 @@ impl SelectOperation {
     }
 }
 
+/// The error of a read whose answer there is no memory for.
+fn too_much() -> RequestError {
+    RequestError::Overloaded(
+        "Too many bytes of answers are in flight on this shard: ask for smaller pages or less at once".into(),
+    )
+}
+
 /// The plan of a statement that is a SELECT.
 fn select_plan(statement: &Statement) -> &SelectPlan {
     match &statement.prepared.plan {
@@ -382,8 +397,10 @@ impl Shard {
             next_key,
             resume,
             gathered: Vec::new(),
+            gathered_held: Held::default(),
             group,
             answers: Vec::new(),
+            answers_held: Held::default(),
             awaited: 0,
             asked_rows: 0,
             tombstones: 0,
@@ -405,6 +422,13 @@ impl Shard {
             if let Some(response) = ready.take() {
                 if operation.tombstones + response.tombstones > self.config.tombstone_failure {
                     return self.fail_tombstones(&operation, now, out);
+                }
+                if response.bytes.len() > SMALL_BYTES
+                    && !self
+                        .answers
+                        .hold(&mut operation.gathered_held, response.bytes.len())
+                {
+                    return self.fail(&operation.reply, &too_much(), now, out);
                 }
                 match operation.take(response) {
                     Ok(Some(Step::Finish(state))) => {
@@ -569,6 +593,16 @@ impl Shard {
                 return None;
             }
         };
+        let bytes = response.bytes.len();
+        if operation.awaited > 1
+            && bytes > SMALL_BYTES
+            && !self.answers.hold(&mut operation.answers_held, bytes)
+        {
+            if let Some(Operation::Select(operation)) = self.operations.remove(number) {
+                self.fail(&operation.reply, &too_much(), now, out);
+            }
+            return None;
+        }
         operation.awaited -= 1;
         let whole = if operation.answers.is_empty() {
             response
@@ -577,6 +611,7 @@ impl Shard {
             if operation.awaited > 0 {
                 return None;
             }
+            operation.answers_held = Held::default();
             let mut answers: Vec<ReadResponse> = operation.answers.drain(..).flatten().collect();
             if answers.len() == 1 {
                 answers.remove(0)

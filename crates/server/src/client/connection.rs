@@ -6,6 +6,7 @@
 
 use super::admission::Admitted;
 use super::tls::Session;
+use super::waiting::Waiting;
 use cql::frame::compression::Compression;
 use cql::frame::header::HEADER_BYTES;
 use cql::frame::response::{Prologue, put_error_response};
@@ -15,6 +16,7 @@ use node::client::ClientId;
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -38,6 +40,10 @@ pub struct Connection {
     readable_again: Notify,
     closed: Cell<bool>,
     last_heard: Cell<Instant>,
+    /// When the client last took something of an answer, or had nothing to take.
+    last_taken: Cell<Instant>,
+    /// What all connections of the shard have waiting.
+    waiting: Rc<Waiting>,
     state: RefCell<State>,
 }
 
@@ -54,6 +60,8 @@ struct State {
     out: Vec<u8>,
     /// How much of `out` is sent.
     sent: usize,
+    /// What of `out` is counted as waiting.
+    counted: usize,
     /// A task waits for the socket to take the rest.
     writing: bool,
     /// Whether the turn has it on its list.
@@ -102,6 +110,7 @@ impl Connection {
         stream: TcpStream,
         admitted: Admitted,
         limits: Limits,
+        waiting: Rc<Waiting>,
     ) -> Self {
         Self {
             id,
@@ -110,6 +119,8 @@ impl Connection {
             readable_again: Notify::new(),
             closed: Cell::new(false),
             last_heard: Cell::new(Instant::now()),
+            last_taken: Cell::new(Instant::now()),
+            waiting,
             state: RefCell::new(State {
                 decoder: Decoder::new(MAX_HANDSHAKE_FRAME_BYTES.min(limits.max_frame_bytes)),
                 encoder: Encoder::default(),
@@ -118,6 +129,7 @@ impl Connection {
                 version: ProtocolVersion::CURRENT,
                 out: Vec::new(),
                 sent: 0,
+                counted: 0,
                 writing: false,
                 listed: false,
                 unsent: false,
@@ -167,6 +179,11 @@ impl Connection {
     /// Whether the client has sent nothing for this long and waits for nothing.
     pub fn is_idle(&self, idle: Duration) -> bool {
         self.in_flight() == 0 && self.last_heard.get().elapsed() >= idle
+    }
+
+    /// Whether answers have been waiting for this long without the client taking any of them.
+    pub fn is_stuck(&self, limit: Duration) -> bool {
+        self.state.borrow().counted > 0 && self.last_taken.get().elapsed() >= limit
     }
 
     /// Requests without answers.
@@ -242,9 +259,20 @@ impl Connection {
     /// Appends the shard's answer, or an event.
     pub fn deliver(&self, envelope: &[u8]) {
         let state = &mut *self.state.borrow_mut();
-        state.append(envelope);
         let stream = i16::from_be_bytes([envelope[2], envelope[3]]);
         let opcode = envelope[4];
+        if self.waiting.has_room(envelope.len()) {
+            state.append(envelope);
+        } else {
+            let error = RequestError::Overloaded(
+                "Too many bytes of answers wait for clients that do not take them".to_owned(),
+            );
+            let mut refusal = Vec::new();
+            let version = state.version;
+            put_error_response(&mut refusal, version, stream, &error, &Prologue::default());
+            state.append(&refusal);
+        }
+        self.count_waiting(state);
         if opcode == Opcode::Event as u8 {
             return;
         }
@@ -343,7 +371,20 @@ impl Connection {
         }
     }
 
+    /// Tells the shard what waits on this connection now.
+    fn count_waiting(&self, state: &mut State) {
+        let waits = state.out.len() - state.sent;
+        self.waiting.change(state.counted, waits);
+        state.counted = waits;
+    }
+
     fn send(&self, state: &mut State) -> io::Result<()> {
+        let result = self.send_waiting(state);
+        self.count_waiting(state);
+        result
+    }
+
+    fn send_waiting(&self, state: &mut State) -> io::Result<()> {
         while state.sent < state.out.len()
             || state.session.as_ref().is_some_and(Session::wants_write)
         {
@@ -356,6 +397,9 @@ impl Connection {
                 Some(session) => session.write(&self.stream, rest),
             };
             state.sent += written;
+            if written > 0 {
+                self.last_taken.set(Instant::now());
+            }
             match result {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -405,5 +449,11 @@ impl Connection {
                 ""
             }
         )
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.waiting.change(self.state.get_mut().counted, 0);
     }
 }

@@ -4,8 +4,10 @@ mod acceptor;
 mod admission;
 mod connection;
 mod tls;
+mod waiting;
 
 pub use acceptor::{Acceptor, Choice, Target};
 pub use admission::{Admission, Admitted, Verdict};
 pub use connection::{Connection, Limits, Progress};
 pub use tls::{Encryption, Session, TlsError};
+pub use waiting::Waiting;

@@ -11,6 +11,7 @@ mod encryption;
 mod environment;
 pub mod keys;
 mod machine;
+pub mod memory;
 mod rackdc;
 mod report;
 mod settings;

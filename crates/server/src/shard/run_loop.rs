@@ -5,7 +5,7 @@
 
 use super::Shard;
 use super::mailbox::{Arrived, Command, Mailbox};
-use crate::client::{Connection, Encryption, Limits};
+use crate::client::{Connection, Encryption, Limits, Waiting};
 use crate::clock::SystemClock;
 use crate::config::NativeTransport;
 use crate::disk::DiskPool;
@@ -30,6 +30,11 @@ use tokio::task::{LocalSet, spawn_local};
 pub(super) const READ_BYTES: usize = 64 << 10;
 /// What the answers' buffer may keep between turns.
 const KEPT_BYTES: usize = 1 << 20;
+/// A client that takes none of its answers for this long loses its connection if others need the room: what
+/// Cassandra's `native_transport_timeout` ships with.
+const STUCK_LIMIT: Duration = Duration::from_secs(12);
+/// How often that is looked for.
+const STUCK_POLL: Duration = Duration::from_secs(2);
 /// How often a drain looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// How long a drain waits for requests in flight.
@@ -49,6 +54,8 @@ pub struct Environment {
     pub transport: Arc<NativeTransport>,
     /// Clients' encryption, if there is any.
     pub encryption: Option<Encryption>,
+    /// Bytes of answers that may wait for clients to take them.
+    pub waiting_bytes: usize,
     /// Its number of connections, counted up by the acceptor.
     pub connections: Arc<AtomicUsize>,
     /// What it counts.
@@ -61,6 +68,8 @@ pub struct Environment {
 pub struct Core<S: Shard> {
     pub(super) environment: Environment,
     pub(super) limits: Limits,
+    /// Bytes of answers that clients have not taken.
+    pub(super) waiting: Rc<Waiting>,
     pub(super) shard: RefCell<S>,
     pub(super) effects: RefCell<Effects>,
     pub(super) clients: RefCell<HashMap<ClientId, Rc<Connection>>>,
@@ -98,6 +107,7 @@ pub fn run<S: Shard>(shard: S, mut environment: Environment) -> std::io::Result<
             max_frame_bytes: transport.max_frame_bytes,
             max_in_flight: transport.max_in_flight_requests,
         },
+        waiting: Rc::new(Waiting::new(environment.waiting_bytes)),
         shard: RefCell::new(shard),
         effects: RefCell::default(),
         clients: RefCell::default(),
@@ -116,6 +126,7 @@ pub fn run<S: Shard>(shard: S, mut environment: Environment) -> std::io::Result<
         if let Some(idle) = core.environment.transport.idle_timeout {
             spawn_local(close_idle(core.clone(), idle));
         }
+        spawn_local(close_stuck(core.clone()));
         core.shard
             .borrow_mut()
             .start(core.now(), &mut core.effects.borrow_mut());
@@ -381,6 +392,23 @@ async fn close_idle<S: Shard>(core: Rc<Core<S>>, idle: Duration) {
         ticks.tick().await;
         for connection in core.clients.borrow().values() {
             if connection.is_idle(idle) {
+                connection.close();
+            }
+        }
+    }
+}
+
+/// Closes connections whose clients take nothing, when what waits for them leaves others no room.
+async fn close_stuck<S: Shard>(core: Rc<Core<S>>) {
+    let mut ticks = tokio::time::interval(STUCK_POLL);
+    loop {
+        ticks.tick().await;
+        if !core.waiting.is_tight() {
+            continue;
+        }
+        for connection in core.clients.borrow().values() {
+            if connection.is_stuck(STUCK_LIMIT) {
+                tracing::warn!(client = %connection.address, "closing a connection that does not take its answers");
                 connection.close();
             }
         }

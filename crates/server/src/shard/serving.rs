@@ -36,6 +36,7 @@ impl<S: Shard> Core<S> {
             stream,
             new.admitted,
             self.limits,
+            self.waiting.clone(),
         ));
         self.clients.borrow_mut().insert(id, connection.clone());
         spawn_local(self.clone().serve(connection));

@@ -36,6 +36,13 @@ struct ReadOperation {
     state: ReadState,
 }
 
+impl ReadOperation {
+    /// Bytes its answer takes so far.
+    fn held(&self) -> usize {
+        self.state.answer.response.bytes.len()
+    }
+}
+
 /// How far a read is.
 #[derive(Debug)]
 struct ReadState {
@@ -52,6 +59,8 @@ struct ReadState {
 pub(crate) struct Reads {
     operations: BTreeMap<u64, ReadOperation>,
     runnable: VecDeque<u64>,
+    /// Bytes of the answers of `operations`.
+    bytes: usize,
     merged: Merged,
 }
 
@@ -90,17 +99,37 @@ impl Store {
             Some(Err(error)) => ReadProgress::Failed(error),
             None => {
                 let command = command.clone();
-                let operation = ReadOperation { command, state };
-                let earlier = self.reads.operations.insert(ticket, operation);
-                assert!(earlier.is_none(), "tickets of reads under way are unique");
-                ReadProgress::Waiting
+                match self.keep_read(ticket, ReadOperation { command, state }) {
+                    Ok(()) => ReadProgress::Waiting,
+                    Err(error) => ReadProgress::Failed(error),
+                }
             }
         }
     }
 
     /// Forgets a read under way; whether there was one.
     pub fn cancel(&mut self, ticket: u64) -> bool {
-        self.reads.operations.remove(&ticket).is_some()
+        self.take_read(ticket).is_some()
+    }
+
+    /// Keeps a read that has to wait, unless all that wait hold too much.
+    fn keep_read(&mut self, ticket: u64, operation: ReadOperation) -> Result<(), StoreError> {
+        let (held, budget) = (operation.held(), self.config.answer_bytes);
+        // One alone always goes on: a command's own limit bounds it.
+        if self.reads.bytes > 0 && self.reads.bytes + held > budget {
+            let bytes = self.reads.bytes + held;
+            return Err(StoreError::TooManyAnswers { bytes, budget });
+        }
+        self.reads.bytes += held;
+        let earlier = self.reads.operations.insert(ticket, operation);
+        assert!(earlier.is_none(), "tickets of reads under way are unique");
+        Ok(())
+    }
+
+    fn take_read(&mut self, ticket: u64) -> Option<ReadOperation> {
+        let operation = self.reads.operations.remove(&ticket)?;
+        self.reads.bytes -= operation.held();
+        Some(operation)
     }
 
     /// Runs a read until it is finished (`Some`) or has to wait.
@@ -199,20 +228,22 @@ impl Store {
                 }
             }
             Err(error) => {
-                self.reads.operations.remove(&ticket);
+                self.take_read(ticket);
                 self.finished_reads.push((ticket, Err(error.clone())));
             }
         }
     }
 
     fn go_on(&mut self, ticket: u64, io: &mut IoQueue) {
-        let Some(mut operation) = self.reads.operations.remove(&ticket) else {
+        let Some(mut operation) = self.take_read(ticket) else {
             return;
         };
         match self.run_read(&operation.command, &mut operation.state, ticket, io) {
             Some(result) => self.finished_reads.push((ticket, result)),
             None => {
-                self.reads.operations.insert(ticket, operation);
+                if let Err(error) = self.keep_read(ticket, operation) {
+                    self.finished_reads.push((ticket, Err(error)));
+                }
             }
         }
     }

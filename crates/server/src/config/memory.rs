@@ -1,0 +1,19 @@
+//! How `--memory` is shared out, in hundredths; the rest is for requests, connections and the allocator.
+
+use super::Settings;
+
+/// Memtables.
+pub const MEMTABLES: u64 = 30;
+/// Blocks of SSTables.
+pub const CACHE: u64 = 30;
+/// Bloom filters.
+pub const FILTERS: u64 = 10;
+/// Answers being put together in reads, the same in SELECTs, and the same waiting for clients to take them.
+pub const ANSWERS: u64 = 5;
+
+const _: () = assert!(MEMTABLES + CACHE + FILTERS + 3 * ANSWERS <= 90);
+
+/// A shard's part of a share, in bytes.
+pub fn of_shard(settings: &Settings, hundredths: u64) -> usize {
+    (settings.memory_bytes / 100 * hundredths / u64::from(settings.shards)) as usize
+}
