@@ -7,6 +7,7 @@
 //!
 //! - [`handshake`] opens connections in every version, and with bytes that are no protocol.
 //! - [`orders`] and [`crash`] kill the server under load and look for every acknowledged order.
+//! - [`memory`] floods a server with reads nobody takes the answers of.
 //! - [`process`] starts and stops the Helenus under test.
 //!
 //! `cargo xtask` is the command line in front of it.
@@ -18,6 +19,7 @@ pub mod checks;
 pub mod crash;
 pub mod golden;
 pub mod handshake;
+pub mod memory;
 pub mod orders;
 pub mod process;
 pub mod wire;

@@ -4,7 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A budget, shared by all who hold something of it. Only one shard uses it; it is atomic to be movable.
+/// Answers up to this size are not counted: the number of requests in flight bounds them.
+pub const SMALL_ANSWER_BYTES: usize = 4 << 10;
+/// What a client is told whose answer does not fit.
+pub const TOO_MANY_ANSWERS: &str =
+    "Too many bytes of answers are in flight on this shard: ask for smaller pages or less at once";
+
+/// A budget, shared by all who hold something of it. One shard takes from it; answers may be dropped on another.
 #[derive(Debug, Clone)]
 pub struct Budget {
     used: Arc<AtomicUsize>,

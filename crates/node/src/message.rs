@@ -1,5 +1,6 @@
 //! Messages between the shards of a node.
 
+use crate::budget::Held;
 use crate::statement::Statement;
 use crate::system::NodeFacts;
 use bytes::Bytes;
@@ -84,6 +85,8 @@ pub enum ShardMessage {
         request: RequestId,
         /// The rows.
         result: Result<ReadResponse, ReplicaError>,
+        /// What they hold of their sender's budget, until they are taken over.
+        held: Held,
     },
     /// Execute a client's whole request here: conditional statements at the owner of their partition, schema on shard 0.
     Forward {

@@ -7,7 +7,7 @@
 //! - only the owner of a token applies and reads its data;
 //! - a shard that is owed [`MAX_SHARD_QUEUE`] answers by another takes no request until some have come.
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Held, SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS};
 use crate::client::{Client, ClientId, Stage};
 use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel, WorkDone};
@@ -30,6 +30,7 @@ use model::env::{IoOutcome, IoTag};
 use model::error::RequestError;
 use model::key::Token;
 use model::limits::{MAX_SHARD_QUEUE, SHARDING_IGNORE_MSB};
+use model::read::ReadResponse;
 use model::schema::{Keyspace, Schema};
 use model::time::{BootNanos, Now};
 use std::collections::BTreeMap;
@@ -219,6 +220,29 @@ impl Shard {
         self.settle(now, out);
     }
 
+    /// Sends another shard what it asked to read, if there is room for that on its way.
+    fn send_rows(
+        &mut self,
+        shard: u16,
+        request: RequestId,
+        mut result: Result<ReadResponse, ReplicaError>,
+        out: &mut Effects,
+    ) {
+        let mut held = Held::default();
+        if let Ok(response) = &result
+            && response.bytes.len() > SMALL_ANSWER_BYTES
+            && !self.answers.hold(&mut held, response.bytes.len())
+        {
+            result = Err(ReplicaError::Overloaded(TOO_MANY_ANSWERS.to_owned()));
+        }
+        let message = ShardMessage::ReadDone {
+            request,
+            result,
+            held,
+        };
+        out.messages.push((shard, message));
+    }
+
     /// Sends another shard something that it answers.
     pub(crate) fn tell(&mut self, shard: u16, message: ShardMessage, out: &mut Effects) {
         debug_assert!(!message.is_answer(), "an answer is not answered");
@@ -243,21 +267,24 @@ impl Shard {
                 if now.boot > deadline {
                     self.metrics.dropped_reads += 1;
                     let result = Err(ReplicaError::Overloaded("the read came too late".into()));
-                    let answer = ShardMessage::ReadDone { request, result };
-                    return out.messages.push((from, answer));
+                    return self.send_rows(from, request, result, out);
                 }
                 self.metrics.replica_reads += 1;
                 if let Some(result) =
                     self.replica
                         .read(&command, Waiter::Shard(from, request), now, &mut out.io)
                 {
-                    out.messages
-                        .push((from, ShardMessage::ReadDone { request, result }));
+                    self.send_rows(from, request, result, out);
                 }
             }
             ShardMessage::Applied { request, result } => self.on_applied(request, result, now, out),
-            ShardMessage::ReadDone { request, result } => {
-                self.on_read(request, from, result, now, out)
+            ShardMessage::ReadDone {
+                request,
+                result,
+                held,
+            } => {
+                self.on_read(request, from, result, now, out);
+                drop(held);
             }
             ShardMessage::Acknowledged { request, result } => {
                 self.on_acknowledged(request, result, now, out)
@@ -390,8 +417,7 @@ impl Shard {
                 self.on_read(operation, self.number, result, now, out)
             }
             Finished::Read(Waiter::Shard(shard, request), result) => {
-                out.messages
-                    .push((shard, ShardMessage::ReadDone { request, result }));
+                self.send_rows(shard, request, result, out);
             }
             Finished::Task(Waiter::Local(operation), result) => {
                 self.on_acknowledged(operation, result, now, out)
@@ -424,7 +450,7 @@ impl Shard {
         &mut self,
         number: RequestId,
         from: u16,
-        result: Result<model::read::ReadResponse, ReplicaError>,
+        result: Result<ReadResponse, ReplicaError>,
         now: Now,
         out: &mut Effects,
     ) {

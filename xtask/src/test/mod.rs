@@ -15,7 +15,7 @@ use crate::golden;
 use crate::paths::{self, Profile};
 use crate::{TaskResult, tidy};
 use blackbox::process::{Helenus, Scratch, Start};
-use blackbox::{crash, handshake};
+use blackbox::{crash, handshake, memory};
 use report::Report;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -86,9 +86,13 @@ fn running_server(binary: &Path, report: &mut Report) {
 /// What survives: crashes, other numbers of shards, a clean end; and that the disk comes before the answer.
 fn durability(start: &dyn Fn(&str) -> Start, scratch: &Path, report: &mut Report) {
     report.section("durability");
+        report.checks(vec![memory::flood_check(&start("flooded"))]);
+        return;
+    }
     report.checks(crash::kill_checks(&start("killed"), KILLS));
     report.checks(crash::shard_checks(&start("shards")));
     report.checks(vec![crash::drain_check(&start("drained"))]);
+    report.checks(vec![memory::flood_check(&start("flooded"))]);
     if crash::can_trace() || install_strace() {
         report.checks(vec![crash::sync_check(
             &start("traced"),

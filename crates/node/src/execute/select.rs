@@ -10,7 +10,7 @@ use super::operation::Operation;
 use super::page::PagingState;
 use super::request::Terms;
 use super::rows::{Emitter, ReadRow, key_prefix, rows};
-use crate::budget::Held;
+use crate::budget::{Held, SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS};
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Waiter;
@@ -31,9 +31,6 @@ use std::sync::Arc;
 
 /// Rows read at a time for grouped and aggregated statements, which may need many rows for one of the result's.
 const GROUP_CHUNK_ROWS: u64 = 10_000;
-
-/// Answers up to this size are not counted: requests in flight bound them.
-const SMALL_BYTES: usize = 4 << 10;
 
 /// A SELECT in flight.
 #[derive(Debug)]
@@ -254,13 +251,6 @@ impl SelectOperation {
     }
 }
 
-/// The error of a read whose answer there is no memory for.
-fn too_much() -> RequestError {
-    RequestError::Overloaded(
-        "Too many bytes of answers are in flight on this shard: ask for smaller pages or less at once".into(),
-    )
-}
-
 /// The plan of a statement that is a SELECT.
 fn select_plan(statement: &Statement) -> &SelectPlan {
     match &statement.prepared.plan {
@@ -423,12 +413,17 @@ impl Shard {
                 if operation.tombstones + response.tombstones > self.config.tombstone_failure {
                     return self.fail_tombstones(&operation, now, out);
                 }
-                if response.bytes.len() > SMALL_BYTES
+                if response.bytes.len() > SMALL_ANSWER_BYTES
                     && !self
                         .answers
                         .hold(&mut operation.gathered_held, response.bytes.len())
                 {
-                    return self.fail(&operation.reply, &too_much(), now, out);
+                    return self.fail(
+                        &operation.reply,
+                        &RequestError::Overloaded(TOO_MANY_ANSWERS.to_owned()),
+                        now,
+                        out,
+                    );
                 }
                 match operation.take(response) {
                     Ok(Some(Step::Finish(state))) => {
@@ -595,11 +590,16 @@ impl Shard {
         };
         let bytes = response.bytes.len();
         if operation.awaited > 1
-            && bytes > SMALL_BYTES
+            && bytes > SMALL_ANSWER_BYTES
             && !self.answers.hold(&mut operation.answers_held, bytes)
         {
             if let Some(Operation::Select(operation)) = self.operations.remove(number) {
-                self.fail(&operation.reply, &too_much(), now, out);
+                self.fail(
+                    &operation.reply,
+                    &RequestError::Overloaded(TOO_MANY_ANSWERS.to_owned()),
+                    now,
+                    out,
+                );
             }
             return None;
         }

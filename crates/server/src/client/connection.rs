@@ -183,7 +183,9 @@ impl Connection {
 
     /// Whether answers have been waiting for this long without the client taking any of them.
     pub fn is_stuck(&self, limit: Duration) -> bool {
-        self.state.borrow().counted > 0 && self.last_taken.get().elapsed() >= limit
+        !self.closed.get()
+            && self.state.borrow().counted > 0
+            && self.last_taken.get().elapsed() >= limit
     }
 
     /// Requests without answers.

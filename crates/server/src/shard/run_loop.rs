@@ -400,9 +400,8 @@ async fn close_idle<S: Shard>(core: Rc<Core<S>>, idle: Duration) {
 
 /// Closes connections whose clients take nothing, when what waits for them leaves others no room.
 async fn close_stuck<S: Shard>(core: Rc<Core<S>>) {
-    let mut ticks = tokio::time::interval(STUCK_POLL);
     loop {
-        ticks.tick().await;
+        tokio::time::sleep(STUCK_POLL).await;
         if !core.waiting.is_tight() {
             continue;
         }
