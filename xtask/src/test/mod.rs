@@ -86,9 +86,6 @@ fn running_server(binary: &Path, report: &mut Report) {
 /// What survives: crashes, other numbers of shards, a clean end; and that the disk comes before the answer.
 fn durability(start: &dyn Fn(&str) -> Start, scratch: &Path, report: &mut Report) {
     report.section("durability");
-        report.checks(vec![memory::flood_check(&start("flooded"))]);
-        return;
-    }
     report.checks(crash::kill_checks(&start("killed"), KILLS));
     report.checks(crash::shard_checks(&start("shards")));
     report.checks(vec![crash::drain_check(&start("drained"))]);
