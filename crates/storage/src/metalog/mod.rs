@@ -8,7 +8,8 @@
 //! - a ticket is reported only when its entry, and every entry before it, is synced;
 //! - a record says how far the file was synced when it was made. Bytes below such a mark that do not check out are
 //!   corruption, which stops the start and names the offset; above every mark they are a torn end, which is cut off;
-//! - after a failed write or sync nothing is appended any more, because what is durable is no longer known.
+//! - after a failed write or sync nothing is appended any more, because what is durable is no longer known. A full disk
+//!   alone is no such failure: what it took is cut off again, whoever waits is told, and the log goes on.
 //!
 //! When entries have piled up the owner replaces them all by fewer that say the same ([`MetaLog::replace`]): a new file
 //! is written, synced and renamed over the old one.
@@ -29,6 +30,8 @@ enum Step {
     Reading,
     /// Writing a whole file anew: the first, or one of fewer entries.
     Replacing,
+    /// Putting it in the place of the old one.
+    Renaming,
     /// Cutting off a torn end, and writing again what nobody vouches for.
     Mending,
     Ready,
@@ -52,6 +55,8 @@ pub struct MetaLog {
     /// Below this the file is synced.
     synced: u64,
     next_sequence: u64,
+    /// Sequence of the first record of the write in flight.
+    first_sequence: u64,
     queued: Vec<(u64, Vec<u8>)>,
     /// Entries that are to replace all, and the ticket of that.
     replacement: Option<(u64, Vec<Vec<u8>>)>,
@@ -76,6 +81,7 @@ impl MetaLog {
             end: HEAD_BYTES as u64,
             synced: HEAD_BYTES as u64,
             next_sequence: 1,
+            first_sequence: 1,
             queued: Vec::new(),
             replacement: None,
             covered: Vec::new(),
@@ -181,6 +187,7 @@ impl MetaLog {
             return;
         }
         let mut data = Vec::new();
+        self.first_sequence = self.next_sequence;
         for (ticket, payload) in self.queued.drain(..) {
             put_record(&mut data, self.next_sequence, self.synced, &payload);
             self.next_sequence += 1;
@@ -193,16 +200,16 @@ impl MetaLog {
         self.submit(io, IoRequest::Chain(vec![write, IoRequest::Sync { file }]));
     }
 
-    /// Writes a file of these entries and puts it in the place of the old one.
+    /// Writes a file of these entries, which [`Self::rename`] puts in the place of the old one.
     fn write_anew(&mut self, entries: &[Vec<u8>], io: &mut IoQueue) {
         self.step = Step::Replacing;
+        self.first_sequence = self.next_sequence;
         let mut data = format::head(MAGIC, &[]).to_vec();
         for payload in entries {
             put_record(&mut data, self.next_sequence, HEAD_BYTES as u64, payload);
             self.next_sequence += 1;
         }
         self.end = data.len() as u64;
-        let old = self.file();
         self.file += 1;
         let file = self.file();
         let chain = vec![
@@ -220,6 +227,14 @@ impl MetaLog {
                 data,
             },
             IoRequest::Sync { file },
+        ];
+        self.submit(io, IoRequest::Chain(chain));
+    }
+
+    fn rename(&mut self, io: &mut IoQueue) {
+        self.step = Step::Renaming;
+        let old = FileId(self.space | (self.file - 1));
+        let chain = vec![
             IoRequest::Rename {
                 from: NEW_PATH.to_owned(),
                 to: PATH.to_owned(),
@@ -229,6 +244,29 @@ impl MetaLog {
             },
             IoRequest::Close { file: old },
         ];
+        self.submit(io, IoRequest::Chain(chain));
+    }
+
+    /// The disk had no room for what was in flight: it is as if nobody had asked for it.
+    fn take_back(&mut self, io: &mut IoQueue) {
+        let file = self.file();
+        let chain = if self.step == Step::Replacing {
+            self.file -= 1;
+            let path = NEW_PATH.to_owned();
+            vec![IoRequest::Close { file }, IoRequest::Remove { path }]
+        } else {
+            let length = self.synced;
+            vec![
+                IoRequest::SetLength { file, length },
+                IoRequest::Sync { file },
+            ]
+        };
+        self.end = self.synced;
+        self.next_sequence = self.first_sequence;
+        let tickets = self.in_flight.drain(..);
+        self.failed
+            .extend(tickets.map(|ticket| (ticket, StoreError::DiskFull)));
+        self.step = Step::Mending;
         self.submit(io, IoRequest::Chain(chain));
     }
 
@@ -244,18 +282,22 @@ impl MetaLog {
             (Step::Opening, Ok(IoDone::Opened { length })) => {
                 self.step = Step::Reading;
                 let (file, length) = (self.file(), length as usize);
-                self.submit(
-                    io,
+                // A process that was killed may have renamed it and not come to the sync.
+                let path = ROOT.to_owned();
+                let chain = vec![
+                    IoRequest::SyncDirectory { path },
                     IoRequest::Read {
                         file,
                         offset: 0,
                         length,
                     },
-                );
+                ];
+                self.submit(io, IoRequest::Chain(chain));
             }
             (Step::Opening, Err(IoError::NotFound(_))) => self.write_anew(&[], io),
             (Step::Reading, Ok(IoDone::Read(bytes))) => self.read(&bytes, io),
-            (Step::Writing | Step::Replacing | Step::Mending, Ok(_)) => {
+            (Step::Replacing, Ok(_)) => self.rename(io),
+            (Step::Writing | Step::Renaming | Step::Mending, Ok(_)) => {
                 self.synced = self.end;
                 self.durable.append(&mut self.in_flight);
                 self.step = Step::Ready;
@@ -263,6 +305,9 @@ impl MetaLog {
                 self.go_on(io);
             }
             (_, Ok(_)) => {}
+            (Step::Writing | Step::Replacing, Err(IoError::Full(_))) if self.was_read => {
+                self.take_back(io);
+            }
             (_, Err(error)) => self.fail(StoreError::io(PATH, error)),
         }
         true
@@ -373,153 +418,4 @@ impl<'a> Record<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Runs requests against a file held in memory.
-    struct Disk {
-        file: Option<Vec<u8>>,
-    }
-
-    impl Disk {
-        fn run(&mut self, log: &mut MetaLog, io: &mut IoQueue) {
-            while !io.is_empty() {
-                let requests: Vec<_> = io.drain().collect();
-                for (tag, request) in requests {
-                    let outcome = self.answer(request);
-                    log.on_io(tag, outcome, io);
-                }
-            }
-        }
-
-        fn answer(&mut self, request: IoRequest) -> IoOutcome {
-            match request {
-                IoRequest::Chain(requests) => {
-                    let mut last = Ok(IoDone::Done);
-                    for request in requests {
-                        last = self.answer(request);
-                        last.clone()?;
-                    }
-                    last
-                }
-                IoRequest::Open {
-                    mode: OpenMode::Create,
-                    ..
-                } => {
-                    self.file = Some(Vec::new());
-                    Ok(IoDone::Opened { length: 0 })
-                }
-                IoRequest::Open { path, .. } => match &self.file {
-                    Some(file) => Ok(IoDone::Opened {
-                        length: file.len() as u64,
-                    }),
-                    None => Err(IoError::NotFound(path)),
-                },
-                IoRequest::Read { .. } => Ok(IoDone::Read(self.file.clone().unwrap_or_default())),
-                IoRequest::Write { offset, data, .. } => {
-                    let file = self.file.as_mut().expect("open");
-                    file.resize(file.len().max(offset as usize + data.len()), 0);
-                    file[offset as usize..offset as usize + data.len()].copy_from_slice(&data);
-                    Ok(IoDone::Done)
-                }
-                IoRequest::SetLength { length, .. } => {
-                    self.file.as_mut().expect("open").truncate(length as usize);
-                    Ok(IoDone::Done)
-                }
-                _ => Ok(IoDone::Done),
-            }
-        }
-
-        fn open(&mut self) -> (MetaLog, Vec<Vec<u8>>) {
-            let mut io = IoQueue::default();
-            let mut log = MetaLog::open(2, &mut io);
-            self.run(&mut log, &mut io);
-            let entries = log.take_entries();
-            (log, entries)
-        }
-    }
-
-    fn written(payloads: &[&[u8]]) -> Disk {
-        let mut disk = Disk { file: None };
-        let (mut log, entries) = disk.open();
-        assert!(entries.is_empty());
-        let mut io = IoQueue::default();
-        for (ticket, payload) in payloads.iter().enumerate() {
-            log.append(payload, ticket as u64, &mut io);
-        }
-        disk.run(&mut log, &mut io);
-        assert_eq!(log.durable_tickets().len(), payloads.len());
-        disk
-    }
-
-    #[test]
-    fn entries_come_back_and_a_torn_end_is_cut() {
-        let whole = written(&[b"one", b"two", b"three"]);
-        let bytes = whole.file.clone().expect("written");
-        for cut in HEAD_BYTES..=bytes.len() {
-            let mut disk = Disk {
-                file: Some(bytes[..cut].to_vec()),
-            };
-            let (mut log, entries) = disk.open();
-            assert!(log.is_ready());
-            assert_eq!(entries, [&b"one"[..], b"two", b"three"][..entries.len()]);
-            let mut io = IoQueue::default();
-            log.append(b"more", 9, &mut io);
-            disk.run(&mut log, &mut io);
-            let (_, again) = disk.open();
-            assert_eq!(again.len(), entries.len() + 1);
-        }
-    }
-
-    #[test]
-    fn a_replacement_takes_the_place_of_everything() {
-        let mut disk = written(&[b"one", b"two"]);
-        let (mut log, _) = disk.open();
-        let mut io = IoQueue::default();
-        log.append(b"three", 1, &mut io);
-        log.append(b"four", 2, &mut io);
-        log.replace(vec![b"all".to_vec()], 3, &mut io);
-        log.append(b"five", 4, &mut io);
-        disk.run(&mut log, &mut io);
-        let mut durable = log.durable_tickets();
-        durable.sort_unstable();
-        assert_eq!(durable, [1, 2, 3, 4]);
-        let (_, entries) = disk.open();
-        assert_eq!(entries, [&b"all"[..], b"five"]);
-    }
-
-    #[test]
-    fn a_batch_torn_in_its_middle_is_no_corruption() {
-        let mut disk = written(&[b"one"]);
-        let (mut log, _) = disk.open();
-        let mut io = IoQueue::default();
-        // The second and third wait for the first and are written together.
-        for (ticket, payload) in [&b"two"[..], b"three", b"four"].iter().enumerate() {
-            log.append(payload, ticket as u64, &mut io);
-        }
-        disk.run(&mut log, &mut io);
-        let three = disk.file.as_ref().expect("written").len() - 2 * RECORD_HEAD - 9;
-        disk.file.as_mut().expect("written")[three] ^= 1;
-        let (log, entries) = disk.open();
-        assert!(log.is_ready());
-        assert_eq!(entries, [&b"one"[..], b"two"]);
-    }
-
-    #[test]
-    fn a_flipped_byte_before_the_end_is_named() {
-        let bytes = written(&[b"one", b"two", b"three"]).file.expect("written");
-        let last = HEAD_BYTES + RECORD_HEAD + 3;
-        for at in HEAD_BYTES..last {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 0x10;
-            let (log, _) = Disk {
-                file: Some(damaged),
-            }
-            .open();
-            assert!(
-                matches!(log.error(), Some(StoreError::Corrupt { .. })),
-                "byte {at}"
-            );
-        }
-    }
-}
+mod tests;
