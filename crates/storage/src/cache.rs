@@ -4,7 +4,7 @@
 //! again before it leaves moves to the main queue, and a ghost list of keys lets a block that comes back soon enter
 //! the main queue at once. So blocks read once pass through without pushing out what is used.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -167,11 +167,12 @@ impl BlockCache {
         self.entries.remove(&key);
     }
 
-    /// Drops the blocks of an SSTable that is gone.
-    pub(crate) fn forget(&mut self, table: u64) {
+    /// Drops the blocks of SSTables that are gone.
+    pub(crate) fn forget(&mut self, tables: &BTreeSet<u64>) {
         let (small_bytes, main_bytes) = (&mut self.small_bytes, &mut self.main_bytes);
         self.entries.retain(|key, entry| {
-            if key.0 == table {
+            let gone = tables.contains(&key.0);
+            if gone {
                 let bytes = entry.block.len() + ENTRY_BYTES;
                 *if entry.main {
                     &mut *main_bytes
@@ -179,10 +180,10 @@ impl BlockCache {
                     &mut *small_bytes
                 } -= bytes;
             }
-            key.0 != table
+            !gone
         });
-        self.small.retain(|key| key.0 != table);
-        self.main.retain(|key| key.0 != table);
+        self.small.retain(|key| !tables.contains(&key.0));
+        self.main.retain(|key| !tables.contains(&key.0));
     }
 
     /// Bytes held.
@@ -220,9 +221,9 @@ mod tests {
             .filter(|&offset| cache.get((1, offset)).is_some())
             .count();
         assert_eq!(kept, 50);
-        cache.forget(1);
+        cache.forget(&[1].into());
         assert_eq!(cache.get((1, 3)), None);
-        cache.forget(2);
+        cache.forget(&[2].into());
         assert_eq!((cache.bytes(), cache.entries.len()), (0, 0));
     }
 }

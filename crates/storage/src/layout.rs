@@ -147,14 +147,17 @@ impl LayoutFile {
                 self.step = Step::Reading;
                 let file = self.file();
                 let length = format::HEAD_BYTES;
-                self.submit(
-                    io,
+                // A process that was killed may have renamed it and not come to the sync.
+                let path = ROOT.to_owned();
+                let chain = vec![
+                    IoRequest::SyncDirectory { path },
                     IoRequest::Read {
                         file,
                         offset: 0,
                         length,
                     },
-                );
+                ];
+                self.submit(io, IoRequest::Chain(chain));
             }
             (Step::Opening, Err(IoError::NotFound(_))) => {
                 self.step = Step::Creating;

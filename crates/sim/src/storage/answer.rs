@@ -92,18 +92,6 @@ impl Run {
         response: &ReadResponse,
     ) -> Result<Vec<Answered>, String> {
         let mut partitions: Vec<Answered> = Vec::new();
-        let seen = |bytes: &[u8]| -> Option<SeenRow> {
-            let row = Row::parse(bytes)?;
-            let live = row.cells().filter(|cell| cell.is_live(command.now_seconds));
-            let asked = live.filter(|cell| command.columns.contains(cell.column));
-            let cells = asked.map(|cell| {
-                (
-                    (cell.column, cell.path.map(<[u8]>::to_vec)),
-                    cell.value.to_vec(),
-                )
-            });
-            row.is_live(command.now_seconds).then(|| cells.collect())
-        };
         let mut used = 0;
         let mut last_range: Option<(Vec<u8>, Vec<u8>)> = None;
         for entry in response.entries() {
@@ -129,12 +117,12 @@ impl Run {
                     let last = partitions
                         .last_mut()
                         .ok_or("a static row without a partition")?;
-                    last.fixed = seen(row).unwrap_or_default();
+                    last.fixed = seen(command, row).unwrap_or_default();
                 }
                 ReadEntry::Row { clustering, row } => {
                     let last = partitions.last_mut().ok_or("a row without a partition")?;
                     last.last = Some(clustering.to_vec());
-                    if let Some(cells) = seen(row) {
+                    if let Some(cells) = seen(command, row) {
                         last.rows.push((self.tables.row(name, clustering), cells));
                     }
                 }
@@ -142,14 +130,11 @@ impl Run {
                     if start >= end {
                         return Err("an empty range".into());
                     }
-                    let apart =
-                        last_range
-                            .as_ref()
-                            .is_none_or(|(low, high)| match command.direction {
-                                Direction::Forward => high.as_slice() <= start,
-                                Direction::Backward => end <= low.as_slice(),
-                            });
-                    if !apart {
+                    let apart = |(low, high): &(Vec<u8>, Vec<u8>)| match command.direction {
+                        Direction::Forward => high.as_slice() <= start,
+                        Direction::Backward => end <= low.as_slice(),
+                    };
+                    if !last_range.as_ref().is_none_or(apart) {
                         return Err("ranges overlap or are out of order".into());
                     }
                     last_range = Some((start.to_vec(), end.to_vec()));
@@ -161,4 +146,16 @@ impl Run {
         }
         Ok(partitions)
     }
+}
+
+/// The live cells of a row that were asked for; `None` if the row is not alive.
+fn seen(command: &ReadCommand, bytes: &[u8]) -> Option<SeenRow> {
+    let row = Row::parse(bytes)?;
+    let live = row.cells().filter(|cell| cell.is_live(command.now_seconds));
+    let asked = live.filter(|cell| command.columns.contains(cell.column));
+    let cells = asked.map(|cell| {
+        let path = cell.path.map(<[u8]>::to_vec);
+        ((cell.column, path), cell.value.to_vec())
+    });
+    row.is_live(command.now_seconds).then(|| cells.collect())
 }

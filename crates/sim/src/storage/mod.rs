@@ -20,4 +20,6 @@ pub use rot::{Found, rot, sample_files};
 pub use run::{Failure, Summary, run};
 
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod tests;

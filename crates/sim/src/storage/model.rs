@@ -133,12 +133,7 @@ impl Write {
             .map(|(column, path, value)| ((*column, *path), value))
             .collect();
         for ((column, path), value) in sorted {
-            let path = path.map(|path| {
-                let mut bytes = Vec::new();
-                let ctype = model::types::CqlType::Tinyint;
-                model::comparable::encode(&ctype, &[path], false, &mut bytes);
-                bytes
-            });
+            let path = path.map(path_bytes);
             writer.cell(&Cell {
                 column,
                 timestamp: self.timestamp(),
@@ -223,49 +218,9 @@ impl Model {
             .max(gone);
             let unmapped =
                 newest(&|change| matches!(change, Change::DeleteMap { row } if *row == number));
-            let mut marker = None;
-            let mut cells: BTreeMap<_, (u64, Option<Vec<u8>>)> = BTreeMap::new();
-            for (write, change) in &changes {
-                let Change::Row {
-                    row,
-                    marker: marks,
-                    ttl,
-                    cells: written,
-                } = change
-                else {
-                    continue;
-                };
-                if *row != number || write.number <= deleted {
-                    continue;
-                }
-                let alive = *ttl == 0 || write.second + i64::from(*ttl) > now;
-                if *marks && marker.is_none_or(|(known, _)| known < write.number) {
-                    marker = Some((write.number, alive));
-                }
-                for (column, path, value) in written {
-                    if *column == tables.wide.map && name == Name::Wide && write.number <= unmapped
-                    {
-                        continue;
-                    }
-                    let path = path.map(|path| {
-                        let mut bytes = Vec::new();
-                        let ctype = model::types::CqlType::Tinyint;
-                        model::comparable::encode(&ctype, &[path], false, &mut bytes);
-                        bytes
-                    });
-                    let value = value.clone().filter(|_| alive);
-                    let cell = cells.entry((*column, path)).or_insert((0, None));
-                    if cell.0 <= write.number {
-                        *cell = (write.number, value);
-                    }
-                }
-            }
-            let live: SeenRow = cells
-                .into_iter()
-                .filter_map(|(place, (_, value))| Some((place, value?)))
-                .collect();
-            if !live.is_empty() || marker.is_some_and(|(_, alive)| alive) {
-                seen.rows.insert(u64::from(number), live);
+            let unmapped = if name == Name::Wide { unmapped } else { 0 };
+            if let Some(row) = seen_row(tables, &changes, number, deleted, unmapped, now) {
+                seen.rows.insert(u64::from(number), row);
             }
         }
         let fixed = changes
@@ -292,4 +247,60 @@ impl Model {
     pub fn numbers(&self) -> BTreeSet<u64> {
         self.writes.keys().copied().collect()
     }
+}
+
+/// What a reader sees of a row: of the changes numbered above `deleted`, and of its map above `unmapped`.
+fn seen_row(
+    tables: &Tables,
+    changes: &[(&Write, &Change)],
+    number: u8,
+    deleted: u64,
+    unmapped: u64,
+    now: i64,
+) -> Option<SeenRow> {
+    let mut marker = None;
+    let mut cells: BTreeMap<_, (u64, Option<Vec<u8>>)> = BTreeMap::new();
+    for (write, change) in changes {
+        let Change::Row {
+            row,
+            marker: marks,
+            ttl,
+            cells: written,
+        } = change
+        else {
+            continue;
+        };
+        if *row != number || write.number <= deleted {
+            continue;
+        }
+        let alive = *ttl == 0 || write.second + i64::from(*ttl) > now;
+        if *marks && marker.is_none_or(|(known, _)| known < write.number) {
+            marker = Some((write.number, alive));
+        }
+        for (column, path, value) in written {
+            if *column == tables.wide.map && write.number <= unmapped {
+                continue;
+            }
+            let value = value.clone().filter(|_| alive);
+            let cell = cells
+                .entry((*column, path.map(path_bytes)))
+                .or_insert((0, None));
+            if cell.0 <= write.number {
+                *cell = (write.number, value);
+            }
+        }
+    }
+    let live: SeenRow = cells
+        .into_iter()
+        .filter_map(|(place, (_, value))| Some((place, value?)))
+        .collect();
+    (!live.is_empty() || marker.is_some_and(|(_, alive)| alive)).then_some(live)
+}
+
+/// A map's key as a cell's path.
+fn path_bytes(path: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let ctype = model::types::CqlType::Tinyint;
+    model::comparable::encode(&ctype, &[path], false, &mut bytes);
+    bytes
 }

@@ -34,6 +34,15 @@ pub struct Reports {
     pub tasks: BTreeMap<u64, Result<(), StoreError>>,
 }
 
+/// How a machine stops unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// What was not synced may be lost.
+    PowerFails,
+    /// The system goes on, and with it all it was told.
+    ProcessDies,
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Node {
@@ -53,7 +62,7 @@ pub struct Node {
     pub history: u64,
     seed: u64,
     configure: Configure,
-    /// Turns of a start after which the power fails.
+    /// Turns of a start after which it is stopped.
     turns_left: Option<u64>,
 }
 
@@ -74,6 +83,11 @@ impl Node {
             configure,
             turns_left: None,
         }
+    }
+
+    /// Starts from now on are with another configuration.
+    pub fn set_configure(&mut self, configure: Configure) {
+        self.configure = configure;
     }
 
     /// Both clocks.
@@ -123,7 +137,7 @@ impl Node {
             if let Some(generation) = layout.generation() {
                 break generation;
             }
-            if self.power_fails() {
+            if self.is_stopped() {
                 return Err(StoreError::NotReady);
             }
             self.event();
@@ -138,7 +152,7 @@ impl Node {
             if let Some(error) = self.stores.iter().find_map(Store::recovery_error) {
                 return Err(error.clone());
             }
-            if self.power_fails() {
+            if self.is_stopped() {
                 return Err(StoreError::NotReady);
             }
             self.turn();
@@ -151,7 +165,7 @@ impl Node {
                 if let Some(error) = self.layout.as_ref().and_then(LayoutFile::error) {
                     return Err(error.clone());
                 }
-                if self.power_fails() {
+                if self.is_stopped() {
                     return Err(StoreError::NotReady);
                 }
                 self.event();
@@ -164,17 +178,26 @@ impl Node {
         Ok(())
     }
 
-    /// Starts and loses power after so many turns; whether it was ready before that.
-    pub fn start_and_crash(&mut self, shards: u16, schema: &Arc<Schema>, turns: u64) -> bool {
+    /// Starts and is stopped after so many turns; whether it was ready before that.
+    pub fn start_and_stop(
+        &mut self,
+        shards: u16,
+        schema: &Arc<Schema>,
+        turns: u64,
+        stop: Stop,
+    ) -> bool {
         self.turns_left = Some(turns);
         let started = self.start(shards, schema);
         self.turns_left = None;
-        self.crash();
+        match stop {
+            Stop::PowerFails => self.crash(),
+            Stop::ProcessDies => self.kill(),
+        }
         started.is_ok()
     }
 
-    /// Whether the power is to fail now.
-    fn power_fails(&mut self) -> bool {
+    /// Whether the start is to be stopped now.
+    fn is_stopped(&mut self) -> bool {
         match &mut self.turns_left {
             Some(0) => true,
             Some(left) => {

@@ -1,7 +1,7 @@
 //! The seeded run.
 
 use super::model::{Model, Write};
-use super::node::Node;
+use super::node::{Node, Stop};
 use super::tables::{KEYS, Name, Tables, key};
 use crate::random::Rng;
 use ::model::schema::TableOptions;
@@ -399,18 +399,16 @@ impl Run {
         self.check_recovery(lossless)
     }
 
-    /// Starts, with the power failing a few times before the start is done.
+    /// Starts, stopped a few times before the start is done.
     pub(super) fn start_through_crashes(&mut self) -> Check {
         while self.rng.chance(25) {
-            let steps = 1 + self.rng.below(60);
-            let ready = self
-                .node
-                .start_and_crash(self.shards, &self.tables.schema, steps);
+            let turns = 1 + self.rng.below(60);
+            let stop = *self.rng.pick(&[Stop::PowerFails, Stop::ProcessDies]);
+            let schema = &self.tables.schema;
+            let ready = self.node.start_and_stop(self.shards, schema, turns, stop);
+            let shards = self.shards;
             self.tell(|| {
-                format!(
-                    "start of {} shards crashed after {steps}, ready {ready}",
-                    self.shards
-                )
+                format!("start of {shards} shards, {stop:?} after {turns} turns, ready {ready}")
             });
             if ready {
                 break;

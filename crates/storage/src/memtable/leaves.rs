@@ -61,6 +61,16 @@ impl<T: Copy> Leaves<T> {
         }
     }
 
+    /// Entries in it.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// All entries, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.leaves.iter().flatten()
+    }
+
     /// One past the last entry.
     pub(crate) fn end(&self) -> Place {
         match self.leaves.last() {

@@ -21,6 +21,9 @@ use model::tombstone::RangeTombstones;
 use model::track::{IdSet, MutationId};
 use std::cmp::Ordering;
 
+/// Rows of a partition that are looked at for their timestamps, at most: about half a millisecond's worth.
+const MAX_LOOKED_AT: usize = 4096;
+
 /// A row: where its clustering key is and where its bytes are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowRef {
@@ -406,7 +409,8 @@ impl<'a> PartitionView<'a> {
         None
     }
 
-    /// The smallest timestamp of anything in the partition: what a tombstone must be older than to be forgotten.
+    /// The smallest timestamp of anything in the partition: what a tombstone must be older than to be forgotten. Of one
+    /// with very many rows it is not known, and nothing is older.
     pub(crate) fn min_timestamp(&self) -> i64 {
         let mut least = i64::MAX;
         let mut see = |deletion: Deletion| {
@@ -418,16 +422,14 @@ impl<'a> PartitionView<'a> {
         if let Some(ranges) = self.ranges() {
             ranges.pieces().iter().for_each(|piece| see(piece.deletion));
         }
-        let mut rows = Vec::new();
-        if let Rows::Many(list) = &self.partition.rows {
-            rows.extend(
-                list.from(list.find(|_| Ordering::Greater).unwrap_err())
-                    .copied(),
-            );
-        } else if let Rows::One(row) = &self.partition.rows {
-            rows.push(*row);
-        }
-        let rows = rows.into_iter().map(|row| self.arena.get(row.row));
+        let (one, many) = match &self.partition.rows {
+            Rows::None => (None, None),
+            Rows::One(row) => (Some(row), None),
+            Rows::Many(list) if list.len() > MAX_LOOKED_AT => return i64::MIN,
+            Rows::Many(list) => (None, Some(list.iter())),
+        };
+        let rows = one.into_iter().chain(many.into_iter().flatten());
+        let rows = rows.map(|row| self.arena.get(row.row));
         for bytes in rows.chain(self.static_row()) {
             least = least.min(row_min_timestamp(bytes));
         }

@@ -59,7 +59,9 @@ impl Store {
         };
         self.memtable_bytes -= state.memtable_bytes();
         self.frozen_bytes -= state.frozen_bytes();
-        let writing = state.manifest.writing.take().into_iter().flatten();
+        let writing = state.manifest.writing.take();
+        let is_writing = writing.is_some();
+        let writing = writing.into_iter().flatten();
         for then in state.manifest.then.drain(..).chain(writing) {
             match then {
                 Then::Task(task) => self.task_step(task, Some(StoreError::Superseded)),
@@ -95,10 +97,23 @@ impl Store {
         }
         self.retired.extend(holds.iter().cloned());
         self.drops.insert(self.next_task, holds);
-        self.requests
-            .submit(io, Purpose::Drop(self.next_task), IoRequest::Chain(chain));
+        if is_writing {
+            // What is under way could come after the removal.
+            self.dropping.insert(id, (self.next_task, chain));
+        } else {
+            let purpose = Purpose::Drop(self.next_task);
+            self.requests.submit(io, purpose, IoRequest::Chain(chain));
+        }
         self.free_log(io);
         self.remove_retired(io);
+    }
+
+    /// The last write of a dropped table's manifest is answered: now it can be removed.
+    pub(super) fn drop_written(&mut self, id: TableId, io: &mut IoQueue) {
+        if let Some((drop, chain)) = self.dropping.remove(&id) {
+            self.requests
+                .submit(io, Purpose::Drop(drop), IoRequest::Chain(chain));
+        }
     }
 
     /// The manifest of a dropped table is gone: so may be what it listed.

@@ -120,6 +120,7 @@ impl Store {
                 purge,
                 split_bytes: choice.split_bytes,
                 tasks,
+                at: AtHand::default(),
             },
             options,
             input_bytes,
@@ -191,73 +192,92 @@ enum Kept {
     Part,
 }
 
+/// What is known of the partition a compaction is in: kept between its steps, for a partition may take many.
+#[derive(Debug)]
+pub(crate) struct AtHand {
+    token: Token,
+    key: Vec<u8>,
+    /// What may be forgotten in it, once that was asked.
+    purge: Option<Purge>,
+    /// Whether nothing of it was kept so far.
+    is_pending: bool,
+    /// What remains of a row.
+    kept: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Default for AtHand {
+    fn default() -> Self {
+        Self {
+            token: Token::MIN,
+            key: Vec::new(),
+            purge: None,
+            is_pending: false,
+            kept: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+}
+
 /// Writes what remains of the inputs.
 pub(super) struct CompactionSink<'a> {
     writer: &'a mut SsTableWriter,
     state: &'a TableState,
-    inputs: &'a [Arc<SsTable>],
+    /// The table's SSTables that are not among the inputs.
+    others: Vec<&'a SsTable>,
     /// What may be forgotten at most.
     purge: Purge,
     split_bytes: u64,
     /// Columns whose cells are left out, ascending.
     dropped: Vec<ColumnId>,
-    kept: Vec<u8>,
-    scratch: Vec<u8>,
-    token: Token,
-    key: Vec<u8>,
-    /// What may be forgotten in the partition at hand, once that was asked.
-    local: Option<Purge>,
-    /// Whether nothing of the partition at hand was kept so far.
-    is_pending: bool,
+    at: &'a mut AtHand,
 }
 
 impl<'a> CompactionSink<'a> {
     pub(super) fn new(
         writer: &'a mut SsTableWriter,
         state: &'a TableState,
-        inputs: &'a [Arc<SsTable>],
+        inputs: &[Arc<SsTable>],
         purge: Purge,
         split_bytes: Option<u64>,
+        at: &'a mut AtHand,
     ) -> Self {
         let dropped = state.table.dropped.iter();
         let mut dropped: Vec<ColumnId> = dropped.map(|dropped| dropped.column.id).collect();
         dropped.sort_unstable();
+        let mut ids: Vec<u64> = inputs.iter().map(|input| input.id).collect();
+        ids.sort_unstable();
+        let sstables = state.sstables.iter().map(|table| &**table);
+        let others = sstables.filter(|table| ids.binary_search(&table.id).is_err());
         Self {
             writer,
             state,
-            inputs,
+            others: others.collect(),
             purge,
             split_bytes: split_bytes.unwrap_or(u64::MAX),
             dropped,
-            kept: Vec::new(),
-            scratch: Vec::new(),
-            token: Token::MIN,
-            key: Vec::new(),
-            local: None,
-            is_pending: false,
+            at,
         }
     }
 
     /// What may be forgotten in the partition at hand: only what is older than all that is not among the inputs.
     fn local(&mut self) -> Purge {
-        if let Some(local) = self.local {
+        if let Some(local) = self.at.purge {
             return local;
         }
-        let is_input = |table: &SsTable| self.inputs.iter().any(|input| input.id == table.id);
         let tables = self
-            .state
-            .sstables
+            .others
             .iter()
-            .filter(|table| !is_input(table) && table.may_contain(self.token))
+            .filter(|table| table.may_contain(self.at.token))
             .map(|table| table.stats.min_timestamp);
         let memtables = self.state.memtables();
         let memory = memtables
             .iter()
-            .filter_map(|memtable| memtable.get(self.token, &self.key));
+            .filter_map(|memtable| memtable.get(self.at.token, &self.at.key));
         let memory = memory.map(|partition| partition.min_timestamp());
         let oldest = tables.chain(memory).min().unwrap_or(i64::MAX);
         let older_than = self.purge.older_than.min(oldest);
-        *self.local.insert(Purge {
+        *self.at.purge.insert(Purge {
             older_than,
             ..self.purge
         })
@@ -269,28 +289,29 @@ impl<'a> CompactionSink<'a> {
     }
 
     fn begin_pending(&mut self, deletion: Deletion, static_row: Option<&[u8]>) {
-        if std::mem::take(&mut self.is_pending) {
+        if std::mem::take(&mut self.at.is_pending) {
             self.writer
-                .begin_partition(self.token, &self.key, deletion, static_row);
+                .begin_partition(self.at.token, &self.at.key, deletion, static_row);
         }
     }
 
     /// Decides what remains of a row.
     fn keep(&mut self, row: &[u8]) -> Kept {
-        self.kept.clear();
+        self.at.kept.clear();
         if self.dropped.is_empty() {
             if is_untouched(row, &self.purge) {
                 return Kept::Whole;
             }
             let local = self.local();
-            return part(merge::purged(row, &local, &mut self.kept));
+            return part(merge::purged(row, &local, &mut self.at.kept));
         }
-        self.scratch.clear();
-        if !without_columns(row, &self.dropped, &mut self.scratch) {
+        self.at.scratch.clear();
+        if !without_columns(row, &self.dropped, &mut self.at.scratch) {
             return Kept::Nothing;
         }
         let local = self.local();
-        part(merge::purged(&self.scratch, &local, &mut self.kept))
+        let AtHand { scratch, kept, .. } = &mut *self.at;
+        part(merge::purged(scratch, &local, kept))
     }
 }
 
@@ -319,10 +340,10 @@ impl Sink for CompactionSink<'_> {
         deletion: Deletion,
         static_row: Option<&[u8]>,
     ) -> Flow {
-        self.local = None;
-        self.token = token;
-        key.clone_into(&mut self.key);
-        self.is_pending = true;
+        self.at.purge = None;
+        self.at.token = token;
+        key.clone_into(&mut self.at.key);
+        self.at.is_pending = true;
         let deletion = if !deletion.is_none() && self.forgets(deletion) {
             Deletion::NONE
         } else {
@@ -331,9 +352,9 @@ impl Sink for CompactionSink<'_> {
         match static_row.map(|row| (self.keep(row), row)) {
             Some((Kept::Whole, row)) => self.begin_pending(deletion, Some(row)),
             Some((Kept::Part, _)) => {
-                let kept = std::mem::take(&mut self.kept);
+                let kept = std::mem::take(&mut self.at.kept);
                 self.begin_pending(deletion, Some(&kept));
-                self.kept = kept;
+                self.at.kept = kept;
             }
             _ if !deletion.is_none() => self.begin_pending(deletion, None),
             _ => {}
@@ -358,14 +379,14 @@ impl Sink for CompactionSink<'_> {
             }
             Kept::Part => {
                 self.begin_pending(Deletion::NONE, None);
-                self.writer.row(clustering, &self.kept);
+                self.writer.row(clustering, &self.at.kept);
             }
         }
         Flow::Continue
     }
 
     fn end(&mut self) -> Flow {
-        if !std::mem::take(&mut self.is_pending) {
+        if !std::mem::take(&mut self.at.is_pending) {
             self.writer.end_partition();
         }
         if self.writer.length() >= self.split_bytes {

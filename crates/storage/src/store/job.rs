@@ -11,7 +11,7 @@ use crate::io::Purpose;
 use crate::merge::{Fetch, Outcome, Pins, View, Walk};
 use crate::sstable::bloom::Bloom;
 use crate::sstable::{SsTable, SsTableWriter, WriterOptions, Written};
-use crate::store::compact::CompactionSink;
+use crate::store::compact::{AtHand, CompactionSink};
 use crate::store::flush::FlushSink;
 use model::env::{FileId, IoOutcome, IoQueue, IoRequest, OpenMode};
 use model::merge::Purge;
@@ -39,6 +39,8 @@ pub(crate) enum Work {
         split_bytes: Option<u64>,
         /// Tasks that wait for it.
         tasks: Vec<u64>,
+        /// The partition it is in.
+        at: AtHand,
     },
 }
 
@@ -200,7 +202,7 @@ impl Store {
             wanted: &mut wanted,
             ahead_bytes: AHEAD_BYTES,
         };
-        let outcome = match &job.work {
+        let outcome = match &mut job.work {
             Work::Flush => {
                 let memtable = &state
                     .frozen
@@ -220,14 +222,15 @@ impl Store {
                 inputs,
                 purge,
                 split_bytes,
+                at,
                 ..
             } => {
                 let view = View {
                     memtables: &[],
                     sstables: inputs,
                 };
-                let mut sink =
-                    CompactionSink::new(&mut job.writer, state, inputs, *purge, *split_bytes);
+                let writer = &mut job.writer;
+                let mut sink = CompactionSink::new(writer, state, inputs, *purge, *split_bytes, at);
                 job.walk.run(view, &mut fetch, &mut sink, budget)
             }
         };
@@ -425,9 +428,14 @@ impl Store {
             return self.fail_job(id, now, io);
         };
         match job.written.take() {
-            Some(written) => {
+            Some(mut written) => {
                 self.next_sstable += 1;
-                self.filter_bytes += written.filter.as_ref().map_or(0, Bloom::bytes);
+                let filter_bytes = written.filter.as_ref().map_or(0, Bloom::bytes);
+                if self.filter_bytes + filter_bytes > self.config.filter_bytes {
+                    written.filter = None;
+                } else {
+                    self.filter_bytes += filter_bytes;
+                }
                 let (file, name) = (job.file, job.options.name);
                 let table =
                     SsTable::written(self.next_sstable, file, name, job.path.clone(), written);

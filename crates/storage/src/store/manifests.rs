@@ -5,9 +5,13 @@ use super::{RETRY_MS, Store};
 use crate::error::StoreError;
 use crate::io::Purpose;
 use crate::layout::ROOT;
+use crate::sstable::SsTable;
+use crate::sstable::bloom::Bloom;
 use model::env::{IoError, IoOutcome, IoQueue, IoRequest, OpenMode};
 use model::schema::TableId;
 use model::time::Now;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Store {
     /// Submits the manifests that changed.
@@ -76,9 +80,8 @@ impl Store {
         now: Now,
         io: &mut IoQueue,
     ) {
-        // A table dropped meanwhile has its own way of cleaning up.
         let Some(state) = self.tables.get_mut(&id) else {
-            return;
+            return self.drop_written(id, io);
         };
         let Some(then) = state.manifest.writing.take() else {
             return;
@@ -149,17 +152,17 @@ impl Store {
 
     /// Closes and removes the files that nobody reads any more.
     pub(super) fn remove_retired(&mut self, io: &mut IoQueue) {
+        let in_use = |table: &Arc<SsTable>| table.in_flight.load(Ordering::Relaxed) > 0;
         let retired = std::mem::take(&mut self.retired);
-        for table in retired {
-            if table.in_flight.load(std::sync::atomic::Ordering::Relaxed) > 0 {
-                self.retired.push(table);
-                continue;
-            }
-            self.cache.forget(table.id);
-            self.filter_bytes -= table
-                .filter
-                .as_ref()
-                .map_or(0, crate::sstable::bloom::Bloom::bytes);
+        let (in_use, gone): (Vec<_>, Vec<_>) = retired.into_iter().partition(in_use);
+        self.retired = in_use;
+        if gone.is_empty() {
+            return;
+        }
+        self.cache
+            .forget(&gone.iter().map(|table| table.id).collect());
+        for table in gone {
+            self.filter_bytes -= table.filter.as_ref().map_or(0, Bloom::bytes);
             let close = IoRequest::Close { file: table.file };
             let remove = IoRequest::Remove {
                 path: table.path.clone(),

@@ -33,7 +33,7 @@ use crate::io::{Purpose, Requests};
 use crate::memtable::Memtable;
 use blocks::Loads;
 use job::Job;
-use model::env::{IoOutcome, IoQueue, IoTag};
+use model::env::{IoOutcome, IoQueue, IoRequest, IoTag};
 use model::read::ReadResponse;
 use model::schema::{Schema, TableId, TableKind};
 use model::time::{BootNanos, Now};
@@ -121,6 +121,8 @@ pub struct Store {
     retired: Vec<Arc<crate::sstable::SsTable>>,
     /// Files of dropped tables whose manifests are being removed.
     drops: BTreeMap<u64, Vec<Arc<crate::sstable::SsTable>>>,
+    /// Of these, the ones that wait for a write of the manifest, with their requests.
+    dropping: BTreeMap<TableId, (u64, Vec<IoRequest>)>,
     /// Ids that every replica is known to hold: what tombstones of tracked tables may be purged by.
     proven: IdSet,
     finished_reads: Vec<(u64, Result<ReadResponse, StoreError>)>,
@@ -164,6 +166,7 @@ impl Store {
             agenda: Agenda::default(),
             retired: Vec::new(),
             drops: BTreeMap::new(),
+            dropping: BTreeMap::new(),
             proven: IdSet::default(),
             finished_reads: Vec::new(),
             finished_tasks: Vec::new(),
