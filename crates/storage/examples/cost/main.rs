@@ -3,8 +3,11 @@
 //! `cargo run --release -p storage --example cost [-- ROWS]`. The disk is memory that answers at once, so the figures
 //! are those of the processor; a build without `--release` says nothing.
 
+mod memory;
+
+use memory::Memory;
 use model::clustering::{self, Slice};
-use model::env::{Entry, FileId, IoDone, IoError, IoOutcome, IoQueue, IoRequest, OpenMode};
+use model::env::IoQueue;
 use model::filter::RowFilter;
 use model::key::DecoratedKey;
 use model::mutation::Mutation;
@@ -22,96 +25,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::{Generation, ReadProgress, Store, StoreConfig};
 
-/// Files in memory.
-#[derive(Default)]
-struct Memory {
-    files: Vec<Vec<u8>>,
-    paths: BTreeMap<String, usize>,
-    open: BTreeMap<FileId, usize>,
-}
-
-impl Memory {
-    fn answer(&mut self, request: IoRequest) -> IoOutcome {
-        match request {
-            IoRequest::Chain(requests) => {
-                let mut last = IoDone::Done;
-                for request in requests {
-                    last = self.answer(request)?;
-                }
-                return Ok(last);
-            }
-            IoRequest::Open { file, path, mode } => {
-                if mode == OpenMode::Create {
-                    self.files.push(Vec::new());
-                    self.paths.insert(path.clone(), self.files.len() - 1);
-                }
-                let Some(&index) = self.paths.get(&path) else {
-                    return Err(IoError::NotFound(path));
-                };
-                self.open.insert(file, index);
-                return Ok(IoDone::Opened {
-                    length: self.files[index].len() as u64,
-                });
-            }
-            IoRequest::Close { file } => {
-                self.open.remove(&file);
-            }
-            IoRequest::Read {
-                file,
-                offset,
-                length,
-            } => {
-                let content = &self.files[self.open[&file]];
-                let end = (offset as usize + length).min(content.len());
-                return Ok(IoDone::Read(content[offset as usize..end].to_vec()));
-            }
-            IoRequest::Write { file, offset, data } => {
-                let content = &mut self.files[self.open[&file]];
-                let end = offset as usize + data.len();
-                if content.len() < end {
-                    content.resize(end, 0);
-                }
-                content[offset as usize..end].copy_from_slice(&data);
-            }
-            IoRequest::SetLength { file, length } => {
-                self.files[self.open[&file]].resize(length as usize, 0);
-            }
-            IoRequest::Rename { from, to } => {
-                if let Some(index) = self.paths.remove(&from) {
-                    self.paths.insert(to, index);
-                }
-            }
-            IoRequest::Remove { path } => {
-                if let Some(index) = self.paths.remove(&path) {
-                    self.files[index] = Vec::new();
-                }
-            }
-            IoRequest::List { path } => {
-                let below = format!("{path}/");
-                let entries = self.paths.iter().filter_map(|(path, index)| {
-                    let name = path
-                        .strip_prefix(&below)
-                        .filter(|name| !name.contains('/'))?;
-                    let length = self.files[*index].len() as u64;
-                    Some(Entry {
-                        name: name.to_owned(),
-                        length,
-                        directory: false,
-                    })
-                });
-                return Ok(IoDone::Listed(entries.collect()));
-            }
-            _ => {}
-        }
-        Ok(IoDone::Done)
-    }
-}
-
 struct Bench {
     store: Store,
     disk: Memory,
     io: IoQueue,
-    schema: Arc<Schema>,
     orders: Arc<Table>,
     wide: Arc<Table>,
 }
@@ -218,7 +135,6 @@ impl Bench {
             store,
             disk,
             io,
-            schema,
             orders,
             wide,
         };
@@ -299,6 +215,44 @@ impl Bench {
         }
         report(what, start, count);
     }
+
+    fn slice_reads(&mut self, rows: u64, what: &str) {
+        let wide = self.wide.clone();
+        let partition = Partitions::Key(DecoratedKey::new(5i32.to_be_bytes()));
+        let count = 20_000;
+        let start = Instant::now();
+        for index in 0..count {
+            let from = clustering::encode(&wide, &[&(index * 19 % rows).to_be_bytes()]);
+            let slice = Slice {
+                start: from,
+                end: Slice::all().end,
+            };
+            let mut command = Self::command(&wide, partition.clone(), slice);
+            command.limits.rows = 20;
+            black_box(self.read(&command));
+        }
+        report(what, start, count);
+    }
+
+    fn write(&mut self, what: &str, mutations: &[Vec<u8>], batch: usize) {
+        let start = Instant::now();
+        for (ticket, mutation) in mutations.iter().enumerate() {
+            self.store
+                .apply(mutation, None, ticket as u64, NOW)
+                .expect("room");
+            if ticket % batch == 0 {
+                self.store.end_of_turn(NOW, &mut self.io);
+                self.answer();
+                self.store.durable_tickets();
+            }
+        }
+        report(what, start, mutations.len() as u64);
+    }
+
+    fn flush(&mut self) {
+        self.store.flush(None, 1).expect("ready");
+        self.task();
+    }
 }
 
 /// Time this thread spent on a processor, where the system tells: other work on the machine is left out.
@@ -330,90 +284,89 @@ fn throughput(what: &str, start: Instant, bytes: u64) {
     println!("{what:<44} {rate:>9.0} MiB/s");
 }
 
-fn main() {
-    let rows: u64 = std::env::args()
-        .nth(1)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(400_000);
-    let mut config = StoreConfig::new(
-        0,
-        1,
-        Generation {
-            number: 1,
-            previous: None,
-        },
-    );
-    config.memtable_bytes = 4 << 30;
-    config.cache_bytes = 1 << 30;
-    config.log_bytes = 64 << 30;
-    config.compaction = false;
-    let mut bench = Bench::open(Memory::default(), config.clone());
-    let (orders, wide) = (bench.orders.clone(), bench.wide.clone());
-
-    let mutations: Vec<Vec<u8>> = (0..rows)
-        .map(|number| {
-            let mut bytes = Vec::new();
-            row(
-                &orders,
-                number as i64,
-                b"twenty-six bytes of a value",
-                &mut bytes,
-            );
-            let mut mutation = Mutation::new(key(number));
-            mutation.update(orders.id).add_row(Vec::new(), bytes);
-            mutation.encode()
-        })
-        .collect();
-    let bytes: u64 = mutations.iter().map(|mutation| mutation.len() as u64).sum();
-    println!("{rows} rows, {} bytes a mutation", bytes / rows);
-    for (name, batch) in [("write, alone in its batch", 1), ("write, 64 a batch", 64)] {
-        bench = Bench::open(Memory::default(), config.clone());
-        let start = Instant::now();
-        for (ticket, mutation) in mutations.iter().enumerate() {
-            bench
-                .store
-                .apply(mutation, None, ticket as u64, NOW)
-                .expect("room");
-            if ticket % batch == 0 {
-                bench.store.end_of_turn(NOW, &mut bench.io);
-                bench.answer();
-                bench.store.durable_tickets();
-            }
-        }
-        report(name, start, rows);
+/// Everything large enough that nothing happens unasked.
+fn config() -> StoreConfig {
+    let generation = Generation {
+        number: 1,
+        previous: None,
+    };
+    StoreConfig {
+        memtable_bytes: 4 << 30,
+        cache_bytes: 1 << 30,
+        log_bytes: 64 << 30,
+        compaction: false,
+        ..StoreConfig::new(0, 1, generation)
     }
+}
+
+/// One mutation of each of so many partitions.
+fn mutations(orders: &Table, rows: u64) -> Vec<Vec<u8>> {
+    let encode = |number| {
+        let mut bytes = Vec::new();
+        row(
+            orders,
+            number as i64,
+            b"twenty-six bytes of a value",
+            &mut bytes,
+        );
+        let mut mutation = Mutation::new(key(number));
+        mutation.update(orders.id).add_row(Vec::new(), bytes);
+        mutation.encode()
+    };
+    (0..rows).map(encode).collect()
+}
+
+/// So many mutations of one partition.
+fn appends(wide: &Table, rows: u64) -> Vec<Vec<u8>> {
+    let encode = |number: u64| {
+        let mut bytes = Vec::new();
+        row(
+            wide,
+            number as i64,
+            b"a value of thirty bytes or so.",
+            &mut bytes,
+        );
+        let mut mutation = Mutation::new(DecoratedKey::new(5i32.to_be_bytes()));
+        let clustering = clustering::encode(wide, &[&number.to_be_bytes()]);
+        mutation.update(wide.id).add_row(clustering, bytes);
+        mutation.encode()
+    };
+    (0..rows).map(encode).collect()
+}
+
+/// Writes, into memtables that hold nothing and then into ones that hold everything.
+fn writes(mutations: &[Vec<u8>]) -> Bench {
+    let bytes: usize = mutations.iter().map(Vec::len).sum();
+    println!(
+        "{} rows, {} bytes a mutation",
+        mutations.len(),
+        bytes / mutations.len()
+    );
+    Bench::open(Memory::default(), config()).write("write, alone in its batch", mutations, 1);
+    let mut bench = Bench::open(Memory::default(), config());
+    bench.write("write, 64 a batch", mutations, 64);
     println!(
         "{:<44} {:>9.2}",
         "memtable bytes per byte of row",
         bench.store.stats().memtable_bytes as f64 / bytes as f64
     );
-    let start = Instant::now();
-    for (ticket, mutation) in mutations.iter().enumerate() {
-        bench
-            .store
-            .apply(mutation, None, ticket as u64, NOW)
-            .expect("room");
-        if ticket % 64 == 0 {
-            bench.store.end_of_turn(NOW, &mut bench.io);
-            bench.answer();
-            bench.store.durable_tickets();
-        }
-    }
-    report("overwrite, 64 a batch", start, rows);
-    bench.point_reads(rows, "read of one row from a memtable");
+    bench.write("overwrite, 64 a batch", mutations, 64);
+    bench
+}
 
-    let disk = std::mem::take(&mut bench.disk);
-    let disk = Memory {
-        open: BTreeMap::new(),
-        ..disk
-    };
+/// Replay of the log, flush, compaction, and reads from what they leave.
+fn tables(mut bench: Bench, mutations: &[Vec<u8>]) -> Bench {
+    let rows = mutations.len() as u64;
+    let bytes: u64 = mutations.iter().map(|mutation| mutation.len() as u64).sum();
+    let orders = bench.orders.clone();
+    bench.point_reads(rows, "read of one row from a memtable");
+    let disk = std::mem::take(&mut bench.disk).closed();
     let start = Instant::now();
-    bench = Bench::open(disk, config.clone());
+    bench = Bench::open(disk, config());
     throughput("replay of the log (twice the rows)", start, 2 * bytes);
 
     let start = Instant::now();
-    bench.store.flush(None, 1).expect("ready");
-    bench.task();
+    bench.flush();
     throughput("flush", start, bytes);
     bench.point_reads(rows, "read of one row from an SSTable, first time");
     bench.point_reads(rows, "read of one row from an SSTable, cached");
@@ -425,54 +378,36 @@ fn main() {
     for mutation in mutations.iter().step_by(3) {
         bench.store.apply(mutation, None, 1, NOW).expect("room");
     }
-    bench.store.flush(None, 2).expect("ready");
-    bench.task();
+    bench.flush();
     bench.point_reads(rows, "read of one row from two SSTables");
     let start = Instant::now();
     bench.store.compact(orders.id, 3).expect("ready");
     bench.task();
     throughput("compaction", start, bytes * 4 / 3);
+    bench
+}
 
-    let appends = 400_000u64;
-    let appended: Vec<Vec<u8>> = (0..appends)
-        .map(|number| {
-            let mut bytes = Vec::new();
-            row(
-                &wide,
-                number as i64,
-                b"a value of thirty bytes or so.",
-                &mut bytes,
-            );
-            let mut mutation = Mutation::new(DecoratedKey::new(5i32.to_be_bytes()));
-            let clustering = clustering::encode(&wide, &[&number.to_be_bytes()]);
-            mutation.update(wide.id).add_row(clustering, bytes);
-            mutation.encode()
-        })
-        .collect();
+/// A partition that grows, and slices of it.
+fn wide_partition(mut bench: Bench) {
+    let rows = 400_000u64;
+    let appended = appends(&bench.wide, rows);
     let start = Instant::now();
     for mutation in &appended {
         bench.store.apply(mutation, None, 1, NOW).expect("room");
     }
-    report("append to one partition", start, appends);
-    let slice_reads = |what: &str, bench: &mut Bench| {
-        let partition = Partitions::Key(DecoratedKey::new(5i32.to_be_bytes()));
-        let count = 20_000;
-        let start = Instant::now();
-        for index in 0..count {
-            let from = clustering::encode(&wide, &[&(index * 19 % appends).to_be_bytes()]);
-            let slice = Slice {
-                start: from,
-                end: Slice::all().end,
-            };
-            let mut command = Bench::command(&wide, partition.clone(), slice);
-            command.limits.rows = 20;
-            black_box(bench.read(&command));
-        }
-        report(what, start, count);
-    };
-    slice_reads("slice of 20 of 400,000 rows, memtable", &mut bench);
-    bench.store.flush(None, 4).expect("ready");
-    bench.task();
-    slice_reads("slice of 20 of 400,000 rows, SSTable", &mut bench);
-    black_box(&bench.schema);
+    report("append to one partition", start, rows);
+    bench.slice_reads(rows, "slice of 20 of 400,000 rows, memtable");
+    bench.flush();
+    bench.slice_reads(rows, "slice of 20 of 400,000 rows, SSTable");
+}
+
+fn main() {
+    let rows: u64 = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(400_000);
+    let (_, orders, _) = schema();
+    let mutations = mutations(&orders, rows);
+    let bench = writes(&mutations);
+    wide_partition(tables(bench, &mutations));
 }

@@ -109,6 +109,8 @@ pub(crate) struct Log {
     pub(super) last_sync: BootNanos,
     pub(super) preparing: Option<Preparing>,
     pub(super) spares: Vec<String>,
+    /// Freed segments whose renaming to a spare is under way.
+    pub(super) recycling: usize,
     pub(super) spare_counter: u64,
     pub(super) retry_prepare: Option<BootNanos>,
     pub(super) health: Health,
@@ -146,6 +148,7 @@ impl Log {
             last_sync: now.boot,
             preparing: None,
             spares: Vec::new(),
+            recycling: 0,
             spare_counter: 0,
             retry_prepare: None,
             health: Health::Fine,
@@ -202,9 +205,9 @@ impl Log {
         self.sealed.len() + 1
     }
 
-    /// Bytes on disk.
+    /// Bytes of the segments that hold something; spares are no reason to flush.
     pub(crate) fn bytes(&self) -> usize {
-        (self.segments() + self.spares.len()) * self.config.segment_bytes as usize
+        self.segments() * self.config.segment_bytes as usize
     }
 
     /// Syncs done.
@@ -455,9 +458,12 @@ impl Log {
             (LogStep::Open | LogStep::Fill | LogStep::Name, Err(error)) => {
                 self.prepare_failed(&error, now, requests, io);
             }
-            (LogStep::Spare(path), Ok(_)) => self.spares.push(path),
-            // The segment is still under its old name: the next start removes it.
-            (LogStep::Spare(_), Err(_)) => {}
+            (LogStep::Spare(path), Ok(_)) => {
+                self.recycling -= 1;
+                self.spares.push(path);
+            }
+            // Under whichever name the file is now, the next start removes it.
+            (LogStep::Spare(_), Err(_)) => self.recycling -= 1,
         }
         self.submit(now, requests, io);
     }

@@ -13,6 +13,8 @@ const MAGIC: [u8; 8] = *b"HELNCLOG";
 pub(super) const RECORD_HEAD_BYTES: usize = 16;
 /// Records begin at multiples of this.
 pub(super) const ALIGNMENT: usize = 8;
+/// Where the check of a record's head stands in it.
+const CHECK: usize = 13;
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +96,19 @@ pub(super) fn put_record(
     body(out);
     let length = (out.len() - start - RECORD_HEAD_BYTES) as u32;
     out[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
+    let check = head_check(salt, &out[start..]);
+    out[start + CHECK..start + RECORD_HEAD_BYTES].copy_from_slice(&check);
     let crc = checksum(salt, &out[start + 4..]);
     out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
     let end = start + record_bytes(length as usize);
     out.resize(end, 0);
+}
+
+/// The check of a record's head alone. Without it whoever chooses the bytes of values could fill a segment with heads
+/// that promise long records, and looking for a record among them would read each of those.
+fn head_check(salt: u32, head: &[u8]) -> [u8; 3] {
+    let [low, middle, high, _] = checksum(salt, &head[4..CHECK]).to_le_bytes();
+    [low, middle, high]
 }
 
 fn checksum(salt: u32, bytes: &[u8]) -> u32 {
@@ -124,11 +135,11 @@ impl<'a> Record<'a> {
     pub(super) fn read(bytes: &'a [u8], salt: u32) -> Option<Self> {
         let head = bytes.get(..RECORD_HEAD_BYTES)?;
         let kind = Kind::from_byte(head[12])?;
-        if head[13..16] != [0, 0, 0] {
-            return None;
-        }
         let length = u32_at(head, 4) as usize;
         let body = bytes.get(RECORD_HEAD_BYTES..)?.get(..length)?;
+        if head[CHECK..] != head_check(salt, head) {
+            return None;
+        }
         if checksum(salt, &bytes[4..RECORD_HEAD_BYTES + length]) != u32_at(head, 0) {
             return None;
         }

@@ -49,7 +49,10 @@ pub(crate) enum Verdict {
     },
 }
 
-/// A segment read into memory.
+/// Most of a segment that was not filled is zeros: so much of it is passed over at once.
+const ZEROS: [u8; 4096] = [0; 4096];
+
+/// A segment, or its beginning, read into memory.
 #[derive(Debug)]
 pub(crate) struct SegmentImage {
     path: String,
@@ -121,6 +124,11 @@ impl SegmentImage {
         let mut synced = known_end.unwrap_or(0);
         let mut at = offset as usize + ALIGNMENT;
         while at < self.bytes.len() {
+            // No record begins here, but one may in the last few bytes.
+            if at.is_multiple_of(ZEROS.len()) && self.bytes[at..].starts_with(&ZEROS) {
+                at += ZEROS.len() - ALIGNMENT;
+                continue;
+            }
             match Record::read(&self.bytes[at..], self.head.salt) {
                 Some(record) => {
                     next = next.or(Some(at as u32));

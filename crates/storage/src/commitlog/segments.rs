@@ -12,7 +12,10 @@ use model::time::Now;
 /// Bytes of zeros written at once when a segment is prepared.
 const FILL_BYTES: usize = 1 << 20;
 /// Freed segments kept for recycling.
-const MAX_SPARES: usize = 2;
+pub(super) const MAX_SPARES: usize = 2;
+/// The next segment is prepared once this part of the active one is written: an idle log makes no second file, and what
+/// is left takes longer to write than a segment of zeros.
+const PREPARE_AT: u32 = 4;
 
 impl Log {
     pub(super) fn prepare(&mut self, now: Now, requests: &mut Requests, io: &mut IoQueue) {
@@ -20,6 +23,9 @@ impl Log {
             return;
         }
         let number = if self.is_open() {
+            if self.active.offset < self.config.segment_bytes / PREPARE_AT {
+                return;
+            }
             self.active.number + 1
         } else {
             // A rotation may have run ahead of the files: the oldest one missing comes first.
@@ -172,7 +178,8 @@ impl Log {
             let (_, retired) = entry.remove();
             freed += 1;
             let path = self.name(number);
-            if retired == Retired::Recycle && self.spares.len() < MAX_SPARES {
+            if retired == Retired::Recycle && self.spares.len() + self.recycling < MAX_SPARES {
+                self.recycling += 1;
                 self.spare_counter += 1;
                 let spare = self.spare_path();
                 let chain = vec![

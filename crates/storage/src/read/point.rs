@@ -43,31 +43,9 @@ pub(crate) fn point(
         return Ok(Point::NotOne);
     }
     merged.clear();
-    let mut deletion = Deletion::NONE;
-    // The one version there is, as long as there is one only.
-    let mut only: Option<&[u8]> = None;
-    for memtable in view.memtables {
-        let Some(partition) = memtable.get(key.token, &key.key) else {
-            continue;
-        };
-        deletion = deletion.max(partition.deletion());
-        if let Some(ranges) = partition.ranges() {
-            deletion = deletion.max(ranges.covering(&slice.start));
-        }
-        if let Some((clustering, row)) = partition.first_row(&slice.start, &slice.end) {
-            if clustering != slice.start {
-                return Ok(Point::NotOne);
-            }
-            match only.take() {
-                None if merged.is_none() => only = Some(row),
-                None => merged.add(row),
-                Some(other) => {
-                    merged.add(other);
-                    merged.add(row);
-                }
-            }
-        }
-    }
+    let Some((mut deletion, only)) = in_memory(view, key, slice, merged) else {
+        return Ok(Point::NotOne);
+    };
     let mut tables = view
         .sstables
         .iter()
@@ -109,6 +87,42 @@ pub(crate) fn point(
         answer(responder, key, &slice.start, row);
     }
     Ok(Point::Answered)
+}
+
+/// What the memtables have: the deletion that covers the row, and the one version there is, as long as there is one
+/// only; the others are merged. `None` if the slice is more than one row.
+fn in_memory<'a>(
+    view: View<'a>,
+    key: &DecoratedKey,
+    slice: &Slice,
+    merged: &mut Merged,
+) -> Option<(Deletion, Option<&'a [u8]>)> {
+    let mut deletion = Deletion::NONE;
+    let mut only: Option<&[u8]> = None;
+    for memtable in view.memtables {
+        let Some(partition) = memtable.get(key.token, &key.key) else {
+            continue;
+        };
+        deletion = deletion.max(partition.deletion());
+        if let Some(ranges) = partition.ranges() {
+            deletion = deletion.max(ranges.covering(&slice.start));
+        }
+        let Some((clustering, row)) = partition.first_row(&slice.start, &slice.end) else {
+            continue;
+        };
+        if clustering != slice.start {
+            return None;
+        }
+        match only.take() {
+            None if merged.is_none() => only = Some(row),
+            None => merged.add(row),
+            Some(other) => {
+                merged.add(other);
+                merged.add(row);
+            }
+        }
+    }
+    Some((deletion, only))
 }
 
 /// Puts the row into the answer, if it is alive and passes the filter.

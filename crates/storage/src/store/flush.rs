@@ -56,8 +56,7 @@ impl Store {
     /// Freezes the largest memtables until half of the budget is free or being freed.
     fn freeze_largest(&mut self, end: Option<Position>) {
         loop {
-            let active: usize = self.tables.values().map(|state| state.active.bytes()).sum();
-            if active <= self.config.memtable_bytes / 2 {
+            if self.memtable_bytes - self.frozen_bytes <= self.config.memtable_bytes / 2 {
                 return;
             }
             let largest = self

@@ -58,16 +58,16 @@ impl Store {
                 recovery.found.insert(name.number, SegmentImage::START);
                 continue;
             }
-            let length = recovery.lengths[&name];
             let ends = recovery.ends.get(&name.shard);
-            let vouched = ends.is_some_and(|ends| ends.contains_key(&name.number));
+            let known_end = ends.and_then(|ends| ends.get(&name.number));
+            // Beyond a known end there is nothing. Where it is not known, a mark anywhere in the file may tell rot from
+            // a torn tail.
+            let (mode, length) = match known_end {
+                Some(&end) => (OpenMode::Read, u64::from(end)),
+                None => (OpenMode::Write, recovery.lengths[&name]),
+            };
             let path = name.path(&directory);
             let file = self.requests.file();
-            let mode = if vouched {
-                OpenMode::Read
-            } else {
-                OpenMode::Write
-            };
             let request = read_whole(file, &path, mode, length);
             self.recovery_submit(Step::Segment { name, path, file }, request, io);
             return true;
@@ -164,13 +164,7 @@ impl Store {
 
     /// Flushes half-way when the log holds more than the memtables may.
     pub(super) fn freeze_for_recovery(&mut self) {
-        while self
-            .tables
-            .values()
-            .map(|state| state.active.bytes())
-            .sum::<usize>()
-            > self.config.memtable_bytes / 2
-        {
+        while self.memtable_bytes - self.frozen_bytes > self.config.memtable_bytes / 2 {
             let largest = self
                 .tables
                 .iter()
