@@ -8,6 +8,7 @@
 //! - [`handshake`] opens connections in every version, and with bytes that are no protocol.
 //! - [`orders`] and [`crash`] kill the server under load and look for every acknowledged order.
 //! - [`memory`] floods a server with reads nobody takes the answers of.
+//! - [`disk`] fills its disk up and damages its files.
 //! - [`process`] starts and stops the Helenus under test.
 //!
 //! `cargo xtask` is the command line in front of it.
@@ -17,6 +18,7 @@
 
 pub mod checks;
 pub mod crash;
+pub mod disk;
 pub mod golden;
 pub mod handshake;
 pub mod memory;

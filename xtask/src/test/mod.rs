@@ -15,7 +15,7 @@ use crate::golden;
 use crate::paths::{self, Profile};
 use crate::{TaskResult, tidy};
 use blackbox::process::{Helenus, Scratch, Start};
-use blackbox::{crash, handshake, memory};
+use blackbox::{crash, disk, handshake, memory};
 use report::Report;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -90,6 +90,11 @@ fn durability(start: &dyn Fn(&str) -> Start, scratch: &Path, report: &mut Report
     report.checks(crash::shard_checks(&start("shards")));
     report.checks(vec![crash::drain_check(&start("drained"))]);
     report.checks(vec![memory::flood_check(&start("flooded"))]);
+    report.checks(vec![disk::rot_check(&start("rotten"))]);
+    match disk::SmallDisk::mount(&scratch.join("full"), disk::DISK_BYTES) {
+        Ok(small) => report.checks(vec![disk::full_disk_check(&start("full"), &small)]),
+        Err(error) => report.skip(&error.to_string()),
+    }
     if crash::can_trace() || install_strace() {
         report.checks(vec![crash::sync_check(
             &start("traced"),

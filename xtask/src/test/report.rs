@@ -66,6 +66,12 @@ impl Report {
         }
     }
 
+    /// Something the system does not allow here, wherever that is: skipped loudly.
+    pub fn skip(&mut self, what: &str) {
+        println!("SKIPPED {what}");
+        self.skipped.push(what.to_owned());
+    }
+
     /// Prints the closing line.
     pub fn close(self) -> TaskResult {
         println!("\n{:.0} s", self.began.elapsed().as_secs_f64());
