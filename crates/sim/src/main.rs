@@ -1,14 +1,23 @@
 //! The simulator's command line: `cargo run -p sim -- storage --seeds N`, `cargo run -p sim -- fuzz --seconds S`.
 
+use sim::storage::Found;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 const USAGE: &str = "usage:
-  sim storage [--seeds N] [--first SEED] [--operations N]   crash and check the storage engine
-  sim node [--seeds N] [--first SEED] [--operations N]      crash a whole node and check what clients were told
-  sim rot [--seeds N] [--first SEED]                        flip a byte of a file and see that it is found
-  sim fuzz [--seconds S] [--first SEED] [--only NAME]       run every fuzzer
+  sim storage [--seeds N] [--first SEED] [--seconds S] [--operations N]   crash and check the storage engine
+  sim node [--seeds N] [--first SEED] [--seconds S] [--operations N]      crash a whole node and check what clients were told
+  sim rot [--seeds N] [--first SEED] [--seconds S]                        flip a byte of a file and see that it is found
+  sim fuzz [--seconds S] [--first SEED] [--only NAME]                     run every fuzzer
 ";
+
+/// Which seeds are run, and until when at most.
+struct Seeds {
+    range: Range<u64>,
+    end: Option<Instant>,
+}
 
 struct Arguments(Vec<String>);
 
@@ -28,88 +37,94 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments(std::env::args().skip(1).collect());
     let first = arguments.number("--first", 0);
-    let seeds = first..first + arguments.number("--seeds", 50);
-    match arguments.0.first().map(String::as_str) {
-        Some("storage") => storage(seeds, arguments.number("--operations", 500)),
-        Some("node") => node(seeds, arguments.number("--operations", 300)),
-        Some("rot") => rot(seeds),
-        Some("fuzz") => fuzz(
-            arguments.number("--seconds", 60),
-            first,
-            arguments.text("--only"),
-        ),
+    let seconds = arguments
+        .text("--seconds")
+        .and_then(|text| text.parse().ok());
+    let seeds = Seeds {
+        range: first..first + arguments.number("--seeds", 50),
+        end: seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds)),
+    };
+    let ended = match arguments.0.first().map(String::as_str) {
+        Some("storage") => storage(&seeds, arguments.number("--operations", 500)),
+        Some("node") => node(&seeds, arguments.number("--operations", 300)),
+        Some("rot") => rot(&seeds),
+        Some("fuzz") => fuzz(seconds.unwrap_or(60), first, arguments.text("--only")),
         _ => {
             eprint!("{USAGE}");
-            ExitCode::from(2)
+            Err(ExitCode::from(2))
         }
-    }
+    };
+    ended.err().unwrap_or(ExitCode::SUCCESS)
 }
 
-fn storage(seeds: std::ops::Range<u64>, operations: u64) -> ExitCode {
-    let (mut runs, mut restarts, mut reads, mut writes) = (0u64, 0, 0, 0);
-    for seed in seeds {
-        match sim::storage::run(seed, operations) {
-            Ok(summary) => {
-                runs += 1;
-                restarts += summary.restarts;
-                reads += summary.reads;
-                writes += summary.writes;
-            }
-            Err(failure) => {
+/// Runs seeds one after the other, until the time is up or one fails; a panic is a failure of the seed it came from.
+fn each<T>(seeds: &Seeds, run: impl Fn(u64) -> Result<T, String>) -> Result<Vec<T>, ExitCode> {
+    let mut done = Vec::new();
+    for seed in seeds.range.clone() {
+        if seeds.end.is_some_and(|end| Instant::now() >= end) {
+            break;
+        }
+        match catch_unwind(AssertUnwindSafe(|| run(seed))) {
+            Ok(Ok(summary)) => done.push(summary),
+            Ok(Err(failure)) => {
                 eprintln!("{failure}");
-                return ExitCode::FAILURE;
+                return Err(ExitCode::FAILURE);
+            }
+            Err(_) => {
+                eprintln!("seed {seed} panicked");
+                return Err(ExitCode::FAILURE);
             }
         }
     }
-    println!(
-        "storage: {runs} seeds, {writes} writes, {reads} reads compared, {restarts} restarts: all promises held"
-    );
-    ExitCode::SUCCESS
+    Ok(done)
 }
 
-fn node(seeds: std::ops::Range<u64>, operations: u64) -> ExitCode {
-    let (mut runs, mut restarts, mut acknowledged) = (0u64, 0, 0);
-    for seed in seeds {
-        match sim::node::run(seed, operations) {
-            Ok(summary) => {
-                runs += 1;
-                restarts += summary.restarts;
-                acknowledged += summary.acknowledged;
-            }
-            Err(failure) => {
-                eprintln!("{failure}");
-                return ExitCode::FAILURE;
-            }
-        }
-    }
+fn storage(seeds: &Seeds, operations: u64) -> Result<(), ExitCode> {
+    let runs = each(seeds, |seed| {
+        sim::storage::run(seed, operations).map_err(|failure| failure.to_string())
+    })?;
+    let sum = |figure: fn(&sim::storage::Summary) -> u64| runs.iter().map(figure).sum::<u64>();
     println!(
-        "node: {runs} seeds, {acknowledged} requests acknowledged, {restarts} restarts: all promises held"
+        "storage: {} seeds, {} writes, {} reads compared, {} restarts: all promises held",
+        runs.len(),
+        sum(|run| run.writes),
+        sum(|run| run.reads),
+        sum(|run| run.restarts)
     );
-    ExitCode::SUCCESS
+    Ok(())
 }
 
-fn rot(seeds: std::ops::Range<u64>) -> ExitCode {
-    let mut counts = [0u64; 3];
-    for seed in seeds {
-        match sim::storage::rot(seed) {
-            Ok(found) => counts[found as usize] += 1,
-            Err(failure) => {
-                eprintln!("{failure}");
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    let [start, later, harmless] = counts;
+fn node(seeds: &Seeds, operations: u64) -> Result<(), ExitCode> {
+    let runs = each(seeds, |seed| {
+        sim::node::run(seed, operations).map_err(|failure| failure.to_string())
+    })?;
     println!(
-        "rot: {start} found at the start, {later} later, {harmless} in bytes that say nothing"
+        "node: {} seeds, {} requests acknowledged, {} restarts: all promises held",
+        runs.len(),
+        runs.iter().map(|run| run.acknowledged).sum::<u64>(),
+        runs.iter().map(|run| run.restarts).sum::<u64>()
     );
-    ExitCode::SUCCESS
+    Ok(())
 }
 
-fn fuzz(seconds: u64, first: u64, only: Option<&str>) -> ExitCode {
+fn rot(seeds: &Seeds) -> Result<(), ExitCode> {
+    let found = each(seeds, |seed| {
+        sim::storage::rot(seed).map_err(|failure| failure.to_string())
+    })?;
+    let count = |what| found.iter().filter(|found| **found == what).count();
+    println!(
+        "rot: {} found at the start, {} later, {} in bytes that say nothing",
+        count(Found::AtStart),
+        count(Found::Later),
+        count(Found::Harmless)
+    );
+    Ok(())
+}
+
+fn fuzz(seconds: u64, first: u64, only: Option<&str>) -> Result<(), ExitCode> {
     if let Err(what) = sim::fuzz::check_canary() {
         eprintln!("{what}");
-        return ExitCode::FAILURE;
+        return Err(ExitCode::FAILURE);
     }
     let chosen: Vec<_> = sim::fuzz::REGISTRY
         .iter()
@@ -121,7 +136,7 @@ fn fuzz(seconds: u64, first: u64, only: Option<&str>) -> ExitCode {
         for fuzzer in &chosen {
             if let Err(what) = sim::fuzz::run(fuzzer, seed) {
                 eprintln!("{} fails with seed {seed}: {what}", fuzzer.name);
-                return ExitCode::FAILURE;
+                return Err(ExitCode::FAILURE);
             }
         }
         seed += 1;
@@ -131,5 +146,5 @@ fn fuzz(seconds: u64, first: u64, only: Option<&str>) -> ExitCode {
         chosen.len(),
         seed - first
     );
-    ExitCode::SUCCESS
+    Ok(())
 }

@@ -573,3 +573,28 @@ fn a_start_makes_durable_what_it_builds_on() {
         assert_eq!(scene.rows(), 3, "seed {seed}");
     }
 }
+
+/// What failed at different times is tried again, each in its time, also when nothing else happens.
+#[test]
+fn everything_a_full_disk_stopped_goes_on() {
+    for sectors in 0..40 {
+        let mut scene = Scene::seeded(0, sectors);
+        for round in 0..4 {
+            scene.put(round, b"value");
+            let used = scene.node.disk.used();
+            scene.node.disk.faults.capacity = used + sectors % 10 * 512;
+            let ticket = scene.node.ticket();
+            scene
+                .node
+                .with_store(0, |store, _, _| store.flush(None, ticket))
+                .expect("it is ready");
+            scene.node.pass(170);
+            scene.node.disk.faults.capacity = u64::MAX;
+        }
+        scene.node.pass(5_000);
+        let ticket = scene.node.ticket();
+        let draining = scene.node.with_store(0, |store, _, _| store.drain(ticket));
+        draining.expect("it is ready");
+        scene.node.wait(ticket).expect("a sound disk");
+    }
+}

@@ -154,11 +154,8 @@ impl Store {
         self.jobs.insert(id, job);
     }
 
-    /// Walks jobs that can go on, flushes first; returns whether any could go on at once.
-    pub(super) fn run_jobs(&mut self, now: Now, budget: usize, io: &mut IoQueue) -> bool {
-        if self.jobs.is_empty() {
-            return false;
-        }
+    /// Gives the inputs of jobs that failed a while ago free, so that others are begun on them.
+    pub(super) fn retry_jobs(&mut self, now: Now) {
         let waiting: Vec<u64> = self
             .jobs
             .iter()
@@ -167,6 +164,13 @@ impl Store {
             .collect();
         for id in waiting {
             self.abandon(id);
+        }
+    }
+
+    /// Walks jobs that can go on, flushes first; returns whether any could go on at once.
+    pub(super) fn run_jobs(&mut self, now: Now, budget: usize, io: &mut IoQueue) -> bool {
+        if self.jobs.is_empty() {
+            return false;
         }
         let mut ready: Vec<(bool, u64)> = self
             .jobs

@@ -273,6 +273,12 @@ impl Store {
             self.agenda.manifests = true;
             self.agenda.flushes = true;
             self.agenda.compactions = true;
+            self.retry_jobs(now);
+            // What failed later than the first is tried later.
+            let manifests = self.tables.values().map(|state| state.manifest.retry_at);
+            let jobs = self.jobs.values().map(Job::retry_at);
+            let later = manifests.chain(jobs).flatten().filter(|at| *at > now.boot);
+            self.agenda.retry_at = later.min();
         }
         if due(&mut self.agenda.recheck_at) {
             self.agenda.compactions = true;
