@@ -1,7 +1,7 @@
 //! The commit log of one shard: what is acknowledged stands here before it stands in an SSTable.
 //!
 //! Segments of a fixed size are prepared ahead (zero-filled, or recycled from segments whose data was flushed), so
-//! that a sync writes data only. Mutations are appended to a batch in memory; one chain of write and sync is in flight
+//! that a sync writes data only; the first after a start grows as it is written. Mutations are appended to a batch in memory; one chain of write and sync is in flight
 //! at a time, and the next batch is what arrived meanwhile. Byte-exact in `docs/formats/commitlog.md`.
 //!
 //! What must stay true:

@@ -48,7 +48,7 @@ pub(crate) struct SegmentHead {
     pub number: u64,
     /// Initial value of its records' checksums, so that what a recycled file held before does not pass for new.
     pub salt: u32,
-    /// Length of the file.
+    /// Length the file may grow to.
     pub length: u32,
 }
 

@@ -47,21 +47,15 @@ impl Log {
             Some(path) => (path, OpenMode::Write, false),
             None => {
                 self.spare_counter += 1;
-                // The first segment is written sparse, so that a start does not wait for zeros.
+                // The first segment grows as it is written: a start does not wait for zeros, and the next reads none.
                 (self.spare_path(), OpenMode::Create, !self.files.is_empty())
             }
         };
-        let mut chain = vec![IoRequest::Open {
+        let open = IoRequest::Open {
             file,
             path: path.clone(),
             mode,
-        }];
-        if mode == OpenMode::Create {
-            chain.push(IoRequest::SetLength {
-                file,
-                length: u64::from(self.config.segment_bytes),
-            });
-        }
+        };
         self.preparing = Some(Preparing {
             number,
             file,
@@ -69,7 +63,7 @@ impl Log {
             filled: 0,
             fill,
         });
-        requests.submit(io, Purpose::Log(LogStep::Open), IoRequest::Chain(chain));
+        requests.submit(io, Purpose::Log(LogStep::Open), open);
     }
 
     fn spare_path(&self) -> String {
