@@ -8,7 +8,7 @@ use ::model::clustering::Slice;
 use ::model::filter::RowFilter;
 use ::model::mutation::Mutation;
 use ::model::read::{
-    Columns, Dead, Direction, KeyRange, Limits, Partitions, ReadCommand, ReadEntry,
+    Columns, Dead, Direction, KeyRange, Limits, Partitions, ReadCommand, ReadEntry, Resume,
 };
 use ::model::row::{ColumnId, Deletion};
 use ::model::schema::{Keyspace, Schema, TableOptions};
@@ -597,4 +597,46 @@ fn everything_a_full_disk_stopped_goes_on() {
         draining.expect("it is ready");
         scene.node.wait(ticket).expect("a sound disk");
     }
+}
+
+/// A page must not end at a row that is not in it: nobody could say where the next begins.
+#[test]
+fn a_page_does_not_end_at_a_row_with_nothing_in_it() {
+    let mut scene = Scene::new(0);
+    let row = |row: u8, marker: bool| Change::Row {
+        row,
+        marker,
+        ttl: 0,
+        cells: Vec::new(),
+    };
+    scene.apply(
+        Name::Wide,
+        Change::Static {
+            value: Some(b"s".to_vec()),
+        },
+        None,
+    );
+    (1..4).for_each(|number| scene.apply(Name::Wide, row(number, number != 2), None));
+    let mut command = scene.command(Name::Wide, Dead::Kept);
+    command.columns = Columns::Only(vec![scene.tables.wide.fixed]);
+    command.limits.bytes = 1;
+    let mut rows = Vec::new();
+    loop {
+        let response = scene.node.read(0, &command).expect("a sound disk");
+        let found = response.entries().filter_map(|entry| match entry {
+            ReadEntry::Row { clustering, .. } => Some(clustering.to_vec()),
+            _ => None,
+        });
+        let found: Vec<Vec<u8>> = found.collect();
+        rows.extend(found.iter().cloned());
+        if !response.more {
+            break;
+        }
+        command.resume = Some(Resume {
+            key: key(1),
+            clustering: Some(found.last().expect("a page has a row").clone()),
+            left_in_partition: u64::MAX,
+        });
+    }
+    assert_eq!(rows.len(), 2);
 }

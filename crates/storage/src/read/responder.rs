@@ -333,7 +333,8 @@ impl Sink for Responder<'_> {
             }
             return flow;
         }
-        if self.answer.response.bytes.len() >= self.command.limits.bytes {
+        // A page that ended at a row it does not carry could not be gone on from.
+        if any && self.answer.response.bytes.len() >= self.command.limits.bytes {
             self.answer.response.more = true;
             self.close_range(true);
             return Flow::Stop;
