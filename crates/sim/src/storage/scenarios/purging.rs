@@ -1,0 +1,156 @@
+//! What compaction forgets, and what it must not.
+
+use super::super::model::Change;
+use super::super::tables::Name;
+use super::Scene;
+use crate::random::Rng;
+use ::model::read::Dead;
+use ::model::row::ColumnId;
+use ::model::track::{IdSet, LogId, MutationId};
+
+#[test]
+fn tombstones_go_when_nothing_older_is_anywhere_else() {
+    let mut scene = Scene::new(0);
+    scene.put(1, b"old");
+    scene.put(2, b"kept");
+    scene.flush();
+    scene.apply(Name::Wide, Change::DeleteRow { row: 1 }, None);
+    scene.node.second_offset += 10;
+    scene.flush();
+    assert_eq!((scene.rows(), scene.tombstones()), (2, 1));
+    scene.compact();
+    assert_eq!((scene.rows(), scene.tombstones()), (1, 0));
+
+    // A tombstone over a row that is in a memtable, written late with an older timestamp, stays.
+    scene.apply(Name::Wide, Change::DeleteRow { row: 3 }, None);
+    scene.node.second_offset += 10;
+    scene.flush();
+    scene.next -= 2;
+    scene.put(3, b"late");
+    scene.compact();
+    assert_eq!(scene.tombstones(), 1);
+    let command = scene.command(Name::Wide, Dead::Dropped);
+    assert_eq!(
+        scene.node.read(0, &command).expect("a sound disk").rows,
+        1,
+        "row 2 alone"
+    );
+}
+
+#[test]
+fn tombstones_of_tracked_tables_wait_for_proof() {
+    let id = |sequence| MutationId {
+        log: LogId(7),
+        sequence,
+    };
+    let mut scene = Scene::new(0);
+    let cells = || vec![(ColumnId(3), None, Some(b"v".to_vec()))];
+    let row = |row| Change::Row {
+        row,
+        marker: true,
+        ttl: 0,
+        cells: cells(),
+    };
+    scene.apply(Name::Wide, row(1), Some(id(1)));
+    scene.apply(Name::Wide, row(2), Some(id(2)));
+    scene.apply(Name::Wide, Change::DeleteRow { row: 1 }, Some(id(3)));
+    scene.node.second_offset += 10;
+    scene.flush();
+    let mut covered = IdSet::default();
+    covered.insert_interval(LogId(7), 1, 3);
+    let stats = scene.node.stores[0].sstable_stats(Name::Wide.id());
+    assert_eq!(
+        stats
+            .iter()
+            .map(|(_, _, stats)| &stats.coverage)
+            .collect::<Vec<_>>(),
+        [&covered]
+    );
+    let mut proven = IdSet::default();
+    proven.insert_interval(LogId(7), 1, 2);
+    scene.node.stores[0].set_proven(proven.clone());
+    scene.compact();
+    assert_eq!(scene.tombstones(), 1, "somebody may lack the delete");
+    proven.insert(id(3));
+    scene.node.stores[0].set_proven(proven);
+    scene.compact();
+    assert_eq!(scene.tombstones(), 0);
+
+    // Ids survive a crash in the log, and come back into the memtable's coverage.
+    scene.apply(Name::Wide, row(4), Some(id(9)));
+    scene.node.crash();
+    scene
+        .node
+        .start(1, &scene.tables.schema.clone())
+        .expect("a sound disk");
+    scene.flush();
+    let stats = scene.node.stores[0].sstable_stats(Name::Wide.id());
+    assert!(
+        stats
+            .iter()
+            .any(|(_, _, stats)| stats.coverage.contains(id(9)))
+    );
+}
+
+#[test]
+fn a_partition_deletion_hides_and_then_goes() {
+    let mut scene = Scene::new(0);
+    (0..20).for_each(|row| scene.put(row, b"value"));
+    scene.flush();
+    scene.apply(Name::Wide, Change::DeletePartition, None);
+    scene.node.second_offset += 10;
+    scene.flush();
+    let command = scene.command(Name::Wide, Dead::Dropped);
+    assert_eq!(scene.node.read(0, &command).expect("a sound disk").rows, 0);
+    scene.compact();
+    scene.node.pass(50);
+    assert!(
+        scene
+            .files(".sst")
+            .iter()
+            .all(|path| !path.contains("/wide-")),
+        "nothing is left"
+    );
+}
+
+#[test]
+fn a_partition_of_many_steps_is_compacted_like_any_other() {
+    let value = vec![b'v'; 4000];
+    let mut scene = Scene::new(0);
+    // What goes is several steps' worth, and stands before anything that stays.
+    (0..100).for_each(|row| scene.put(row, &value));
+    scene.flush();
+    (0..100).for_each(|row| scene.apply(Name::Wide, Change::DeleteRow { row }, None));
+    (100..200).for_each(|row| scene.put(row, &value));
+    scene.apply(Name::Wide, Change::DeleteRow { row: 200 }, None);
+    scene.flush();
+    scene.node.second_offset += 10;
+    // A late write with a timestamp older than the last of the deletions.
+    scene.next -= 2;
+    scene.put(200, b"late");
+    scene.next += 1;
+    scene.compact();
+    let command = scene.command(Name::Wide, Dead::Dropped);
+    let live = scene.node.read(0, &command).expect("a sound disk").rows;
+    assert_eq!((live, scene.tombstones()), (100, 1));
+}
+
+#[test]
+fn a_partition_of_many_steps_can_vanish_whole() {
+    let mut scene = Scene::new(0);
+    // More than is read ahead at once, however it is compressed.
+    let mut rng = Rng::new(7);
+    (0..200).for_each(|row| scene.put(row, &rng.bytes(8000)));
+    scene.flush();
+    (0..200).for_each(|row| scene.apply(Name::Wide, Change::DeleteRow { row }, None));
+    for key in [0, 2, 3, 4, 5] {
+        scene.key = key;
+        scene.put(1, b"stays");
+    }
+    scene.flush();
+    scene.node.second_offset += 10;
+    scene.compact();
+    assert_eq!((scene.rows(), scene.tombstones()), (5, 0));
+    let stats = scene.node.stores[0].table_stats(Name::Wide.id());
+    assert_eq!(stats.expect("a table").partitions, 5);
+}
