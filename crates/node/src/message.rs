@@ -6,6 +6,7 @@ use crate::system::NodeFacts;
 use bytes::Bytes;
 use cql::frame::response::Event;
 use cql::frame::{ProtocolVersion, RequestFrame};
+use cql::functions::CallContext;
 use model::read::{ReadCommand, ReadResponse};
 use model::schema::Schema;
 use model::time::BootNanos;
@@ -36,6 +37,24 @@ pub struct OnBehalf {
     pub user: Option<Arc<str>>,
     /// The client's address.
     pub address: std::net::SocketAddr,
+    /// Time and seed of the statement's functions: evaluated again, they give the same key.
+    pub moment: Moment,
+}
+
+/// What the functions of a request's statements are evaluated with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Wall clock, microseconds.
+    pub now_micros: i64,
+    /// Seed of random values.
+    pub seed: u64,
+}
+
+impl Moment {
+    /// Time and entropy for one statement of the request.
+    pub fn context(&self, statement: usize) -> CallContext {
+        CallContext::new(self.now_micros, self.seed.wrapping_add(statement as u64))
+    }
 }
 
 impl ShardMessage {

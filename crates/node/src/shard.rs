@@ -21,19 +21,19 @@ use crate::replica::{Finished, Replica, Waiter};
 use crate::reply::{Origin, Reply};
 use crate::slab::Slab;
 use crate::statement::Statements;
-use cluster::coordinate::partition_queue::PartitionQueue;
+use cluster::coordinate::partition_queue::{Partition, PartitionQueue};
 use cluster::topology::Topology;
 use cql::frame::response::{Event, put_event};
 use cql::frame::{ProtocolVersion, RequestFrame};
 use cql::plan::Catalog;
-use model::env::{IoOutcome, IoTag};
+use model::env::{IoOutcome, IoTag, Random};
 use model::error::RequestError;
 use model::key::Token;
 use model::limits::{MAX_SHARD_QUEUE, SHARDING_IGNORE_MSB};
-use model::read::ReadResponse;
+use model::read::{ReadCommand, ReadResponse};
 use model::schema::{Keyspace, Schema};
 use model::time::{BootNanos, Now};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -77,10 +77,14 @@ pub struct Shard {
     pub metrics: ShardMetrics,
     pub(crate) operations: Slab<Operation>,
     pub(crate) partitions: PartitionQueue<u64>,
+    /// Operations that were given their partitions and have not gone on yet.
+    pub(crate) holders: VecDeque<(Partition, u64)>,
     pub(crate) batchlog: Batchlog,
     pub(crate) clock: Arc<HybridClock>,
     pub(crate) random: SplitMix,
     pub(crate) list_position: i64,
+    /// Tells the list elements of this shard's run from those of every other shard, node and run.
+    pub(crate) list_origin: u32,
     /// What answers under way may hold.
     pub(crate) answers: Budget,
     /// Answers that other shards owe this one, by shard: what bounds their mailboxes.
@@ -120,6 +124,7 @@ impl Shard {
     pub fn new(parts: ShardParts) -> Self {
         let shards = parts.config.shards as usize;
         let virtual_keyspaces = Arc::new(crate::system::keyspaces());
+        let mut random = SplitMix::new(parts.seed);
         Self {
             number: parts.number,
             batchlog: Batchlog::new(&virtual_keyspaces),
@@ -132,9 +137,11 @@ impl Shard {
             metrics: ShardMetrics::default(),
             operations: Slab::default(),
             partitions: PartitionQueue::default(),
+            holders: VecDeque::new(),
             clock: parts.clock,
-            random: SplitMix::new(parts.seed),
             list_position: 0,
+            list_origin: random.next_u64() as u32,
+            random,
             answers: Budget::new(parts.config.answer_bytes_per_shard),
             owed_by: vec![0; shards],
             facts: vec![None; shards],
@@ -220,6 +227,28 @@ impl Shard {
         self.settle(now, out);
     }
 
+    /// Reads for another shard.
+    fn serve_read(
+        &mut self,
+        from: u16,
+        request: RequestId,
+        command: &ReadCommand,
+        deadline: BootNanos,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if now.boot > deadline {
+            self.metrics.dropped_reads += 1;
+            let result = Err(ReplicaError::Overloaded("the read came too late".into()));
+            return self.send_rows(from, request, result, out);
+        }
+        self.metrics.replica_reads += 1;
+        let waiter = Waiter::Shard(from, request);
+        if let Some(result) = self.replica.read(command, waiter, now, &mut out.io) {
+            self.send_rows(from, request, result, out);
+        }
+    }
+
     /// Sends another shard what it asked to read, if there is room for that on its way.
     fn send_rows(
         &mut self,
@@ -263,20 +292,7 @@ impl Shard {
                 request,
                 command,
                 deadline,
-            } => {
-                if now.boot > deadline {
-                    self.metrics.dropped_reads += 1;
-                    let result = Err(ReplicaError::Overloaded("the read came too late".into()));
-                    return self.send_rows(from, request, result, out);
-                }
-                self.metrics.replica_reads += 1;
-                if let Some(result) =
-                    self.replica
-                        .read(&command, Waiter::Shard(from, request), now, &mut out.io)
-                {
-                    self.send_rows(from, request, result, out);
-                }
-            }
+            } => self.serve_read(from, request, &command, deadline, now, out),
             ShardMessage::Applied { request, result } => self.on_applied(request, result, now, out),
             ShardMessage::ReadDone {
                 request,
@@ -392,7 +408,7 @@ impl Shard {
                 self.draining = Some(true);
             }
             let appended = self.schema_changes.take_durable();
-            if finished.is_empty() && appended.is_empty() {
+            if finished.is_empty() && appended.is_empty() && self.holders.is_empty() {
                 return;
             }
             for item in finished {
@@ -400,6 +416,9 @@ impl Shard {
             }
             for number in appended {
                 self.on_schema_durable(number, now, out);
+            }
+            while let Some((partition, number)) = self.holders.pop_front() {
+                self.partition_held(&partition, number, now, out);
             }
         }
     }

@@ -57,9 +57,9 @@ pub struct WriteContext<'a> {
     pub timestamp_micros: i64,
     /// Now, in seconds, for expiry and deletion times.
     pub now_seconds: i64,
-    /// Grows with every statement of the shard: orders list elements.
+    /// Where the statement's list elements stand; no other statement of the shard's run has the same.
     pub list_position: i64,
-    /// Tells shards and boots apart in list elements.
+    /// Random for each shard and run: tells the list elements of all of them apart.
     pub origin: u32,
     /// The rows as they are, where [`ModifyPlan::reads_before`] asks for them.
     pub current: Option<&'a CurrentRows>,

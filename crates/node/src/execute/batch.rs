@@ -46,7 +46,7 @@ impl Shard {
             ));
         }
         let prepared = self
-            .batch_members(requester, batch, now)
+            .batch_members(requester, batch)
             .and_then(|members| Ok((members, Terms::from_batch(batch, now)?)));
         let (members, terms) = match prepared {
             Ok(prepared) => prepared,
@@ -88,7 +88,6 @@ impl Shard {
         &mut self,
         requester: &Requester,
         batch: &Batch<'a>,
-        now: Now,
     ) -> Result<Vec<(Arc<Statement>, BoundValues<'a>)>, RequestError> {
         let keyspace = batch
             .parameters
@@ -96,7 +95,7 @@ impl Shard {
             .map(Into::into)
             .or_else(|| requester.keyspace.clone());
         let mut members = Vec::with_capacity(batch.statements.len());
-        for member in batch.statements.clone() {
+        for (index, member) in batch.statements.clone().enumerate() {
             let statement = match member.query {
                 BatchQuery::Text(text) => {
                     Arc::new(Statement::new(text, keyspace.as_deref(), self.catalog())?)
@@ -108,7 +107,7 @@ impl Shard {
                     "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are allowed.",
                 ));
             }
-            let context = self.call_context(now);
+            let context = requester.moment.context(index);
             let values =
                 BoundValues::new(member.values, &statement.prepared.marker_names, context)?;
             members.push((statement, values));
@@ -179,7 +178,7 @@ impl Shard {
         if members.iter().any(reads) {
             return self.parts_reading(requester, frame, parts, terms, reply, now, out);
         }
-        let context = self.write_context(&terms, now);
+        let context = self.write_context(&terms, members.len(), now);
         let merged = match merge_members(members, &context) {
             Ok(merged) => merged,
             Err(error) => return Err((reply, error)),
@@ -218,6 +217,7 @@ impl Shard {
                 self.write_logged(&merged, replicas, reply, now, out);
                 return Ok(());
             }
+            _ if merged.len() == 1 => WriteType::Simple,
             _ => WriteType::UnloggedBatch,
         };
         self.write(&merged, replicas, write_type, Some(reply), now, out);

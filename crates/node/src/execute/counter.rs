@@ -134,7 +134,7 @@ impl Shard {
         let Some(Operation::Count(operation)) = self.operations.remove(number) else {
             return;
         };
-        self.release_partition(&operation.partition, now, out);
+        self.release_partition(&operation.partition);
         self.answer_waiter(operation.waiter, result, now, out);
     }
 

@@ -66,9 +66,13 @@ impl Shard {
             Ok(replicas) => replicas,
             Err(error) => return Err((reply, error)),
         };
-        let context = self.write_context(&terms, now);
+        let context = self.write_context(&terms, 1, now);
         match plan.mutations(values, &context) {
             Ok(mutations) => {
+                let write_type = match write_type {
+                    WriteType::Simple if mutations.len() > 1 => WriteType::UnloggedBatch,
+                    other => other,
+                };
                 self.write(&mutations, replicas, write_type, Some(reply), now, out);
                 Ok(())
             }
@@ -94,14 +98,20 @@ impl Shard {
         coordinate::admit(access, consistency, &keyspace.replication, &self.topology)
     }
 
-    /// What an execution takes from this shard.
-    pub(super) fn write_context(&mut self, terms: &Terms, now: Now) -> WriteContext<'static> {
-        self.list_position = (self.list_position + 1).max(now.wall.0);
+    /// What an execution of so many statements takes from this shard.
+    pub(super) fn write_context(
+        &mut self,
+        terms: &Terms,
+        statements: usize,
+        now: Now,
+    ) -> WriteContext<'static> {
+        let list_position = self.list_position.max(now.wall.0);
+        self.list_position = list_position + statements as i64;
         WriteContext {
             timestamp_micros: terms.timestamp.unwrap_or_else(|| self.clock.next(now)),
             now_seconds: terms.now_seconds,
-            list_position: self.list_position,
-            origin: u32::from(self.number),
+            list_position,
+            origin: self.list_origin,
             current: None,
         }
     }

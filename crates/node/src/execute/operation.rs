@@ -33,6 +33,8 @@ pub enum Operation {
     },
     /// Acknowledgements of other shards.
     Gather(GatherOperation),
+    /// A change of the schema that waits for the one before it.
+    Schema(Box<super::schema::WaitingDemand>),
     /// What an operator asked for.
     Admin(super::admin::AdminOperation),
     /// Slow work.
@@ -95,6 +97,7 @@ impl Operation {
             Self::Log(operation) => operation.deadline,
             Self::Select(operation) => operation.deadline,
             Self::Rmw(operation) => operation.deadline,
+            Self::Schema(operation) => operation.deadline,
             Self::Gather(operation) => operation.deadline,
             // Its coordinator has the deadline, or nobody; it always ends.
             Self::Count(_) | Self::Replay(_) | Self::Reserved | Self::Admin(_) => {

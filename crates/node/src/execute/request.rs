@@ -3,16 +3,16 @@
 use super::operation::{AfterGather, GatherOperation, Operation};
 use crate::client::ClientId;
 use crate::effects::Effects;
-use crate::message::{OnBehalf, ShardMessage};
+use crate::message::{Moment, OnBehalf, ShardMessage};
 use crate::reply::{Origin, Reply};
 use crate::shard::Shard;
 use crate::statement::{Statement, StatementId};
 use crate::trace::Trace;
+use bytes::Bytes;
 use cql::ast;
 use cql::frame::request::{Batch, Execute, Prepare, Query, QueryParameters, Request};
 use cql::frame::response::{PreparedResult, put_prepared, put_set_keyspace};
 use cql::frame::{Message, Opcode, RequestFrame};
-use cql::functions::CallContext;
 use cql::plan::Plan;
 use cql::plan::values::BoundValues;
 use model::env::Random;
@@ -80,6 +80,8 @@ pub(crate) struct Requester {
     pub keyspace: Option<Arc<str>>,
     pub user: Option<Arc<str>>,
     pub address: SocketAddr,
+    /// What functions are evaluated with.
+    pub moment: Moment,
 }
 
 impl Shard {
@@ -100,6 +102,10 @@ impl Shard {
             keyspace: client.keyspace.clone(),
             user: client.user.clone(),
             address: client.address,
+            moment: Moment {
+                now_micros: now.wall.0,
+                seed: self.random.next_u64(),
+            },
         };
         self.execute_message(&requester, frame, message, reply, now, out);
     }
@@ -129,6 +135,7 @@ impl Shard {
             keyspace: client.keyspace.clone(),
             user: client.user.clone(),
             address: client.address,
+            moment: client.moment,
         };
         match frame.message() {
             Ok(message) => self.execute_message(&requester, frame, message, reply, now, out),
@@ -225,7 +232,7 @@ impl Shard {
             Err(error) => return Err((reply, error)),
         };
         reply.note(now, || "Preparing statement".into());
-        let context = self.call_context(now);
+        let context = requester.moment.context(0);
         let values = match BoundValues::new(
             query.parameters.values,
             &statement.prepared.marker_names,
@@ -312,7 +319,7 @@ impl Shard {
                 execute.parameters.consistency.to_string(),
             ));
         }
-        let context = self.call_context(now);
+        let context = requester.moment.context(0);
         let bound = Terms::new(&execute.parameters, now).and_then(|mut terms| {
             terms.known_metadata = execute.result_metadata_id.and_then(|id| id.try_into().ok());
             Ok((
@@ -330,11 +337,6 @@ impl Shard {
             ),
             Err(error) => Err((reply, error)),
         }
-    }
-
-    /// Time and entropy for the functions of an execution.
-    pub(super) fn call_context(&mut self, now: Now) -> CallContext {
-        CallContext::new(now.wall.0, self.random.next_u64())
     }
 
     /// The statement with an id, planned again if the schema changed since.
@@ -360,7 +362,7 @@ impl Shard {
         statement: &Arc<Statement>,
         values: &BoundValues<'_>,
         terms: Terms,
-        mut reply: Reply,
+        reply: Reply,
         now: Now,
         out: &mut Effects,
     ) -> Result<(), (Reply, RequestError)> {
@@ -372,30 +374,51 @@ impl Shard {
             Plan::Batch(_) => {
                 self.batch_statement(requester, frame, statement, values, terms, reply, now, out)
             }
-            Plan::Other(other) => match other.as_ref() {
-                ast::Statement::Use(keyspace) => {
-                    if self.catalog().keyspace(keyspace).is_none() {
-                        return Err((
-                            reply,
-                            RequestError::invalid(format!("Keyspace '{keyspace}' does not exist")),
-                        ));
-                    }
-                    let keyspace: Arc<str> = keyspace.as_str().into();
-                    if let Origin::Client(id) = reply.origin
-                        && let Some(client) = self.clients.get_mut(&id)
-                    {
-                        client.keyspace = Some(keyspace.clone());
-                    }
-                    reply.keyspace = Some(keyspace.clone());
-                    reply.result(out, |buffer| put_set_keyspace(buffer, &keyspace));
-                    self.finish_trace(&reply, now, out);
-                    Ok(())
+            Plan::Other(other) => {
+                // The request may have named a keyspace of its own, or the statement was prepared in another.
+                let requester = &Requester {
+                    keyspace: statement.keyspace.clone(),
+                    ..requester.clone()
+                };
+                self.run_other(requester, frame, other, &terms, reply, now, out)
+            }
+        }
+    }
+
+    /// A statement that is neither a SELECT nor a modification.
+    fn run_other(
+        &mut self,
+        requester: &Requester,
+        frame: &RequestFrame,
+        statement: &ast::Statement,
+        terms: &Terms,
+        mut reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), (Reply, RequestError)> {
+        match statement {
+            ast::Statement::Use(keyspace) => {
+                if self.catalog().keyspace(keyspace).is_none() {
+                    return Err((
+                        reply,
+                        RequestError::invalid(format!("Keyspace '{keyspace}' does not exist")),
+                    ));
                 }
-                ast::Statement::Describe(describe) => {
-                    self.describe_statement(requester, describe, &terms, reply, now, out)
+                let keyspace: Arc<str> = keyspace.as_str().into();
+                if let Origin::Client(id) = reply.origin
+                    && let Some(client) = self.clients.get_mut(&id)
+                {
+                    client.keyspace = Some(keyspace.clone());
                 }
-                other => self.administer(requester, frame, other, &terms, reply, now, out),
-            },
+                reply.keyspace = Some(keyspace.clone());
+                reply.result(out, |buffer| put_set_keyspace(buffer, &keyspace));
+                self.finish_trace(&reply, now, out);
+                Ok(())
+            }
+            ast::Statement::Describe(describe) => {
+                self.describe_statement(requester, describe, terms, reply, now, out)
+            }
+            other => self.administer(requester, frame, other, reply, now, out),
         }
     }
 
@@ -415,6 +438,7 @@ impl Shard {
             keyspace: requester.keyspace.clone(),
             user: requester.user.clone(),
             address: requester.address,
+            moment: requester.moment,
         };
         let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
         let request = self
@@ -439,13 +463,22 @@ impl Shard {
         let Some(Operation::Forwarded { reply, .. }) = self.operations.remove(request) else {
             return;
         };
-        let Origin::Client(id) = reply.origin else {
-            unreachable!("a forwarded request is not forwarded again")
-        };
-        if let (Some(keyspace), Some(client)) = (keyspace, self.clients.get_mut(&id)) {
-            client.keyspace = Some(keyspace);
+        match reply.origin {
+            Origin::Client(id) => {
+                if let (Some(keyspace), Some(client)) = (keyspace, self.clients.get_mut(&id)) {
+                    client.keyspace = Some(keyspace);
+                }
+                out.respond(id, |buffer| buffer.extend_from_slice(envelope));
+            }
+            Origin::Shard { shard, request } => {
+                let message = ShardMessage::Forwarded {
+                    request,
+                    envelope: Bytes::copy_from_slice(envelope),
+                    keyspace,
+                };
+                out.messages.push((shard, message));
+            }
         }
-        out.respond(id, |buffer| buffer.extend_from_slice(envelope));
     }
 
     /// The shards of the node but this one.

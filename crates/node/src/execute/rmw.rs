@@ -66,6 +66,8 @@ pub struct RmwOperation {
     /// Partitions still to be worked on; the last is the one at hand. Changes of lists may name several.
     partitions: Vec<Partition>,
     current: CurrentRows,
+    /// Whether something of it may be written already.
+    written: bool,
     /// When the client is told to give up.
     pub deadline: BootNanos,
 }
@@ -120,7 +122,7 @@ impl Shard {
                     WriteType::Cas => self.config.cas_timeout_ms,
                     _ => self.config.write_timeout_ms,
                 };
-                let context = self.write_context(&terms, now);
+                let context = self.write_context(&terms, parts.len(), now);
                 let operation = RmwOperation {
                     reply: Some(reply),
                     parts,
@@ -130,6 +132,7 @@ impl Shard {
                     write_type,
                     partitions,
                     current: CurrentRows::default(),
+                    written: false,
                     deadline: now.boot.plus_millis(timeout_ms),
                 };
                 let number = self.operations.insert(Operation::Rmw(Box::new(operation)));
@@ -269,11 +272,16 @@ impl Shard {
         operation.current = CurrentRows {
             responses: vec![response],
         };
+        if operation.is_conditional() {
+            // Like a ballot, taken in the partition's turn: what was read is older, whatever clients' clocks say.
+            operation.context.timestamp_micros = self.clock.next(now);
+        }
         match operation.decide() {
             Err(error) => self.rmw_end(number, Err(error), now, out),
             Ok(Decision::Refused) => self.rmw_end(number, Ok(false), now, out),
             Ok(Decision::Apply(None)) => self.rmw_applied(number, Ok(()), now, out),
             Ok(Decision::Apply(Some(mutation))) => {
+                operation.written = true;
                 self.metrics.replica_writes += 1;
                 self.replica.apply(&mutation, Waiter::Local(number), now);
             }
@@ -309,7 +317,7 @@ impl Shard {
         }
         if operation.partitions.len() > 1 {
             let done = operation.partitions.pop().expect("one is at hand");
-            self.release_partition(&done, now, out);
+            self.release_partition(&done);
             return self.rmw_next_partition(number, now, out);
         }
         self.rmw_end(number, Ok(true), now, out);
@@ -341,20 +349,33 @@ impl Shard {
             }
         }
         if let Some(partition) = operation.partitions.last() {
-            self.release_partition(partition, now, out);
+            self.release_partition(partition);
         }
     }
 
-    /// Gives a partition to the next operation that still wants it: those that were given up while they waited are
-    /// passed over.
-    pub(super) fn release_partition(&mut self, partition: &Partition, now: Now, out: &mut Effects) {
-        let mut next = self.partitions.release(partition);
-        while let Some(number) = next {
-            match self.operations.get_mut(number) {
-                Some(Operation::Count(_)) => return self.count_start(number, now, out),
-                Some(_) => return self.rmw_start(number, now, out),
-                None => next = self.partitions.release(partition),
+    /// Gives a partition to the next operation, which goes on when the present one has returned: thousands may wait.
+    pub(super) fn release_partition(&mut self, partition: &Partition) {
+        if let Some(next) = self.partitions.release(partition) {
+            self.holders.push_back((partition.clone(), next));
+        }
+    }
+
+    /// An operation holds its partition now. Those that were given up while they waited pass it on.
+    pub(crate) fn partition_held(
+        &mut self,
+        partition: &Partition,
+        number: u64,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match self.operations.get_mut(number) {
+            Some(Operation::Count(_)) => self.count_start(number, now, out),
+            Some(Operation::Rmw(operation)) if operation.reply.is_none() && !operation.written => {
+                self.operations.remove(number);
+                self.release_partition(partition);
             }
+            Some(_) => self.rmw_start(number, now, out),
+            None => self.release_partition(partition),
         }
     }
 

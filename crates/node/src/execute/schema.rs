@@ -3,7 +3,7 @@
 
 use super::batchlog::Ended;
 use super::operation::{AfterGather, GatherOperation, Operation};
-use super::request::{Requester, Terms, send_prepared};
+use super::request::{Requester, send_prepared};
 use crate::client::ClientId;
 use crate::effects::{Effects, Work, WorkDone};
 use crate::message::{ReplicaError, ShardMessage};
@@ -15,14 +15,12 @@ use cql::ast::Statement as Syntax;
 use cql::frame::RequestFrame;
 use cql::frame::response::{Event, MetadataForm, RowsWriter, put_schema_change, put_void};
 use cql::frame::{ColumnSpec, ResultMetadata};
-use cql::plan::ddl::roles::{
-    Authorization, Listing, PasswordChange, RoleContext, RolePlan, User, plan_role,
-};
+use cql::plan::ddl::roles::{Authorization, Listing, RoleContext, RolePlan, User, plan_role};
 use cql::plan::ddl::{self, DdlContext, SchemaEvent, SchemaPlan};
 use model::env::{IoOutcome, IoQueue, IoTag, Random};
 use model::error::RequestError;
 use model::schema::{Schema, SchemaEdit};
-use model::time::Now;
+use model::time::{BootNanos, Now};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use storage::MetaLog;
@@ -37,8 +35,8 @@ pub enum AfterWork {
         /// Who wants in.
         user: Arc<str>,
     },
-    /// A password was hashed: store the role.
-    StoreRole(Box<PasswordChange>),
+    /// A password was hashed: carry out the statement it is for, as the roles are by then.
+    StoreRole(Box<Demand>),
 }
 
 /// What is answered once a schema is in force everywhere.
@@ -58,23 +56,42 @@ struct Change {
     answer: SchemaAnswer,
 }
 
+/// A statement that asks for a change.
+#[derive(Debug)]
+pub struct Demand {
+    requester: Requester,
+    statement: Syntax,
+    /// The hash of the password it sets, once there is one.
+    salted_hash: Option<String>,
+}
+
 /// A statement that waits for the change before it.
 #[derive(Debug)]
-struct Waiting {
-    requester: Requester,
-    frame: RequestFrame,
-    statement: Syntax,
-    terms: Terms,
-    reply: Reply,
+pub struct WaitingDemand {
+    demand: Demand,
+    /// The answer owed.
+    pub reply: Reply,
+    /// When the client is told to give up.
+    pub deadline: BootNanos,
+}
+
+/// How far the change under way is.
+#[derive(Debug)]
+enum Progress {
+    /// There is none.
+    Idle,
+    /// Its entry is being made durable.
+    Storing(Change),
+    /// It is being put in force on all shards.
+    Installing,
 }
 
 /// The metadata log and the changes under way. On other shards than 0 there is no log, and nothing is ever under way.
 pub struct SchemaChanges {
     log: Option<MetaLog>,
-    current: Option<Change>,
-    waiting: VecDeque<Waiting>,
-    /// Roles whose passwords were hashed while another change was under way.
-    hashed: VecDeque<Change>,
+    progress: Progress,
+    /// Operations that wait for their turn, in order; some may have been given up.
+    waiting: VecDeque<u64>,
     next_ticket: u64,
 }
 
@@ -83,9 +100,8 @@ impl SchemaChanges {
     pub fn new(log: Option<MetaLog>) -> Self {
         Self {
             log,
-            current: None,
+            progress: Progress::Idle,
             waiting: VecDeque::new(),
-            hashed: VecDeque::new(),
             next_ticket: 0,
         }
     }
@@ -115,10 +131,14 @@ impl SchemaChanges {
         ended
     }
 
+    fn is_busy(&self) -> bool {
+        !matches!(self.progress, Progress::Idle)
+    }
+
     fn append(&mut self, change: Change, io: &mut IoQueue) {
-        assert!(self.current.is_none(), "one change at a time");
+        assert!(!self.is_busy(), "one change at a time");
         let entry = metadata::encode(Entry::Schema(change.edits.clone()));
-        self.current = Some(change);
+        self.progress = Progress::Storing(change);
         self.next_ticket += 1;
         let log = self.log.as_mut().expect("shard 0 has the metadata log");
         log.append(&entry, self.next_ticket, io);
@@ -132,7 +152,6 @@ impl Shard {
         requester: &Requester,
         frame: &RequestFrame,
         statement: &Syntax,
-        terms: &Terms,
         reply: Reply,
         now: Now,
         out: &mut Effects,
@@ -141,27 +160,43 @@ impl Shard {
             self.forward(0, requester, frame, reply, now, out);
             return Ok(());
         }
-        if self.schema_changes.current.is_some() {
-            self.schema_changes.waiting.push_back(Waiting {
-                requester: requester.clone(),
-                frame: frame.clone(),
-                statement: statement.clone(),
-                terms: terms.clone(),
-                reply,
-            });
-            return Ok(());
+        let demand = Demand {
+            requester: requester.clone(),
+            statement: statement.clone(),
+            salted_hash: None,
+        };
+        self.demand(demand, reply, now, out)
+    }
+
+    /// Carries a change out when it is its turn.
+    fn demand(
+        &mut self,
+        demand: Demand,
+        reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), (Reply, RequestError)> {
+        if !self.schema_changes.is_busy() {
+            return self.administer_now(demand, reply, now, out);
         }
-        self.administer_now(requester, statement, reply, now, out)
+        let waiting = WaitingDemand {
+            demand,
+            reply,
+            deadline: now.boot.plus_millis(self.config.truncate_timeout_ms),
+        };
+        let number = self.operations.insert(Operation::Schema(Box::new(waiting)));
+        self.schema_changes.waiting.push_back(number);
+        Ok(())
     }
 
     fn administer_now(
         &mut self,
-        requester: &Requester,
-        statement: &Syntax,
+        demand: Demand,
         mut reply: Reply,
         now: Now,
         out: &mut Effects,
     ) -> Result<(), (Reply, RequestError)> {
+        let (requester, statement) = (&demand.requester, &demand.statement);
         let datacenters = self.datacenters();
         let new_id = uuid::Builder::from_random_bytes(self.random_bytes()).into_uuid();
         let context = DdlContext {
@@ -183,7 +218,7 @@ impl Shard {
             };
         }
         let Some(planned) = ddl::plan(statement, &self.schema, &context) else {
-            return self.administer_roles(requester, statement, reply, now, out);
+            return self.administer_roles(demand, reply, now, out);
         };
         match planned {
             Err(error) => Err((reply, error)),
@@ -215,12 +250,12 @@ impl Shard {
     /// Roles and permissions. A password is hashed on a worker thread before its edit is stored.
     fn administer_roles(
         &mut self,
-        requester: &Requester,
-        statement: &Syntax,
+        demand: Demand,
         reply: Reply,
         now: Now,
         out: &mut Effects,
     ) -> Result<(), (Reply, RequestError)> {
+        let requester = &demand.requester;
         let datacenters = self.datacenters();
         let context = DdlContext {
             keyspace: requester.keyspace.as_deref(),
@@ -238,7 +273,8 @@ impl Shard {
             passwords: self.config.password_authentication,
             authorization: Authorization::None,
         };
-        match plan_role(statement, &self.schema, &context, &roles) {
+        let planned = plan_role(&demand.statement, &self.schema, &context, &roles);
+        match planned {
             None => Err((reply, RequestError::not_supported("This statement is"))),
             Some(Err(error)) => Err((reply, error)),
             Some(Ok(RolePlan::Nothing)) => {
@@ -247,24 +283,20 @@ impl Shard {
                 Ok(())
             }
             Some(Ok(RolePlan::Change(edits))) => {
-                let answer = SchemaAnswer::Void;
-                self.schema_changes.append(
-                    Change {
-                        reply,
-                        edits,
-                        answer,
-                    },
-                    &mut out.io,
-                );
+                self.store_roles(edits, reply, out);
                 Ok(())
             }
             Some(Ok(RolePlan::HashPassword(change))) => {
+                if let Some(hash) = demand.salted_hash {
+                    self.store_roles(change.edits(hash), reply, out);
+                    return Ok(());
+                }
                 let work = Work::HashPassword {
                     password: change.password.clone(),
                     cost: self.config.password_cost,
                 };
                 let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
-                let then = AfterWork::StoreRole(Box::new(change));
+                let then = AfterWork::StoreRole(Box::new(demand));
                 let number = self.operations.insert(Operation::Work {
                     reply,
                     then,
@@ -279,6 +311,15 @@ impl Shard {
                 Ok(())
             }
         }
+    }
+
+    fn store_roles(&mut self, edits: Vec<SchemaEdit>, reply: Reply, out: &mut Effects) {
+        let change = Change {
+            reply,
+            edits,
+            answer: SchemaAnswer::Void,
+        };
+        self.schema_changes.append(change, &mut out.io);
     }
 
     fn random_bytes(&mut self) -> [u8; 16] {
@@ -326,8 +367,9 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        let Some(change) = self.schema_changes.current.take() else {
-            return;
+        let progress = std::mem::replace(&mut self.schema_changes.progress, Progress::Installing);
+        let Progress::Storing(change) = progress else {
+            unreachable!("only a change under way is stored")
         };
         let (_, result) = ended;
         if let Err(error) = result {
@@ -370,22 +412,17 @@ impl Shard {
     }
 
     fn next_schema_change(&mut self, now: Now, out: &mut Effects) {
-        if let Some(change) = self.schema_changes.hashed.pop_front() {
-            return self.schema_changes.append(change, &mut out.io);
-        }
-        while self.schema_changes.current.is_none() {
-            let Some(waiting) = self.schema_changes.waiting.pop_front() else {
+        self.schema_changes.progress = Progress::Idle;
+        while !self.schema_changes.is_busy() {
+            let Some(number) = self.schema_changes.waiting.pop_front() else {
                 return;
             };
-            let Waiting {
-                requester,
-                frame,
-                statement,
-                terms,
-                reply,
-            } = waiting;
+            // Those that were given up are gone.
+            let Some(Operation::Schema(waiting)) = self.operations.remove(number) else {
+                continue;
+            };
             if let Err((reply, error)) =
-                self.administer(&requester, &frame, &statement, &terms, reply, now, out)
+                self.administer_now(waiting.demand, waiting.reply, now, out)
             {
                 self.fail(&reply, &error, now, out);
             }
@@ -482,16 +519,13 @@ impl Shard {
             (AfterWork::LogIn { client, user }, done) => {
                 self.logged_in(client, &user, done == WorkDone::Verified(true), &reply, out);
             }
-            (AfterWork::StoreRole(change), WorkDone::Hashed(Ok(hash))) => {
-                let change = Change {
-                    reply,
-                    edits: change.edits(hash),
-                    answer: SchemaAnswer::Void,
+            (AfterWork::StoreRole(demand), WorkDone::Hashed(Ok(hash))) => {
+                let demand = Demand {
+                    salted_hash: Some(hash),
+                    ..*demand
                 };
-                if self.schema_changes.current.is_some() {
-                    self.schema_changes.hashed.push_back(change);
-                } else {
-                    self.schema_changes.append(change, &mut out.io);
+                if let Err((reply, error)) = self.demand(demand, reply, now, out) {
+                    self.fail(&reply, &error, now, out);
                 }
             }
             (AfterWork::StoreRole(_), done) => {
@@ -536,6 +570,14 @@ impl Shard {
                     _ => RequestError::Server("Not all shards answered in time".into()),
                 };
                 self.fail(&gather.reply, &error, now, out);
+                if matches!(gather.then, AfterGather::Schema(_)) {
+                    self.next_schema_change(now, out);
+                }
+            }
+            Some(Operation::Schema(waiting)) => {
+                let error =
+                    RequestError::Server("The change before this one takes too long".into());
+                self.fail(&waiting.reply, &error, now, out);
             }
             Some(
                 Operation::Rmw(_)
