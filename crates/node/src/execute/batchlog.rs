@@ -31,13 +31,13 @@ use model::row::{Deletion, Row};
 use model::schema::{Keyspace, Table, TableKind};
 use model::time::{BootNanos, Now};
 use model::value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// Version of the parts' encoding, in the column `version`: that of a mutation in the commit log.
 const VERSION: i32 = 1;
-/// Batches applied again at once.
+/// Batches read at once to be applied again.
 const REPLAY_PAGE: u64 = 16;
 /// How long after a batch ended without all of its parts it is tried again, in milliseconds: Cassandra's
 /// `BatchlogManager` goes round as often.
@@ -84,14 +84,17 @@ pub struct LogOperation {
     pub deadline: BootNanos,
 }
 
-/// Batches that are being applied again.
+/// Batches that are being applied again, one after the other.
 #[derive(Debug, Default)]
 pub struct ReplayOperation {
-    batches: Vec<Uuid>,
-    /// Parts not durable yet.
+    /// The batch at hand is the first: its id and its parts.
+    batches: VecDeque<(Uuid, Vec<Vec<u8>>)>,
+    /// Parts of the batch at hand that are not durable yet.
     left: usize,
-    /// Why a part could not be applied.
+    /// Why a part of it could not be applied.
     failed: Option<ReplicaError>,
+    /// Batches applied, and batches that have to be tried again.
+    counts: (u64, u64),
     /// Where the search goes on.
     next: Option<Resume>,
 }
@@ -320,13 +323,13 @@ impl Shard {
     pub(crate) fn replay_batches(&mut self, now: Now, out: &mut Effects) {
         if self.batchlog.replay_at.is_some_and(|at| now.boot >= at) {
             self.batchlog.replay_at = None;
-            self.replay_page(None, now, out);
+            self.replay_page(Box::default(), now, out);
         }
     }
 
-    fn replay_page(&mut self, resume: Option<Resume>, now: Now, out: &mut Effects) {
-        let command = self.batchlog.command(resume, now);
-        let number = self.operations.insert(Operation::Replay(Box::default()));
+    fn replay_page(&mut self, mut replay: Box<ReplayOperation>, now: Now, out: &mut Effects) {
+        let command = self.batchlog.command(replay.next.take(), now);
+        let number = self.operations.insert(Operation::Replay(replay));
         if let Some(result) = self
             .replica
             .read(&command, Waiter::Local(number), now, &mut out.io)
@@ -352,22 +355,22 @@ impl Shard {
                 return out.log.push((LogLevel::Error, text));
             }
         };
-        let mut replay = ReplayOperation::default();
-        let mut parts: Vec<Vec<u8>> = Vec::new();
+        let Some(Operation::Replay(mut replay)) = self.operations.remove(number) else {
+            return;
+        };
         let mut last = None;
         for entry in response.entries() {
             match entry {
                 ReadEntry::Partition { key, .. } => last = Some(DecoratedKey::new(key)),
                 ReadEntry::Row { row, .. } => {
-                    let Some(key) = last.clone() else { continue };
+                    let Some(key) = &last else { continue };
                     match (Uuid::from_slice(&key.key), self.batchlog.parts(row)) {
                         (Ok(id), _) if self.batchlog.in_flight.contains(&id) => {}
                         (Ok(id), Some((written_at, mutations))) => {
-                            let left = mutations.into_iter();
-                            parts.extend(
-                                left.filter_map(|part| self.still_wanted(part, written_at)),
-                            );
-                            replay.batches.push(id);
+                            let parts = mutations.into_iter();
+                            let parts =
+                                parts.filter_map(|part| self.still_wanted(part, written_at));
+                            replay.batches.push_back((id, parts.collect()));
                         }
                         _ => out.log.push((
                             LogLevel::Error,
@@ -386,18 +389,39 @@ impl Shard {
             clustering: None,
             left_in_partition: 0,
         });
-        replay.left = parts.len();
-        self.operations
-            .replace(number, Operation::Replay(Box::new(replay)));
-        if parts.is_empty() {
-            return self.replayed(number, now, out);
+        self.replay_next(replay, now, out);
+    }
+
+    /// Applies the next batch, reads the next page, or ends.
+    fn replay_next(&mut self, mut replay: Box<ReplayOperation>, now: Now, out: &mut Effects) {
+        while let Some((id, parts)) = replay.batches.front_mut() {
+            let (id, parts) = (*id, std::mem::take(parts));
+            if parts.is_empty() {
+                replay.batches.pop_front();
+                replay.counts.0 += 1;
+                self.forget_batch(id, now, out);
+                continue;
+            }
+            replay.left = parts.len();
+            let number = self.operations.insert(Operation::Replay(replay));
+            for part in parts {
+                let view = MutationView::parse(&part).expect("parsed when it was read");
+                let owner = self.owner(view.token);
+                self.send_part(owner, part, false, number, now, out);
+            }
+            return;
         }
-        for part in parts {
-            let Some(view) = MutationView::parse(&part) else {
-                unreachable!("parsed before")
-            };
-            let owner = self.owner(view.token);
-            self.send_part(owner, part, false, number, now, out);
+        if replay.next.is_some() {
+            return self.replay_page(replay, now, out);
+        }
+        let (applied, left) = replay.counts;
+        self.metrics.batches_replayed += applied;
+        if left > 0 {
+            self.batchlog.replay_at = Some(now.boot.plus_millis(RETRY_MS));
+        }
+        if applied > 0 {
+            let text = format!("{applied} logged batches that were left unfinished are applied");
+            out.log.push((LogLevel::Info, text));
         }
     }
 
@@ -424,35 +448,26 @@ impl Shard {
         if let Err(error) = result {
             replay.failed.get_or_insert(error);
         }
-        if replay.left == 0 {
-            self.replayed(number, now, out);
+        if replay.left > 0 {
+            return;
         }
-    }
-
-    /// All of these batches were tried.
-    fn replayed(&mut self, number: u64, now: Now, out: &mut Effects) {
-        let Some(Operation::Replay(replay)) = self.operations.remove(number) else {
-            unreachable!("replayed once")
+        let Some(Operation::Replay(mut replay)) = self.operations.remove(number) else {
+            unreachable!("just found")
         };
-        if let Some(error) = replay.failed {
-            self.batchlog.replay_at = Some(now.boot.plus_millis(RETRY_MS));
-            let text = format!(
-                "{} logged batches are unfinished; tried again in {RETRY_MS} ms: {error:?}",
-                replay.batches.len()
-            );
-            return out.log.push((LogLevel::Warn, text));
+        let (id, _) = replay.batches.pop_front().expect("one is at hand");
+        match replay.failed.take() {
+            None => {
+                replay.counts.0 += 1;
+                self.forget_batch(id, now, out);
+            }
+            Some(error) => {
+                replay.counts.1 += 1;
+                let text = format!(
+                    "batch {id} is unfinished, and tried again in {RETRY_MS} ms: {error:?}"
+                );
+                out.log.push((LogLevel::Warn, text));
+            }
         }
-        let count = replay.batches.len();
-        if count > 0 {
-            self.metrics.batches_replayed += count as u64;
-            let text = format!("{count} logged batches that were left unfinished are applied");
-            out.log.push((LogLevel::Info, text));
-        }
-        for id in replay.batches {
-            self.forget_batch(id, now, out);
-        }
-        if replay.next.is_some() {
-            self.replay_page(replay.next, now, out);
-        }
+        self.replay_next(replay, now, out);
     }
 }
