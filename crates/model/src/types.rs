@@ -94,6 +94,26 @@ impl CqlType {
         })
     }
 
+    /// Whether its values can be added up.
+    pub fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Self::Tinyint
+                | Self::Smallint
+                | Self::Int
+                | Self::Bigint
+                | Self::Varint
+                | Self::Float
+                | Self::Double
+                | Self::Decimal
+        )
+    }
+
+    /// Whether its values are text.
+    pub fn is_text(&self) -> bool {
+        matches!(self, Self::Text | Self::Ascii)
+    }
+
     /// Whether it is a list, set or map.
     pub fn is_collection(&self) -> bool {
         matches!(self, Self::List(..) | Self::Set(..) | Self::Map(..))

@@ -25,6 +25,28 @@ pub enum Type {
     Custom(String),
 }
 
+impl Type {
+    /// The type with user types named by their keyspace, `keyspace` where none was written.
+    pub fn qualified(&self, keyspace: &str) -> Self {
+        let again = |inner: &Self| Box::new(inner.qualified(keyspace));
+        match self {
+            Self::List(element) => Self::List(again(element)),
+            Self::Set(element) => Self::Set(again(element)),
+            Self::Map(key, item) => Self::Map(again(key), again(item)),
+            Self::Vector(element, dimension) => Self::Vector(again(element), *dimension),
+            Self::Frozen(inner) => Self::Frozen(again(inner)),
+            Self::Tuple(parts) => {
+                Self::Tuple(parts.iter().map(|part| part.qualified(keyspace)).collect())
+            }
+            Self::User(name) => Self::User(QualifiedName {
+                keyspace: Some(name.keyspace.clone().unwrap_or_else(|| keyspace.to_owned())),
+                name: name.name.clone(),
+            }),
+            Self::Native(_) | Self::Custom(_) => self.clone(),
+        }
+    }
+}
+
 macro_rules! native_types {
     ($($name:ident $text:literal)*) => {
         /// The types that have a name of their own.

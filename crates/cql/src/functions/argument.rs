@@ -165,7 +165,7 @@ pub fn value_assignment(found: &CqlType, target: &CqlType) -> Assignment {
     }
     let compatible = match (target, found) {
         (Blob, _)
-        | (Bigint, Timestamp)
+        | (Bigint, Timestamp | Counter)
         | (Varint, Int | Bigint | Timestamp)
         | (Text, Ascii)
         | (Uuid, Timeuuid)

@@ -122,6 +122,22 @@ impl Scalar {
         self.deterministic
     }
 
+    /// Whether it keeps the order of its first argument while the others are constant: what GROUP BY asks.
+    pub fn is_monotonic(&self) -> bool {
+        matches!(
+            self.name.as_ref(),
+            "floor"
+                | "to_date"
+                | "todate"
+                | "to_timestamp"
+                | "totimestamp"
+                | "to_unix_timestamp"
+                | "tounixtimestamp"
+                | "dateof"
+                | "unixtimestampof"
+        )
+    }
+
     /// The name of a result column that calls it with arguments of these names.
     pub fn column_name(&self, arguments: &[String]) -> String {
         if let Some(operator) = super::resolve::operator_symbol(&self.name) {

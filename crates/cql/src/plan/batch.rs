@@ -70,13 +70,6 @@ impl BatchPlan {
     pub fn timestamp(&self, values: &BoundValues<'_>, default: i64) -> Result<i64, RequestError> {
         timestamp(self.timestamp.as_ref(), values, default)
     }
-
-    /// The partition key markers of the first statement that has them, as drivers route batches.
-    pub fn partition_markers(&self) -> Option<Vec<usize>> {
-        self.statements
-            .iter()
-            .find_map(|statement| statement.restrictions.partition_markers())
-    }
 }
 
 /// The rules on what may stand together in a batch, of the statement and of the protocol's BATCH alike.

@@ -96,14 +96,14 @@ pub fn prepare(
         keyspace: "",
         partition_key: Vec::new(),
         markers: BTreeMap::new(),
+        key_markers: Vec::new(),
     };
-    let (plan, partition_markers) = match parsed.statement {
+    let plan = match parsed.statement {
         ast::Statement::Select(select) => {
             let table = resolve(&select.table, catalog, keyspace)?;
             terms.enter(table);
             let plan = SelectPlan::prepare(&select, table, &mut terms)?;
-            let markers = plan.restrictions.partition_markers();
-            (Plan::Select(Box::new(plan)), markers)
+            Plan::Select(Box::new(plan))
         }
         ast::Statement::Insert(_) | ast::Statement::Update(_) | ast::Statement::Delete(_) => {
             let modification = match parsed.statement {
@@ -113,27 +113,22 @@ pub fn prepare(
                 _ => unreachable!("matched above"),
             };
             let plan = prepare_modification(&modification, &mut terms, catalog, keyspace)?;
-            let markers = plan.restrictions.partition_markers();
-            (Plan::Modify(Box::new(plan)), markers)
+            Plan::Modify(Box::new(plan))
         }
         ast::Statement::Batch(batch) => {
             let plan = BatchPlan::prepare(&batch, &mut terms, catalog, keyspace)?;
-            // Drivers route a batch only if all its markers are of one table.
-            let mut specs = terms.markers.values();
-            let first = specs.next();
-            let alike = |spec: &ColumnSpec| {
-                first.is_some_and(|first| {
-                    spec.table == first.table && spec.keyspace == first.keyspace
-                })
-            };
-            let markers = if specs.all(alike) {
-                plan.partition_markers()
-            } else {
-                None
-            };
-            (Plan::Batch(Box::new(plan)), markers)
+            // Drivers route a batch only if it is about one table.
+            let table = |plan: &ModifyPlan| plan.table.id;
+            if plan
+                .statements
+                .windows(2)
+                .any(|pair| table(&pair[0]) != table(&pair[1]))
+            {
+                terms.key_markers.clear();
+            }
+            Plan::Batch(Box::new(plan))
         }
-        other => (Plan::Other(Box::new(other)), None),
+        other => Plan::Other(Box::new(other)),
     };
     let variables: Vec<ColumnSpec> = terms.markers.into_values().collect();
     assert_eq!(
@@ -142,13 +137,15 @@ pub fn prepare(
         "every marker stands where a value is received"
     );
     let marker_names = variables.iter().map(|spec| spec.name.to_string()).collect();
-    let partition_markers = partition_markers
-        .map(|markers| markers.into_iter().map(|index| index as u16).collect())
-        .unwrap_or_default();
+    let partition_markers: Option<Vec<u16>> = terms
+        .key_markers
+        .iter()
+        .map(|(_, marker)| marker.map(|index| index as u16))
+        .collect();
     Ok(Prepared {
         plan,
         variables,
-        partition_markers,
+        partition_markers: partition_markers.unwrap_or_default(),
         marker_names,
     })
 }
@@ -252,14 +249,6 @@ pub(crate) fn renamed(spec: &ColumnSpec, name: String, cql_type: CqlType) -> Col
         table: spec.table.clone(),
         name: name.into(),
         cql_type,
-    }
-}
-
-/// The same place with another type.
-pub(crate) fn retyped(spec: &ColumnSpec, cql_type: CqlType) -> ColumnSpec {
-    ColumnSpec {
-        cql_type,
-        ..spec.clone()
     }
 }
 

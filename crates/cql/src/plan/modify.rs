@@ -1,25 +1,30 @@
 //! INSERT, UPDATE and DELETE: checked once, then turned into mutations with each execution's values.
 
+mod assign;
+mod cells;
 mod conditions;
+mod current;
+mod if_clause;
 mod operation;
 mod prepare;
 
 pub use conditions::{ConditionPlan, ConditionsPlan};
-pub use operation::{CurrentRows, Operation};
+pub use current::CurrentRows;
+pub use operation::Operation;
 
 use super::restrictions::{Restrictions, row_key};
 use super::term::Term;
 use super::values::{Bound, BoundValues};
 use super::{invalid, json};
 use crate::frame::ColumnSpec;
+use cells::CellBuffer;
 use model::clustering::Slice;
 use model::error::RequestError;
 use model::key::DecoratedKey;
 use model::limits::{MAX_EXPIRY_SECONDS, MAX_TTL_SECONDS};
-use model::mutation::Mutation;
-use model::row::{ColumnId, Deletion, Liveness, NEVER, RowWriter};
+use model::mutation::{Mutation, PartitionUpdate};
+use model::row::{CellKind, ColumnId, Deletion, Liveness, NEVER, RowWriter};
 use model::schema::Table;
-use operation::CellBuffer;
 use std::sync::Arc;
 
 /// Which statement it is, for messages and for what it leaves behind.
@@ -224,20 +229,7 @@ impl ModifyPlan {
         let key = mutation.key.clone();
         let update = mutation.update(self.table.id);
         if self.kind == ModifyKind::Delete && self.operations.is_empty() {
-            if !self.restrictions.restricts_clustering() {
-                update.delete(stamp.deletion);
-                return Ok(());
-            }
-            for target in rows {
-                match target {
-                    RowTarget::Row(clustering, _) => {
-                        let mut row = Vec::new();
-                        RowWriter::new(&mut row).deletion(stamp.deletion);
-                        update.add_row(clustering.clone(), row);
-                    }
-                    RowTarget::Range(slice) => update.ranges.add(slice.clone(), stamp.deletion),
-                }
-            }
+            self.delete_rows(update, rows, stamp);
             return Ok(());
         }
         let mut statics = CellBuffer::default();
@@ -251,7 +243,9 @@ impl ModifyPlan {
                 values,
                 context,
                 stamp,
-                context.current.and_then(|current| current.static_row(&key)),
+                context
+                    .current
+                    .and_then(|current| current.static_row(self.table.id, &key)),
             )?;
         }
         if !statics.is_empty() {
@@ -276,7 +270,7 @@ impl ModifyPlan {
                     stamp,
                     context
                         .current
-                        .and_then(|current| current.row(&key, clustering)),
+                        .and_then(|current| current.row(self.table.id, &key, clustering)),
                 )?;
             }
             if cells.is_empty() && self.kind != ModifyKind::Insert {
@@ -298,6 +292,24 @@ impl ModifyPlan {
             update.add_row(clustering.clone(), row);
         }
         Ok(())
+    }
+
+    /// DELETE without columns: the partition, rows or ranges.
+    fn delete_rows(&self, update: &mut PartitionUpdate, rows: &[RowTarget], stamp: &Stamp) {
+        if !self.restrictions.restricts_clustering() {
+            update.delete(stamp.deletion);
+            return;
+        }
+        for target in rows {
+            match target {
+                RowTarget::Row(clustering, _) => {
+                    let mut row = Vec::new();
+                    RowWriter::new(&mut row).deletion(stamp.deletion);
+                    update.add_row(clustering.clone(), row);
+                }
+                RowTarget::Range(slice) => update.ranges.add(slice.clone(), stamp.deletion),
+            }
+        }
     }
 
     /// The rows named, or for DELETE the ranges.
@@ -338,6 +350,20 @@ pub(super) struct Stamp {
     ttl: u32,
     expires: i64,
     deletion: Deletion,
+}
+
+impl Stamp {
+    /// The kind of the cells written.
+    fn live(&self) -> CellKind {
+        if self.ttl == 0 {
+            CellKind::Live
+        } else {
+            CellKind::Expiring {
+                ttl: self.ttl,
+                expires: self.expires,
+            }
+        }
+    }
 }
 
 /// The value of a USING TIMESTAMP.

@@ -302,12 +302,24 @@ impl Restrictions {
         self.partition.iter().all(Option::is_some)
     }
 
-    /// Whether the partition key is restricted by IN.
+    /// Whether any column of the partition key is restricted by IN, as a place to read or as a condition.
     pub fn partition_in(&self) -> bool {
+        let filtered = |filter: &FilterTerm| {
+            matches!(filter.target, Target::PartitionKey(_)) && filter.operator == Operator::In
+        };
         self.partition
             .iter()
             .flatten()
             .any(|restriction| matches!(restriction, Restriction::In(_)))
+            || self.filters.iter().any(filtered)
+    }
+
+    /// Whether anything is asked of the partition key or its token.
+    pub fn restricts_partition(&self) -> bool {
+        let filtered = |filter: &FilterTerm| matches!(filter.target, Target::PartitionKey(_));
+        self.partition.iter().any(Option::is_some)
+            || self.has_token()
+            || self.filters.iter().any(filtered)
     }
 
     /// Whether `token()` is restricted.
@@ -410,20 +422,6 @@ impl Restrictions {
     /// Whether there are conditions.
     pub fn has_filters(&self) -> bool {
         !self.filters.is_empty()
-    }
-
-    /// For each partition key column, the marker of its value: what token-aware drivers route by. Of an IN it is the
-    /// last one, as in Cassandra.
-    pub fn partition_markers(&self) -> Option<Vec<usize>> {
-        self.partition
-            .iter()
-            .map(|restriction| match restriction {
-                Some(Restriction::Equal(term)) => term.marker(),
-                Some(Restriction::In(InTerms::List(terms))) => terms.last().and_then(Term::marker),
-                _ => None,
-            })
-            .map(|marker| marker.filter(|index| *index < super::json::FIRST))
-            .collect()
     }
 
     /// Whether only the partition key, and of the rest only static columns, is restricted.

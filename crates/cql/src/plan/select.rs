@@ -1,5 +1,6 @@
 //! SELECT: what is read, in which order, and what is made of it.
 
+pub mod grouping;
 pub mod input;
 mod order;
 pub mod selection;
@@ -7,9 +8,10 @@ pub mod selection;
 use super::restrictions::{BoundRestrictions, Restrictions, Use};
 use super::term::{Term, TermContext};
 use super::values::{Bound, BoundValues};
-use super::{column_spec, find_column, invalid, renamed};
+use super::{column_spec, invalid, renamed};
 use crate::ast;
 use crate::frame::{ColumnSpec, ResultMetadata};
+use grouping::Grouping;
 use model::error::RequestError;
 use model::read::{Columns, Direction};
 use model::row::ColumnId;
@@ -36,8 +38,8 @@ pub struct SelectPlan {
     pub direction: Direction,
     /// Order across several named partitions, where ORDER BY asks for one.
     pub client_order: Option<ClientOrder>,
-    /// How many key columns, from the first of the partition key, make a group; `None` without GROUP BY.
-    pub group_columns: Option<usize>,
+    /// GROUP BY.
+    pub grouping: Option<Grouping>,
     /// The columns a replica sends.
     pub columns: Columns,
     /// Whether ALLOW FILTERING was needed.
@@ -80,9 +82,9 @@ impl SelectPlan {
                 "Cannot restrict clustering columns when selecting only static columns",
             ));
         }
-        let group_columns = group_columns(select, table, &restrictions)?;
+        let grouping = Grouping::prepare(select, table, &restrictions, terms)?;
         if select.distinct {
-            check_distinct(select, table, &selection, &restrictions, group_columns)?;
+            check_distinct(select, table, &selection, &restrictions, grouping.as_ref())?;
         }
         let (direction, client_order) = order::prepare(select, table, &restrictions)?;
         let base = column_spec(table, &table.columns()[0]);
@@ -98,15 +100,10 @@ impl SelectPlan {
                 "PER PARTITION LIMIT is not allowed with SELECT DISTINCT queries",
             ));
         }
-        if per_partition_limit.is_some() && selection.is_aggregate() && group_columns.is_none() {
+        if per_partition_limit.is_some() && selection.is_aggregate() && grouping.is_none() {
             return Err(invalid(
                 "PER PARTITION LIMIT is not allowed with aggregate queries.",
             ));
-        }
-        for term in [&row_limit, &per_partition_limit].into_iter().flatten() {
-            if !matches!(term, Term::Marker(..)) {
-                limit_value(Some(term), &BoundValues::none())?;
-            }
         }
         let metadata = Arc::new(ResultMetadata::new(selection.specs(table)));
         let columns = fetched(table, &selection, &restrictions, client_order.as_ref());
@@ -119,7 +116,7 @@ impl SelectPlan {
             distinct: select.distinct,
             direction,
             client_order,
-            group_columns,
+            grouping,
             columns,
             filters,
             timeout_ms: select.timeout.as_deref().map(timeout_ms).transpose()?,
@@ -130,6 +127,9 @@ impl SelectPlan {
 
     /// Evaluates restrictions and limits.
     pub fn bind(&self, values: &BoundValues<'_>) -> Result<BoundSelect, RequestError> {
+        if let Some(grouping) = &self.grouping {
+            grouping.check()?;
+        }
         Ok(BoundSelect {
             restrictions: self.restrictions.bind(values)?,
             limit: limit_value(self.limit.as_ref(), values)?,
@@ -139,7 +139,7 @@ impl SelectPlan {
 
     /// Whether several rows are made into one.
     pub fn is_grouped(&self) -> bool {
-        self.selection.is_aggregate() || self.group_columns.is_some()
+        self.selection.is_aggregate() || self.grouping.is_some()
     }
 
     /// Whether a partition with a live static row and no rows is a row of the result.
@@ -206,69 +206,12 @@ fn fetched(
     }
 }
 
-/// GROUP BY: how many primary key columns, counted from the first, make a group. Columns fixed by `=` may be left out.
-fn group_columns(
-    select: &ast::Select,
-    table: &Table,
-    restrictions: &Restrictions,
-) -> Result<Option<usize>, RequestError> {
-    if select.group_by.is_empty() {
-        return Ok(None);
-    }
-    let keys = &table.columns()[..table.partition_key().len() + table.clustering_key().len()];
-    let mut next = 0;
-    for (index, selector) in select.group_by.iter().enumerate() {
-        let ast::Selector::Column(name) = selector else {
-            return Err(invalid(match selector {
-                ast::Selector::Call(_) => {
-                    "Grouping by functions is not supported yet by this version of Helenus"
-                }
-                _ => "Group by is only supported on columns and functions",
-            }));
-        };
-        let column = find_column(table, name)?;
-        if !column.is_primary_key() {
-            return Err(invalid(format!(
-                "Group by is currently only supported on the columns of the PRIMARY KEY, got {name}"
-            )));
-        }
-        loop {
-            let Some(expected) = keys.get(next) else {
-                return Err(invalid(
-                    "Group by currently only support groups of columns following their declared order in the PRIMARY KEY",
-                ));
-            };
-            next += 1;
-            if expected.id == column.id {
-                break;
-            }
-            if !restrictions.is_fixed(expected) {
-                return Err(invalid(
-                    "Group by currently only support groups of columns following their declared order in the PRIMARY KEY",
-                ));
-            }
-        }
-        let last = index + 1 == select.group_by.len();
-        if last
-            && next < table.partition_key().len()
-            && !keys[next..table.partition_key().len()]
-                .iter()
-                .all(|column| restrictions.is_fixed(column))
-        {
-            return Err(invalid(
-                "Group by is not supported on only a part of the partition key",
-            ));
-        }
-    }
-    Ok(Some(next.max(table.partition_key().len())))
-}
-
 fn check_distinct(
     select: &ast::Select,
     table: &Table,
     selection: &Selection,
     restrictions: &Restrictions,
-    group_columns: Option<usize>,
+    grouping: Option<&Grouping>,
 ) -> Result<(), RequestError> {
     if restrictions.restricts_rows() {
         return Err(invalid(
@@ -293,7 +236,10 @@ fn check_distinct(
             )));
         }
     }
-    if group_columns.is_some_and(|count| count > table.partition_key().len()) {
+    let rows = |grouping: &Grouping| {
+        grouping.columns > table.partition_key().len() || grouping.function.is_some()
+    };
+    if grouping.is_some_and(rows) {
         return Err(invalid(
             "Grouping on clustering columns is not allowed for SELECT DISTINCT queries",
         ));

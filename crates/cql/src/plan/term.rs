@@ -9,10 +9,10 @@ pub use evaluate::{field, sorted_map, sorted_set};
 
 use super::literal;
 use super::values::{Bound, BoundValues};
-use super::{Catalog, invalid, named, renamed, resolve_type, retyped};
+use super::{Catalog, invalid, named, renamed, resolve_type};
 use crate::ast;
 use crate::frame::ColumnSpec;
-use crate::functions::{self, Argument, Scalar};
+use crate::functions::{self, Argument, Assignment, Scalar};
 use model::error::RequestError;
 use model::schema::Table;
 use model::types::CqlType;
@@ -49,6 +49,8 @@ pub struct TermContext<'a> {
     pub partition_key: Vec<CqlType>,
     /// The specification of each marker met, by index.
     pub markers: BTreeMap<usize, ColumnSpec>,
+    /// The partition key's columns, and of each the last marker met that stands for a value of it.
+    pub key_markers: Vec<(String, Option<usize>)>,
 }
 
 impl<'a> TermContext<'a> {
@@ -60,6 +62,10 @@ impl<'a> TermContext<'a> {
             .iter()
             .map(|column| column.ctype.clone())
             .collect();
+        if self.key_markers.is_empty() {
+            let names = table.partition_key().iter();
+            self.key_markers = names.map(|column| (column.name.clone(), None)).collect();
+        }
     }
 }
 
@@ -73,6 +79,12 @@ impl TermContext<'_> {
         let prepared = match term {
             ast::Term::Null => Ok(Term::Null),
             ast::Term::Marker(marker) => {
+                let key = self.key_markers.iter_mut();
+                for (name, last) in key {
+                    if **name == *receiver.name && marker.index < super::json::FIRST {
+                        *last = Some(marker.index);
+                    }
+                }
                 self.markers
                     .insert(marker.index, named(receiver, marker.name.as_deref()));
                 Ok(Term::Marker(marker.index, receiver.cql_type.clone()))
@@ -110,7 +122,8 @@ impl TermContext<'_> {
                         receiver.name, receiver.cql_type
                     )));
                 }
-                self.prepare(inner, &retyped(receiver, target))
+                // The hint chooses among functions; what is written is read as the receiver's type.
+                self.prepare(inner, receiver)
             }
             ast::Term::Cast { .. }
             | ast::Term::Call(_)
@@ -548,25 +561,7 @@ fn refuse_marker(item: &ast::Term, slot: &ColumnSpec) -> Result<(), RequestError
 
 /// Whether a value of type `from` can stand for one of type `to` as it is.
 pub fn assignable(to: &CqlType, from: &CqlType) -> bool {
-    let compatible = match (to, from) {
-        (CqlType::Text, CqlType::Ascii)
-        | (
-            CqlType::Bigint | CqlType::Timestamp,
-            CqlType::Timestamp | CqlType::Counter | CqlType::Bigint,
-        )
-        | (CqlType::Uuid, CqlType::Timeuuid)
-        | (CqlType::Blob, _) => {
-            // Cassandra's `isValueCompatibleWith`, without blob: a blob column takes only blobs.
-            !matches!(to, CqlType::Blob)
-                && !matches!(
-                    (to, from),
-                    (CqlType::Timestamp, CqlType::Bigint | CqlType::Counter)
-                )
-        }
-        (CqlType::Varint, CqlType::Int | CqlType::Bigint) => true,
-        _ => false,
-    };
-    compatible || to.freeze() == from.freeze()
+    functions::value_assignment(from, to) != Assignment::No
 }
 
 fn prepare_literal(constant: &ast::Literal, receiver: &ColumnSpec) -> Result<Term, RequestError> {

@@ -31,6 +31,8 @@ pub struct GroupFold {
 struct Open {
     key: Vec<u8>,
     prefix: Vec<u8>,
+    /// What the function of GROUP BY gives for its rows.
+    mark: Option<Vec<u8>>,
     group: Group,
     last: Resume,
     /// Beyond PER PARTITION LIMIT: read but not shown.
@@ -46,7 +48,7 @@ impl GroupFold {
         per_partition: u64,
         resume: Option<&Resume>,
     ) -> Self {
-        let single = plan.group_columns.is_none();
+        let single = plan.grouping.is_none();
         // left_in_partition carries, for grouped statements, how many groups the partition may still show.
         let carried = resume.filter(|_| !single).map(|resume| {
             (
@@ -74,8 +76,10 @@ impl GroupFold {
         values: &BoundValues<'_>,
     ) -> Result<Option<Resume>, RequestError> {
         let prefix = group_prefix(plan, row);
+        let mark = group_mark(plan, emitter, row, values)?;
         let same = self.open.as_ref().is_some_and(|open| {
-            plan.group_columns.is_none() || (open.key == row.key && open.prefix == prefix)
+            plan.grouping.is_none()
+                || (open.key == row.key && open.prefix == prefix && open.mark == mark)
         });
         if !same {
             let resume = self.open.as_ref().map(|open| open.last.clone());
@@ -87,10 +91,11 @@ impl GroupFold {
                 self.partition = Some(row.key.to_vec());
                 self.in_partition = 0;
             }
-            let hidden = plan.group_columns.is_some() && self.in_partition >= self.per_partition;
+            let hidden = plan.grouping.is_some() && self.in_partition >= self.per_partition;
             self.open = Some(Open {
                 key: row.key.to_vec(),
                 prefix,
+                mark,
                 group: plan.selection.group(),
                 last: row.resume(u64::MAX),
                 hidden,
@@ -136,7 +141,7 @@ impl GroupFold {
         plan: &SelectPlan,
         values: &BoundValues<'_>,
     ) -> Result<Vec<Cells>, RequestError> {
-        if self.open.is_none() && plan.group_columns.is_none() {
+        if self.open.is_none() && plan.grouping.is_none() {
             return Ok(vec![
                 plan.selection.group_row(plan.selection.group(), values)?,
             ]);
@@ -148,9 +153,28 @@ impl GroupFold {
 
 /// The clustering bytes that tell groups of a partition apart.
 fn group_prefix(plan: &SelectPlan, row: &ReadRow<'_>) -> Vec<u8> {
-    let (Some(count), Some((clustering, _))) = (plan.group_columns, row.row) else {
+    let (Some(grouping), Some((clustering, _))) = (&plan.grouping, row.row) else {
         return Vec::new();
     };
-    let columns = count.saturating_sub(plan.table.partition_key().len());
+    let columns = grouping
+        .columns
+        .saturating_sub(plan.table.partition_key().len());
     key_prefix(&plan.table, clustering, columns).to_vec()
+}
+
+/// What the function of GROUP BY gives for a row; `None` without one, and for a partition's static row alone.
+fn group_mark(
+    plan: &SelectPlan,
+    emitter: &Emitter<'_>,
+    row: &ReadRow<'_>,
+    values: &BoundValues<'_>,
+) -> Result<Option<Vec<u8>>, RequestError> {
+    let function = plan
+        .grouping
+        .as_ref()
+        .and_then(|grouping| grouping.function.as_ref());
+    match (function, row.row) {
+        (Some(function), Some(_)) => function.value(&emitter.view(row), values),
+        _ => Ok(None),
+    }
 }

@@ -120,11 +120,21 @@ impl SelectOperation {
             static_counts: plan.static_counts(),
             filter: self.bound.restrictions.filter.clone(),
             limits,
-            resume: self.resume.clone(),
+            resume: self.resume_rows(plan),
             now_seconds: self.terms.now_seconds,
             purge_before: i64::MIN,
             dead: Dead::Dropped,
         }))
+    }
+
+    /// Where the next read begins. What a paging state says is left to a partition are groups in a grouped statement, and
+    /// a group may have any number of rows.
+    fn resume_rows(&self, plan: &SelectPlan) -> Option<Resume> {
+        let mut resume = self.resume.clone()?;
+        if plan.is_grouped() {
+            resume.left_in_partition = u64::MAX;
+        }
+        Some(resume)
     }
 
     /// Takes in what was read; the end of the page, if it is reached.
@@ -374,7 +384,7 @@ impl Shard {
             reply,
             statement: statement.clone(),
             // Plain columns look at no bound value once the statement is under way.
-            values: if plan.selection.is_plain() {
+            values: if plan.selection.is_plain() && !plan.is_grouped() {
                 OwnedValues::default()
             } else {
                 values.to_owned_values()

@@ -89,6 +89,14 @@ impl Responder<'_> {
         self.command.dead == Dead::Kept
     }
 
+    /// The rows left to the partition the page before ended in, if this is that one: another shard's read, or one of a
+    /// partition that has vanished, begins with another.
+    fn resumed(&mut self, token: Token, key: &[u8]) -> Option<u64> {
+        let left = self.answer.resumed.take()?;
+        let resume = self.command.resume.as_ref()?;
+        (resume.key.token == token && *resume.key.key == *key).then_some(left)
+    }
+
     /// Writes the partition's head, once.
     fn write_head(&mut self) {
         let Some(partition) = self
@@ -210,7 +218,7 @@ impl Sink for Responder<'_> {
             response.tombstones,
             self.answer.rows_left,
         );
-        let resumed = self.answer.resumed.take();
+        let resumed = self.resumed(token, key);
         let filter = &self.command.filter;
         if !filter.is_empty() {
             let parts = key::split(key, self.table.partition_key().len()).unwrap_or_default();

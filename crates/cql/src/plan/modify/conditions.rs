@@ -58,18 +58,20 @@ pub enum ConditionTest {
 }
 
 impl ConditionsPlan {
-    /// The columns conditions look at, in the order written, none twice.
+    /// The columns conditions look at, in the order written but static ones last, none twice.
     pub fn columns(&self) -> Vec<&Column> {
         let Self::All(conditions) = self else {
             return Vec::new();
         };
+        let is_static = |column: &Column| column.kind == ColumnKind::Static;
         let mut columns: Vec<&Column> = Vec::new();
-        for condition in conditions {
-            if !columns
-                .iter()
-                .any(|column| column.id == condition.column.id)
-            {
-                columns.push(&condition.column);
+        for wanted in [false, true] {
+            for condition in conditions {
+                let column = &condition.column;
+                if is_static(column) == wanted && !columns.iter().any(|known| known.id == column.id)
+                {
+                    columns.push(column);
+                }
             }
         }
         columns
@@ -84,46 +86,19 @@ impl ConditionsPlan {
             _ => false,
         }
     }
-
-    /// Whether the conditions hold of a row and its partition's static row, `None` where they do not exist.
-    /// `statics_decide` says that existence is that of the static row (the statement names no row).
-    pub fn hold(
-        &self,
-        static_row: Option<&Row<'_>>,
-        row: Option<&Row<'_>>,
-        statics_decide: bool,
-        values: &BoundValues<'_>,
-        now_seconds: i64,
-    ) -> Result<bool, RequestError> {
-        let existing = if statics_decide {
-            static_row.or(row)
-        } else {
-            row
-        };
-        let exists = existing.is_some_and(|row| row.is_live(now_seconds));
-        match self {
-            Self::None => Ok(true),
-            Self::NotExists => Ok(!exists),
-            Self::Exists => Ok(exists),
-            Self::All(conditions) => {
-                for condition in conditions {
-                    let source = if condition.column.kind == ColumnKind::Static {
-                        static_row
-                    } else {
-                        row
-                    };
-                    if !condition.holds(source, values, now_seconds)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
-        }
-    }
 }
 
 impl ConditionPlan {
-    fn holds(
+    /// Checks what was bound, whatever the row may be.
+    pub fn check(&self, values: &BoundValues<'_>) -> Result<(), RequestError> {
+        match &self.test {
+            ConditionTest::Compare(_, term) => operand(term, values).map(drop),
+            ConditionTest::In(terms) => in_operands(terms, values).map(drop),
+        }
+    }
+
+    /// Whether it holds of a row: of the static row, if the column is static.
+    pub fn holds(
         &self,
         row: Option<&Row<'_>>,
         values: &BoundValues<'_>,

@@ -3,13 +3,12 @@
 use super::super::invalid;
 use super::super::term::Term;
 use super::super::values::{Bound, BoundValues};
+use super::cells::CellBuffer;
 use super::{Stamp, WriteContext};
+use crate::functions::Scalar;
 use model::comparable;
 use model::error::RequestError;
-use model::key::DecoratedKey;
-use model::merge;
-use model::read::{ReadEntry, ReadResponse};
-use model::row::{Cell, CellKind, ColumnId, Row, RowWriter, list_path};
+use model::row::{Cell, CellKind, ColumnId, Row, list_path};
 use model::schema::{Column, ColumnKind};
 use model::types::CqlType;
 use model::value;
@@ -45,6 +44,8 @@ pub enum Change {
     DiscardValues(Term),
     /// `c = c ± value` of a counter; `true` subtracts.
     Count(Term, bool),
+    /// `c = c + value` of a number or text: only beside a condition, which has the row read.
+    Add(Scalar, Term),
     /// `DELETE c`.
     Delete,
     /// `DELETE c[key]` of a map or set.
@@ -55,177 +56,8 @@ pub enum Change {
     DeleteField(usize),
 }
 
-/// Cells being gathered for one row, in any order.
-#[derive(Debug, Default)]
-pub(super) struct CellBuffer<'a> {
-    cells: Vec<BufferedCell<'a>>,
-}
-
-#[derive(Debug)]
-struct BufferedCell<'a> {
-    column: ColumnId,
-    timestamp: i64,
-    kind: CellKind,
-    path: Option<Vec<u8>>,
-    original_path: Option<Vec<u8>>,
-    value: Cow<'a, [u8]>,
-}
-
-impl BufferedCell<'_> {
-    fn cell(&self) -> Cell<'_> {
-        Cell {
-            column: self.column,
-            timestamp: self.timestamp,
-            kind: self.kind,
-            path: self.path.as_deref(),
-            original_path: self.original_path.as_deref(),
-            value: &self.value,
-        }
-    }
-}
-
-impl<'a> CellBuffer<'a> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.cells.is_empty()
-    }
-
-    /// About how many bytes the row will take.
-    pub(super) fn size_hint(&self) -> usize {
-        24 + self
-            .cells
-            .iter()
-            .map(|cell| cell.value.len() + cell.path.as_ref().map_or(0, Vec::len) + 16)
-            .sum::<usize>()
-    }
-
-    /// The cells that no earlier part of the statement deletes.
-    fn undeleted<'r>(&self, mut present: Vec<Cell<'r>>) -> Vec<Cell<'r>> {
-        let deleted = |cell: &Cell<'_>| {
-            let same = |own: &BufferedCell<'_>| {
-                own.path.as_deref() == cell.path && own.column == cell.column
-            };
-            self.cells
-                .iter()
-                .any(|own| matches!(own.kind, CellKind::Tombstone { .. }) && same(own))
-        };
-        present.retain(|cell| !deleted(cell));
-        present
-    }
-
-    fn push(
-        &mut self,
-        column: ColumnId,
-        timestamp: i64,
-        kind: CellKind,
-        path: Option<(Vec<u8>, Option<Vec<u8>>)>,
-        value: Cow<'a, [u8]>,
-    ) {
-        let (path, original_path) =
-            path.map_or((None, None), |(path, original)| (Some(path), original));
-        self.cells.push(BufferedCell {
-            column,
-            timestamp,
-            kind,
-            path,
-            original_path,
-            value,
-        });
-    }
-
-    /// Several increments of one counter are one of their sum.
-    fn add_increments(&mut self) {
-        let delta = |cell: &BufferedCell<'_>| {
-            let bytes = cell.value.as_ref().try_into().map(i64::from_be_bytes);
-            bytes.expect("an increment has eight bytes")
-        };
-        self.cells.dedup_by(|next, kept| {
-            let same = next.kind == CellKind::Counter && next.column == kept.column;
-            if same {
-                let sum = delta(kept).wrapping_add(delta(next));
-                kept.value = Cow::Owned(sum.to_be_bytes().to_vec());
-            }
-            same
-        });
-    }
-
-    /// Writes the cells in order of place; of several at one place the strongest.
-    pub(super) fn write(mut self, writer: &mut RowWriter<'_>) {
-        self.cells
-            .sort_by(|one, other| one.cell().compare_place(&other.cell()));
-        self.add_increments();
-        let mut cells = self.cells.iter().peekable();
-        while let Some(mut strongest) = cells.next() {
-            while let Some(next) =
-                cells.next_if(|next| next.cell().compare_place(&strongest.cell()).is_eq())
-            {
-                if merge::stronger_cell(&next.cell(), &strongest.cell()) {
-                    strongest = next;
-                }
-            }
-            writer.cell(&strongest.cell());
-        }
-    }
-}
-
-/// The rows a statement reads before it writes.
-#[derive(Debug, Default)]
-pub struct CurrentRows {
-    /// Answers, each of any number of partitions.
-    pub responses: Vec<ReadResponse>,
-}
-
-impl CurrentRows {
-    /// The clustering key of the first row of a partition.
-    pub fn first_row(&self, key: &DecoratedKey) -> Option<&[u8]> {
-        self.find_entry(key, |entry| match entry {
-            ReadEntry::Row { clustering, .. } => Some(clustering),
-            _ => None,
-        })
-    }
-
-    /// The static row of a partition.
-    pub fn static_row(&self, key: &DecoratedKey) -> Option<Row<'_>> {
-        self.find(key, |entry| match entry {
-            ReadEntry::Static(row) => Some(row),
-            _ => None,
-        })
-    }
-
-    /// A row.
-    pub fn row(&self, key: &DecoratedKey, clustering: &[u8]) -> Option<Row<'_>> {
-        self.find(key, |entry| match entry {
-            ReadEntry::Row {
-                clustering: found,
-                row,
-            } if found == clustering => Some(row),
-            _ => None,
-        })
-    }
-
-    fn find<'a>(
-        &'a self,
-        wanted: &DecoratedKey,
-        pick: impl Fn(ReadEntry<'a>) -> Option<&'a [u8]>,
-    ) -> Option<Row<'a>> {
-        self.find_entry(wanted, pick).and_then(Row::parse)
-    }
-
-    fn find_entry<'a>(
-        &'a self,
-        wanted: &DecoratedKey,
-        pick: impl Fn(ReadEntry<'a>) -> Option<&'a [u8]>,
-    ) -> Option<&'a [u8]> {
-        let mut inside = false;
-        for entry in self.responses.iter().flat_map(ReadResponse::entries) {
-            if let ReadEntry::Partition { key, .. } = entry {
-                inside = key == &*wanted.key;
-            } else if inside && let Some(found) = pick(entry) {
-                return Some(found);
-            }
-        }
-        None
-    }
-}
+/// The place of an element, and its original bytes where decoding would not give them back.
+type Path = (Vec<u8>, Option<Vec<u8>>);
 
 impl Operation {
     pub(super) fn is_static(&self) -> bool {
@@ -236,7 +68,10 @@ impl Operation {
     pub(super) fn reads(&self) -> Option<ColumnId> {
         matches!(
             self.change,
-            Change::SetIndex(..) | Change::DeleteIndex(_) | Change::DiscardValues(_)
+            Change::SetIndex(..)
+                | Change::DeleteIndex(_)
+                | Change::DiscardValues(_)
+                | Change::Add(..)
         )
         .then_some(self.column.id)
     }
@@ -250,153 +85,216 @@ impl Operation {
         stamp: &Stamp,
         current: Option<Row<'_>>,
     ) -> Result<(), RequestError> {
-        let id = self.column.id;
-        let live = if stamp.ttl == 0 {
-            CellKind::Live
-        } else {
-            CellKind::Expiring {
-                ttl: stamp.ttl,
-                expires: stamp.expires,
-            }
-        };
-        let tombstone = CellKind::Tombstone {
-            deleted_at: stamp.deletion.local_seconds,
-        };
-        let delete_at = |out: &mut CellBuffer<'a>, path| {
-            out.push(id, stamp.timestamp, tombstone, path, Cow::Borrowed(&[]))
-        };
         match &self.change {
             Change::Set(term) if self.column.ctype.is_multi_cell() => {
-                self.replace(out, term.evaluate(values)?, context, stamp, live)
+                self.replace(out, term.evaluate(values)?, context, stamp, stamp.live())
             }
             Change::Set(term) => {
-                match term.evaluate(values)? {
-                    Bound::Unset => {}
-                    Bound::Null => delete_at(out, None),
-                    Bound::Value(bytes) => out.push(id, stamp.timestamp, live, None, bytes),
-                }
+                self.put(out, stamp, None, term.evaluate(values)?);
                 Ok(())
             }
             Change::SetEntry(key, item) => {
                 let path = self.entry_path(key, values)?;
-                match item.evaluate(values)? {
-                    Bound::Unset => {}
-                    Bound::Null => delete_at(out, Some(path)),
-                    Bound::Value(bytes) => out.push(id, stamp.timestamp, live, Some(path), bytes),
-                }
+                self.put(out, stamp, Some(path), item.evaluate(values)?);
                 Ok(())
             }
             Change::SetField(index, item) => {
                 let path = (field_path(*index), None);
-                match item.evaluate(values)? {
-                    Bound::Unset => {}
-                    Bound::Null => delete_at(out, Some(path)),
-                    Bound::Value(bytes) => out.push(id, stamp.timestamp, live, Some(path), bytes),
-                }
+                self.put(out, stamp, Some(path), item.evaluate(values)?);
                 Ok(())
             }
-            Change::Append(term) => self.elements(
-                out,
-                term.evaluate(values)?,
-                context.list_position,
-                context,
-                stamp,
-                live,
-            ),
-            Change::Prepend(term) => self.elements(
-                out,
-                term.evaluate(values)?,
-                -context.list_position,
-                context,
-                stamp,
-                live,
-            ),
+            Change::Append(term) => {
+                let bound = term.evaluate(values)?;
+                self.elements(
+                    out,
+                    bound,
+                    context.list_position,
+                    context,
+                    stamp,
+                    stamp.live(),
+                )
+            }
+            Change::Prepend(term) => {
+                let bound = term.evaluate(values)?;
+                self.elements(
+                    out,
+                    bound,
+                    -context.list_position,
+                    context,
+                    stamp,
+                    stamp.live(),
+                )
+            }
             Change::Discard(term) => {
                 if let Bound::Value(bytes) = term.evaluate(values)? {
                     for item in value::elements(&bytes).flatten() {
-                        delete_at(out, Some(self.path(item)));
+                        self.delete_at(out, stamp, Some(self.path(item)));
                     }
                 }
                 Ok(())
             }
-            Change::SetIndex(index, item) => {
-                let present = out.undeleted(self.present(current, context));
-                let path = index_path(index, values, &present, "set")?;
-                match item.evaluate(values)? {
-                    Bound::Unset => {}
-                    Bound::Null => delete_at(out, Some((path, None))),
-                    Bound::Value(bytes) => {
-                        out.push(id, stamp.timestamp, live, Some((path, None)), bytes)
-                    }
-                }
-                Ok(())
+            Change::SetIndex(..) | Change::DeleteIndex(_) | Change::DiscardValues(_) => {
+                let present = self.present(current, context);
+                self.change_present(out, values, stamp, present)
             }
-            Change::DeleteIndex(index) => {
-                let present = out.undeleted(self.present(current, context));
-                let path = index_path(index, values, &present, "delete")?;
-                delete_at(out, Some((path, None)));
-                Ok(())
-            }
-            Change::DiscardValues(term) => {
-                if let Bound::Value(bytes) = term.evaluate(values)? {
-                    let unwanted: Vec<&[u8]> = value::elements(&bytes).flatten().collect();
-                    for cell in self.present(current, context) {
-                        if unwanted.contains(&cell.value) {
-                            delete_at(out, cell.path.map(|path| (path.to_vec(), None)));
-                        }
-                    }
-                }
-                Ok(())
-            }
-            Change::Count(term, subtract) => {
-                let Bound::Value(bytes) = term.evaluate(values)? else {
-                    return match term.evaluate(values)? {
-                        Bound::Unset => Ok(()),
-                        _ => Err(invalid("Invalid null value for counter increment")),
-                    };
-                };
-                let delta = i64::from_be_bytes(
-                    bytes
-                        .as_ref()
-                        .try_into()
-                        .map_err(|_| invalid("Invalid value for counter increment"))?,
-                );
-                if *subtract && delta == i64::MIN {
-                    return Err(invalid(format!(
-                        "The negation of {delta} overflows supported counter precision (signed 8 bytes integer)"
-                    )));
-                }
-                let delta = if *subtract { -delta } else { delta };
-                out.push(
-                    id,
-                    stamp.timestamp,
-                    CellKind::Counter,
-                    None,
-                    Cow::Owned(delta.to_be_bytes().to_vec()),
-                );
-                Ok(())
+            Change::Count(term, subtract) => self.count(out, values, stamp, term, *subtract),
+            Change::Add(scalar, term) => {
+                self.add(out, values, context, stamp, (scalar, term), current)
             }
             Change::Delete if self.column.ctype.is_multi_cell() => {
                 let kind = CellKind::CollectionDeletion {
                     deleted_at: stamp.deletion.local_seconds,
                 };
-                out.push(id, stamp.timestamp, kind, None, Cow::Borrowed(&[]));
+                out.push(
+                    self.column.id,
+                    stamp.timestamp,
+                    kind,
+                    None,
+                    Cow::Borrowed(&[]),
+                );
                 Ok(())
             }
             Change::Delete => {
-                delete_at(out, None);
+                self.delete_at(out, stamp, None);
                 Ok(())
             }
             Change::DeleteEntry(key) => {
                 let path = self.entry_path(key, values)?;
-                delete_at(out, Some(path));
+                self.delete_at(out, stamp, Some(path));
                 Ok(())
             }
             Change::DeleteField(index) => {
-                delete_at(out, Some((field_path(*index), None)));
+                self.delete_at(out, stamp, Some((field_path(*index), None)));
                 Ok(())
             }
         }
+    }
+
+    /// Writes a value to a place, or deletes what is there if it is null.
+    fn put<'a>(
+        &self,
+        out: &mut CellBuffer<'a>,
+        stamp: &Stamp,
+        path: Option<Path>,
+        bound: Bound<'a>,
+    ) {
+        match bound {
+            Bound::Unset => {}
+            Bound::Null => self.delete_at(out, stamp, path),
+            Bound::Value(bytes) => {
+                out.push(self.column.id, stamp.timestamp, stamp.live(), path, bytes);
+            }
+        }
+    }
+
+    fn delete_at(&self, out: &mut CellBuffer<'_>, stamp: &Stamp, path: Option<Path>) {
+        let tombstone = CellKind::Tombstone {
+            deleted_at: stamp.deletion.local_seconds,
+        };
+        out.push(
+            self.column.id,
+            stamp.timestamp,
+            tombstone,
+            path,
+            Cow::Borrowed(&[]),
+        );
+    }
+
+    /// Changes of list elements that are found by index or value among those present.
+    fn change_present<'a>(
+        &'a self,
+        out: &mut CellBuffer<'a>,
+        values: &BoundValues<'a>,
+        stamp: &Stamp,
+        present: Vec<Cell<'_>>,
+    ) -> Result<(), RequestError> {
+        match &self.change {
+            Change::SetIndex(index, item) => {
+                let path = index_path(index, values, &out.undeleted(present), "set")?;
+                self.put(out, stamp, Some((path, None)), item.evaluate(values)?);
+            }
+            Change::DeleteIndex(index) => {
+                let path = index_path(index, values, &out.undeleted(present), "delete")?;
+                self.delete_at(out, stamp, Some((path, None)));
+            }
+            Change::DiscardValues(term) => {
+                if let Bound::Value(bytes) = term.evaluate(values)? {
+                    let unwanted: Vec<&[u8]> = value::elements(&bytes).flatten().collect();
+                    let found = present.iter().filter(|cell| unwanted.contains(&cell.value));
+                    for cell in found {
+                        self.delete_at(out, stamp, cell.path.map(|path| (path.to_vec(), None)));
+                    }
+                }
+            }
+            other => unreachable!("{other:?} finds no elements"),
+        }
+        Ok(())
+    }
+
+    fn count<'a>(
+        &self,
+        out: &mut CellBuffer<'a>,
+        values: &BoundValues<'a>,
+        stamp: &Stamp,
+        term: &'a Term,
+        subtract: bool,
+    ) -> Result<(), RequestError> {
+        let bytes = match term.evaluate(values)? {
+            Bound::Value(bytes) => bytes,
+            Bound::Unset => return Ok(()),
+            Bound::Null => return Err(invalid("Invalid null value for counter increment")),
+        };
+        let delta = i64::from_be_bytes(
+            bytes
+                .as_ref()
+                .try_into()
+                .map_err(|_| invalid("Invalid value for counter increment"))?,
+        );
+        if subtract && delta == i64::MIN {
+            return Err(invalid(format!(
+                "The negation of {delta} overflows supported counter precision (signed 8 bytes integer)"
+            )));
+        }
+        let delta = if subtract { -delta } else { delta };
+        out.push(
+            self.column.id,
+            stamp.timestamp,
+            CellKind::Counter,
+            None,
+            Cow::Owned(delta.to_be_bytes().to_vec()),
+        );
+        Ok(())
+    }
+
+    /// Adds to the value as it is; nothing where there is none.
+    fn add<'a>(
+        &self,
+        out: &mut CellBuffer<'a>,
+        values: &BoundValues<'a>,
+        context: &WriteContext<'_>,
+        stamp: &Stamp,
+        (scalar, term): (&Scalar, &'a Term),
+        current: Option<Row<'_>>,
+    ) -> Result<(), RequestError> {
+        let operand = match term.evaluate(values)? {
+            Bound::Value(bytes) if bytes.is_empty() && !self.column.ctype.is_text() => None,
+            Bound::Value(bytes) => Some(bytes),
+            Bound::Unset => return Ok(()),
+            Bound::Null => None,
+        };
+        let Some(operand) = operand else {
+            return Err(invalid(format!(
+                "Invalid null value for {} + value",
+                self.column.name
+            )));
+        };
+        let Some(cell) = self.present(current, context).pop() else {
+            return Ok(());
+        };
+        let sum = scalar.call(&[Some(cell.value), Some(&operand)], &values.context)?;
+        let bound = sum.map_or(Bound::Null, |bytes| Bound::Value(Cow::Owned(bytes)));
+        self.put(out, stamp, None, bound);
+        Ok(())
     }
 
     /// Sets a whole collection or user type: everything older goes, just below the new cells' timestamp.

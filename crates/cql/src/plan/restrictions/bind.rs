@@ -214,23 +214,25 @@ impl Restrictions {
     fn filter(&self, values: &BoundValues<'_>) -> Result<RowFilter, RequestError> {
         let mut conditions = Vec::with_capacity(self.filters.len());
         for filter in &self.filters {
+            let any = |term: &Term| -> Result<Option<Vec<u8>>, RequestError> {
+                let bound = term.evaluate(values)?.required(|| {
+                    invalid(format!(
+                        "Unsupported unset value for column {}",
+                        filter.name
+                    ))
+                })?;
+                Ok(bound.map(Cow::into_owned))
+            };
             let one = |term: &Term| -> Result<Vec<u8>, RequestError> {
-                term.evaluate(values)?
-                    .required(|| {
-                        invalid(format!(
-                            "Unsupported unset value for column {}",
-                            filter.name
-                        ))
-                    })?
-                    .map(Cow::into_owned)
-                    .ok_or_else(|| {
-                        invalid(format!("Unsupported null value for column {}", filter.name))
-                    })
+                any(term)?.ok_or_else(|| {
+                    invalid(format!("Unsupported null value for column {}", filter.name))
+                })
             };
             let operands = match &filter.operands {
                 FilterOperands::Terms(terms) => terms.iter().map(one).collect::<Result<_, _>>()?,
                 FilterOperands::In(InTerms::List(terms)) => {
-                    terms.iter().map(one).collect::<Result<_, _>>()?
+                    let found = terms.iter().map(any).collect::<Result<Vec<_>, _>>()?;
+                    found.into_iter().flatten().collect()
                 }
                 FilterOperands::In(InTerms::Marker(term, _)) => {
                     list_items(term, &filter.name, values)?

@@ -76,6 +76,13 @@ fn target(column: &Column) -> Target {
     }
 }
 
+/// Whether the elements of an IN may be null; no value equals null, so such an element finds nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nulls {
+    Refused,
+    Kept,
+}
+
 impl Gatherer<'_, '_> {
     fn relation(&mut self, relation: &ast::Relation) -> Result<(), RequestError> {
         match relation {
@@ -88,7 +95,22 @@ impl Gatherer<'_, '_> {
                 let column = find_column(self.table, column)?.clone();
                 refuse_multi_cell(&column, "IN")?;
                 refuse_duration(&column, relation, "IN")?;
-                let terms = self.in_terms(values, &column_spec(self.table, &column))?;
+                // IN of one value is `=`, for every rule about either.
+                if let ast::InValues::List(items) = values
+                    && let [only] = items.as_slice()
+                {
+                    let term = self
+                        .terms
+                        .prepare(only, &column_spec(self.table, &column))?;
+                    refuse_null(&column, &term)?;
+                    return self.restrict(&column, Restriction::Equal(term));
+                }
+                let nulls = if column.is_primary_key() {
+                    Nulls::Refused
+                } else {
+                    Nulls::Kept
+                };
+                let terms = self.in_terms(values, &column_spec(self.table, &column), nulls)?;
                 self.restrict(&column, Restriction::In(terms))
             }
             ast::Relation::IsNotNull { column } => {
@@ -264,6 +286,7 @@ impl Gatherer<'_, '_> {
         &mut self,
         values: &ast::InValues,
         spec: &ColumnSpec,
+        nulls: Nulls,
     ) -> Result<InTerms, RequestError> {
         match values {
             ast::InValues::List(items) => Ok(InTerms::List(
@@ -272,7 +295,7 @@ impl Gatherer<'_, '_> {
                     .map(|item| {
                         let term = self.terms.prepare(item, spec)?;
                         match term {
-                            Term::Null => Err(invalid(format!(
+                            Term::Null if nulls == Nulls::Refused => Err(invalid(format!(
                                 "Invalid null value in condition for column {}",
                                 spec.name
                             ))),

@@ -33,9 +33,6 @@ pub(super) fn prepare(
             "ANN ordering by vector requires the column to be indexed using StorageAttachedIndex",
         ));
     }
-    if select.distinct {
-        return Err(invalid("ORDER BY is not supported with SELECT DISTINCT"));
-    }
     if !restrictions.names_partitions() {
         return Err(invalid(
             "ORDER BY is only supported when the partition key is restricted by an EQ or an IN.",

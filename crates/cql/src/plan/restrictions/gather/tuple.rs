@@ -3,7 +3,7 @@
 //! The columns stand next to one another in the primary key, in its order; their values are one tuple, written out or
 //! bound whole.
 
-use super::{Gatherer, operator_text, refuse_null, slice};
+use super::{Gatherer, Nulls, operator_text, refuse_null, slice};
 use crate::ast;
 use crate::frame::ColumnSpec;
 use crate::plan::restrictions::{InTerms, Restriction, TupleTerm};
@@ -123,6 +123,12 @@ impl Gatherer<'_, '_> {
         names: &[String],
         values: &ast::InValues,
     ) -> Result<(), RequestError> {
+        // IN of one tuple is `=`.
+        if let ast::InValues::List(items) = values
+            && let [only] = items.as_slice()
+        {
+            return self.tuple(relation, names, ast::Operator::Equal, only);
+        }
         let columns = self.tuple_columns(relation, names)?;
         let slot = self.tuple_slot(&columns);
         let terms = match values {
@@ -140,7 +146,8 @@ impl Gatherer<'_, '_> {
             }
             marker @ ast::InValues::Marker(_) => {
                 let plain = slot.name.trim_matches(['(', ')']).to_owned();
-                self.in_terms(marker, &renamed(&slot, plain, slot.cql_type.clone()))?
+                let spec = renamed(&slot, plain, slot.cql_type.clone());
+                self.in_terms(marker, &spec, Nulls::Refused)?
             }
         };
         let terms = if columns.len() == 1 {

@@ -1,0 +1,117 @@
+//! Cells being gathered for one row.
+
+use model::merge;
+use model::row::{Cell, CellKind, ColumnId, RowWriter};
+use std::borrow::Cow;
+
+/// Cells being gathered for one row, in any order.
+#[derive(Debug, Default)]
+pub(super) struct CellBuffer<'a> {
+    cells: Vec<BufferedCell<'a>>,
+}
+
+#[derive(Debug)]
+struct BufferedCell<'a> {
+    column: ColumnId,
+    timestamp: i64,
+    kind: CellKind,
+    path: Option<Vec<u8>>,
+    original_path: Option<Vec<u8>>,
+    value: Cow<'a, [u8]>,
+}
+
+impl BufferedCell<'_> {
+    fn cell(&self) -> Cell<'_> {
+        Cell {
+            column: self.column,
+            timestamp: self.timestamp,
+            kind: self.kind,
+            path: self.path.as_deref(),
+            original_path: self.original_path.as_deref(),
+            value: &self.value,
+        }
+    }
+}
+
+impl<'a> CellBuffer<'a> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// About how many bytes the row will take.
+    pub(super) fn size_hint(&self) -> usize {
+        24 + self
+            .cells
+            .iter()
+            .map(|cell| cell.value.len() + cell.path.as_ref().map_or(0, Vec::len) + 16)
+            .sum::<usize>()
+    }
+
+    /// The cells that no earlier part of the statement deletes.
+    pub(super) fn undeleted<'r>(&self, mut present: Vec<Cell<'r>>) -> Vec<Cell<'r>> {
+        let deleted = |cell: &Cell<'_>| {
+            let same = |own: &BufferedCell<'_>| {
+                own.path.as_deref() == cell.path && own.column == cell.column
+            };
+            self.cells
+                .iter()
+                .any(|own| matches!(own.kind, CellKind::Tombstone { .. }) && same(own))
+        };
+        present.retain(|cell| !deleted(cell));
+        present
+    }
+
+    pub(super) fn push(
+        &mut self,
+        column: ColumnId,
+        timestamp: i64,
+        kind: CellKind,
+        path: Option<(Vec<u8>, Option<Vec<u8>>)>,
+        value: Cow<'a, [u8]>,
+    ) {
+        let (path, original_path) =
+            path.map_or((None, None), |(path, original)| (Some(path), original));
+        self.cells.push(BufferedCell {
+            column,
+            timestamp,
+            kind,
+            path,
+            original_path,
+            value,
+        });
+    }
+
+    /// Several increments of one counter are one of their sum.
+    fn add_increments(&mut self) {
+        let delta = |cell: &BufferedCell<'_>| {
+            let bytes = cell.value.as_ref().try_into().map(i64::from_be_bytes);
+            bytes.expect("an increment has eight bytes")
+        };
+        self.cells.dedup_by(|next, kept| {
+            let same = next.kind == CellKind::Counter && next.column == kept.column;
+            if same {
+                let sum = delta(kept).wrapping_add(delta(next));
+                kept.value = Cow::Owned(sum.to_be_bytes().to_vec());
+            }
+            same
+        });
+    }
+
+    /// Writes the cells in order of place; of several at one place the strongest.
+    pub(super) fn write(mut self, writer: &mut RowWriter<'_>) {
+        self.cells
+            .sort_by(|one, other| one.cell().compare_place(&other.cell()));
+        self.add_increments();
+        let mut cells = self.cells.iter().peekable();
+        while let Some(mut strongest) = cells.next() {
+            while let Some(next) =
+                cells.next_if(|next| next.cell().compare_place(&strongest.cell()).is_eq())
+            {
+                if merge::stronger_cell(&next.cell(), &strongest.cell()) {
+                    strongest = next;
+                }
+            }
+            writer.cell(&strongest.cell());
+        }
+    }
+}
