@@ -477,6 +477,7 @@ impl Shard {
             Some(Operation::Select(_)) => self.select_read(number, from, result, now, out),
             Some(Operation::Replay(_)) => self.replay_read(number, result, now, out),
             Some(Operation::Rmw(_)) => self.rmw_read(number, result, now, out),
+            Some(Operation::Scattered(_)) => self.scattered_read(number, result, now, out),
             Some(Operation::Count(_)) => self.count_read(number, result, now, out),
             Some(_) | None => {}
         }

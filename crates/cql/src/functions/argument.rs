@@ -16,6 +16,7 @@ enum Known {
     Literal(LiteralKind, CqlType),
     List(Vec<Argument>),
     Set(Vec<Argument>),
+    Map(Vec<(Argument, Argument)>),
     Null,
     Marker,
 }
@@ -70,6 +71,14 @@ impl Argument {
         }
     }
 
+    /// `{a: b, c: d}`.
+    pub fn map(text: impl Into<String>, entries: Vec<(Argument, Argument)>) -> Self {
+        Self {
+            text: text.into(),
+            known: Known::Map(entries),
+        }
+    }
+
     /// `null`
     pub fn null(text: impl Into<String>) -> Self {
         Self {
@@ -105,15 +114,18 @@ impl Argument {
 
     /// The type it has where nothing else is asked for.
     pub fn natural_type(&self) -> Option<CqlType> {
-        let common = |elements: &[Argument]| {
-            let mut types = elements.iter().map(Argument::natural_type);
-            let first = types.next()??;
-            Some(std::sync::Arc::new(first))
+        let first = |element: Option<&Argument>| {
+            let natural = element.and_then(Argument::natural_type)?;
+            Some(std::sync::Arc::new(natural))
         };
         match &self.known {
             Known::Typed(ctype) | Known::Literal(_, ctype) => Some(ctype.clone()),
-            Known::List(elements) => Some(CqlType::List(common(elements)?, Frozen::Yes)),
-            Known::Set(elements) => Some(CqlType::Set(common(elements)?, Frozen::Yes)),
+            Known::List(elements) => Some(CqlType::List(first(elements.first())?, Frozen::Yes)),
+            Known::Set(elements) => Some(CqlType::Set(first(elements.first())?, Frozen::Yes)),
+            Known::Map(entries) => {
+                let (key, item) = entries.first().map(|(key, item)| (key, item)).unzip();
+                Some(CqlType::Map(first(key)?, first(item)?, Frozen::Yes))
+            }
             Known::Null | Known::Marker => None,
         }
     }
@@ -143,6 +155,14 @@ impl Argument {
                 CqlType::Map(..) if elements.is_empty() => Assignment::Weak,
                 _ => Assignment::No,
             },
+            Known::Map(entries) => match target {
+                CqlType::Map(key, item, _) => entries
+                    .iter()
+                    .map(|(left, right)| left.assignment(key).min(right.assignment(item)))
+                    .min()
+                    .unwrap_or(Assignment::Weak),
+                _ => Assignment::No,
+            },
             Known::Null if *target == CqlType::Counter => Assignment::No,
             Known::Null | Known::Marker => Assignment::Weak,
         }
@@ -165,7 +185,7 @@ pub fn value_assignment(found: &CqlType, target: &CqlType) -> Assignment {
     }
     let compatible = match (target, found) {
         (Blob, _)
-        | (Bigint, Timestamp | Counter)
+        | (Bigint, Timestamp)
         | (Varint, Int | Bigint | Timestamp)
         | (Text, Ascii)
         | (Uuid, Timeuuid)

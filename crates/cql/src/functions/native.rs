@@ -28,5 +28,12 @@ fn key_token(
     _: &CallContext,
 ) -> Result<Option<Vec<u8>>, RequestError> {
     let components: Vec<&[u8]> = arguments.iter().flatten().copied().collect();
-    Ok(Some(Token::of(&join(&components)).0.to_be_bytes().to_vec()))
+    let key = join(&components);
+    // No key is empty: in a condition the empty key stands for the ring's beginning.
+    let token = if key.is_empty() {
+        Token::MIN
+    } else {
+        Token::of(&key)
+    };
+    Ok(Some(token.0.to_be_bytes().to_vec()))
 }

@@ -114,9 +114,11 @@ pub fn cast(argument: &Argument, target: NativeType) -> Result<Option<Scalar>, R
     resolve_scalar(&name, std::slice::from_ref(argument), None, SYSTEM).map(Some)
 }
 
-/// `token(…)` of a table with these partition key columns.
-pub fn token(partition_key: Vec<CqlType>) -> Scalar {
-    native::token(partition_key)
+/// `token(…)` of a table with these partition key columns, checked against its arguments.
+pub fn token(partition_key: Vec<CqlType>, arguments: &[Argument]) -> Result<Scalar, RequestError> {
+    let scalar = native::token(partition_key);
+    check(&Function::Scalar(scalar.clone()), arguments)?;
+    Ok(scalar)
 }
 
 /// `count(*)`

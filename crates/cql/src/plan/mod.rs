@@ -117,13 +117,15 @@ pub fn prepare(
         }
         ast::Statement::Batch(batch) => {
             let plan = BatchPlan::prepare(&batch, &mut terms, catalog, keyspace)?;
-            // Drivers route a batch only if it is about one table.
+            // Drivers route a batch only if it is about one table, and all its markers are.
             let table = |plan: &ModifyPlan| plan.table.id;
-            if plan
+            let one_table = plan
                 .statements
                 .windows(2)
-                .any(|pair| table(&pair[0]) != table(&pair[1]))
-            {
+                .all(|pair| table(&pair[0]) == table(&pair[1]));
+            let mut specs = terms.markers.values();
+            let strange = specs.any(|spec| spec.table.is_empty());
+            if !one_table || strange {
                 terms.key_markers.clear();
             }
             Plan::Batch(Box::new(plan))

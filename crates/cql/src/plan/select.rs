@@ -15,7 +15,7 @@ use grouping::Grouping;
 use model::error::RequestError;
 use model::read::{Columns, Direction};
 use model::row::ColumnId;
-use model::schema::{ColumnKind, Table};
+use model::schema::{Column, ColumnKind, Table};
 use model::types::CqlType;
 pub use order::ClientOrder;
 use selection::Selection;
@@ -83,10 +83,14 @@ impl SelectPlan {
             ));
         }
         let grouping = Grouping::prepare(select, table, &restrictions, terms)?;
+        let (direction, client_order) = order::prepare(select, table, &restrictions)?;
         if select.distinct {
+            // Rows that are put in order afterwards need what orders them.
+            if client_order.is_some() {
+                return Err(not_distinct(&table.clustering_key()[0]));
+            }
             check_distinct(select, table, &selection, &restrictions, grouping.as_ref())?;
         }
-        let (direction, client_order) = order::prepare(select, table, &restrictions)?;
         let base = column_spec(table, &table.columns()[0]);
         let mut limit = |term: &Option<ast::Term>, name: &str| {
             term.as_ref()
@@ -206,6 +210,13 @@ fn fetched(
     }
 }
 
+fn not_distinct(column: &Column) -> RequestError {
+    invalid(format!(
+        "SELECT DISTINCT queries must only request partition key columns and/or static columns (not {})",
+        column.name
+    ))
+}
+
 fn check_distinct(
     select: &ast::Select,
     table: &Table,
@@ -222,10 +233,7 @@ fn check_distinct(
     for id in &selected {
         let column = table.column_by_id(*id).expect("selected from the table");
         if !matches!(column.kind, ColumnKind::PartitionKey | ColumnKind::Static) {
-            return Err(invalid(format!(
-                "SELECT DISTINCT queries must only request partition key columns and/or static columns (not {})",
-                column.name
-            )));
+            return Err(not_distinct(column));
         }
     }
     for column in table.partition_key() {

@@ -107,7 +107,11 @@ fn is_integer(text: &str) -> bool {
 /// is not known here either, which has no clock.
 pub fn parse_timestamp(text: &str) -> Result<i64, RequestError> {
     if is_integer(text) {
-        return text.parse().map_err(|_| {
+        // Minus zero is zero.
+        let zero = text
+            .strip_prefix('-')
+            .filter(|rest| rest.bytes().all(|digit| digit == b'0'));
+        return zero.unwrap_or(text).parse().map_err(|_| {
             RequestError::invalid(format!("Unable to make long (for date) from: '{text}'"))
         });
     }
@@ -252,7 +256,11 @@ fn offset_seconds(text: &str, with_seconds: bool) -> Option<i64> {
 /// A date constant: `yyyy-mm-dd`, or the raw unsigned day number with 2³¹ at the epoch.
 pub fn parse_date(text: &str) -> Result<u32, RequestError> {
     if is_integer(text) {
-        return text.parse().map_err(|_| {
+        // Minus zero is zero.
+        let zero = text
+            .strip_prefix('-')
+            .filter(|rest| rest.bytes().all(|digit| digit == b'0'));
+        return zero.unwrap_or(text).parse().map_err(|_| {
             RequestError::invalid(format!(
                 "Unable to make unsigned int (for date) from: '{text}'"
             ))

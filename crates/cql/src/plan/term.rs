@@ -116,7 +116,8 @@ impl TermContext<'_> {
                 term: inner,
             } => {
                 let target = resolve_type(target, self.keyspace, &self.catalog)?;
-                if !assignable(&receiver.cql_type, &target) {
+                let frozen_alike = target.is_multi_cell() == receiver.cql_type.is_multi_cell();
+                if !frozen_alike || !assignable(&receiver.cql_type, &target) {
                     return Err(invalid(format!(
                         "Cannot assign value {term} to {} of type {}",
                         receiver.name, receiver.cql_type
@@ -442,7 +443,7 @@ impl TermContext<'_> {
             .as_deref()
             .is_none_or(|keyspace| keyspace == functions::SYSTEM);
         if native && name.name == "token" && described.len() == self.partition_key.len() {
-            return Ok(functions::token(self.partition_key.clone()));
+            return functions::token(self.partition_key.clone(), described);
         }
         functions::resolve_scalar(name, described, receiver, self.keyspace)
     }
@@ -458,6 +459,8 @@ impl TermContext<'_> {
                 constant.kind,
                 literal::natural_type(constant.kind, &constant.text),
             ),
+            // Parentheses around an operand are no tuple.
+            ast::Term::Tuple(items) if items.len() == 1 => self.describe(&items[0])?,
             other => match self.infer(other)? {
                 Some(ctype) => Argument::typed(text, ctype),
                 None => Argument::marker(text),
@@ -562,6 +565,7 @@ fn refuse_marker(item: &ast::Term, slot: &ColumnSpec) -> Result<(), RequestError
 /// Whether a value of type `from` can stand for one of type `to` as it is.
 pub fn assignable(to: &CqlType, from: &CqlType) -> bool {
     functions::value_assignment(from, to) != Assignment::No
+        || (*to == CqlType::Bigint && *from == CqlType::Counter)
 }
 
 fn prepare_literal(constant: &ast::Literal, receiver: &ColumnSpec) -> Result<Term, RequestError> {

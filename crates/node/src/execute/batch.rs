@@ -1,5 +1,6 @@
 //! BATCH, as a statement and as a message: one mutation a partition, all of them or an error.
 
+use super::conditional::Shape;
 use super::request::{Requester, Terms};
 use super::rmw::Part;
 use crate::effects::Effects;
@@ -176,7 +177,21 @@ impl Shard {
             member.plan.is_conditional() || !member.plan.reads_before().is_empty()
         };
         if members.iter().any(reads) {
-            return self.parts_reading(requester, frame, parts, terms, reply, now, out);
+            let write_type = match kind {
+                BatchKind::Logged => WriteType::Batch,
+                _ => WriteType::UnloggedBatch,
+            };
+            return self.parts_reading(
+                requester,
+                frame,
+                parts,
+                Shape::Batch,
+                write_type,
+                terms,
+                reply,
+                now,
+                out,
+            );
         }
         let context = self.write_context(&terms, members.len(), now);
         let merged = match merge_members(members, &context) {

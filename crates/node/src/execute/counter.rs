@@ -108,7 +108,7 @@ impl Shard {
             Err(error) => self.count_applied(number, Err(error), now, out),
             Ok(response) => {
                 let current = CurrentRows {
-                    responses: vec![response],
+                    responses: vec![(operation.partition.0, response)],
                 };
                 let counted = counted(
                     &operation.mutation,
@@ -179,12 +179,17 @@ fn counted(
             );
         }
         if let Some(row) = update.static_row {
-            target.add_static(counted_row(row, current.static_row(key), leader, now));
+            target.add_static(counted_row(
+                row,
+                current.static_row(table, key),
+                leader,
+                now,
+            ));
         }
         for (clustering, row) in update.rows() {
             target.add_row(
                 clustering.to_vec(),
-                counted_row(row, current.row(key, clustering), leader, now),
+                counted_row(row, current.row(table, key, clustering), leader, now),
             );
         }
     }

@@ -104,7 +104,8 @@ impl GroupFold {
         let shown = self.in_partition;
         let per_partition = self.per_partition;
         let open = self.open.as_mut().expect("just opened");
-        open.last = row.resume(per_partition.saturating_sub(shown + 1));
+        let left = per_partition.saturating_sub(shown + 1);
+        open.last = row.resume(if plan.distinct { 0 } else { left });
         plan.selection
             .add(&mut open.group, &emitter.view(row), values)?;
         Ok(None)

@@ -1,7 +1,7 @@
 //! Statements: from a client's request to its answer.
 //!
 //! `connection` serves what is about the connection itself, `request` finds the plan of a request; then `modify`,
-//! `select`, `rmw` (what reads before it writes) or `schema` carry it out. Each is a machine in [`operation`].
+//! `select`, `rmw` and `scattered` (what reads before it writes) or `schema` carry it out. Each is a machine in [`operation`].
 
 // A failure hands the reply back with its error, so that whoever dispatched the statement answers; it is moved once, on
 // the path that is rare.
@@ -10,6 +10,7 @@
 pub mod admin;
 mod batch;
 pub(crate) mod batchlog;
+mod conditional;
 mod connection;
 mod counter;
 mod describe;
@@ -21,5 +22,6 @@ mod page;
 mod request;
 mod rmw;
 mod rows;
+mod scattered;
 pub mod schema;
 mod select;

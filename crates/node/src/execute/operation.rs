@@ -22,6 +22,8 @@ pub enum Operation {
     Select(Box<SelectOperation>),
     /// Something that reads a partition before it writes it.
     Rmw(Box<RmwOperation>),
+    /// A batch that reads several partitions before it writes them.
+    Scattered(Box<super::scattered::ScatteredOperation>),
     /// Increments being counted.
     Count(Box<super::counter::CountOperation>),
     /// A request another shard executes.
@@ -98,6 +100,7 @@ impl Operation {
             Self::Select(operation) => operation.deadline,
             Self::Rmw(operation) => operation.deadline,
             Self::Schema(operation) => operation.deadline,
+            Self::Scattered(operation) => operation.deadline,
             Self::Gather(operation) => operation.deadline,
             // Its coordinator has the deadline, or nobody; it always ends.
             Self::Count(_) | Self::Replay(_) | Self::Reserved | Self::Admin(_) => {

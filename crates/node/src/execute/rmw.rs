@@ -2,9 +2,11 @@
 //! too, but at each replica: see `counter`.)
 //!
 //! Runs on the shard that owns the partition, one at a time per partition (`cluster::coordinate::partition_queue`): read,
-//! decide, write, answer. A conditional batch is one such operation with several parts.
+//! decide, write, answer. A conditional batch is one such operation with several parts. Changes of lists in several
+//! partitions or tables at once are `scattered`.
 
 use super::batch::{KeptValues, batch_plan, modify_plan};
+use super::conditional::{Asked, Shape};
 use super::operation::Operation;
 use super::request::{Requester, Terms};
 use crate::effects::Effects;
@@ -17,21 +19,17 @@ use cluster::coordinate::partition_queue::Partition;
 use cluster::coordinate::write::{Progress, Write};
 use cluster::coordinate::{Access, ReplicaPlan, read};
 use cql::frame::RequestFrame;
-use cql::frame::response::{MetadataForm, RowsWriter, put_void};
-use cql::frame::{ColumnSpec, ResultMetadata};
-use cql::plan::modify::{ConditionsPlan, CurrentRows, ModifyPlan, WriteContext};
-use cql::plan::select::input::clustering_values;
+use cql::frame::response::put_void;
+use cql::plan::modify::{CurrentRows, ModifyPlan, WriteContext};
 use cql::plan::values::BoundValues;
 use model::clustering::Slice;
 use model::error::{RequestError, WriteType};
-use model::filter::{RowFilter, column_value};
-use model::key::{self, DecoratedKey};
+use model::filter::RowFilter;
+use model::key::DecoratedKey;
 use model::mutation::Mutation;
 use model::read::{Columns, Dead, Direction, Limits, Partitions, ReadCommand, ReadResponse};
-use model::row::Row;
-use model::schema::{Column, ColumnKind, Table};
+use model::schema::Table;
 use model::time::{BootNanos, Now};
-use model::types::CqlType;
 use std::sync::Arc;
 
 /// One modification of the operation.
@@ -46,7 +44,7 @@ pub struct Part {
 }
 
 impl Part {
-    fn plan(&self) -> &ModifyPlan {
+    pub(super) fn plan(&self) -> &ModifyPlan {
         match self.member {
             None => modify_plan(&self.statement),
             Some(member) => &batch_plan(&self.statement).statements[member],
@@ -58,14 +56,14 @@ impl Part {
 #[derive(Debug)]
 pub struct RmwOperation {
     reply: Option<Reply>,
-    parts: Vec<Part>,
-    terms: Terms,
+    pub(super) parts: Vec<Part>,
+    pub(super) shape: Shape,
+    pub(super) terms: Terms,
     context: WriteContext<'static>,
     plan: ReplicaPlan,
     write_type: WriteType,
-    /// Partitions still to be worked on; the last is the one at hand. Changes of lists may name several.
-    partitions: Vec<Partition>,
-    current: CurrentRows,
+    partition: Partition,
+    pub(super) current: CurrentRows,
     /// Whether something of it may be written already.
     written: bool,
     /// When the client is told to give up.
@@ -75,6 +73,16 @@ pub struct RmwOperation {
 impl RmwOperation {
     fn is_conditional(&self) -> bool {
         self.parts.iter().any(|part| part.plan().is_conditional())
+    }
+
+    /// The table of all parts.
+    pub(super) fn table(&self) -> Arc<Table> {
+        self.parts[0].plan().table.clone()
+    }
+
+    /// The partition's key.
+    pub(super) fn key(&self) -> &DecoratedKey {
+        &self.partition.1
     }
 }
 
@@ -96,128 +104,112 @@ impl Shard {
             member: None,
             values: values.to_owned_values(),
         }];
-        self.parts_reading(requester, frame, parts, terms, reply, now, out)
+        self.parts_reading(
+            requester,
+            frame,
+            parts,
+            Shape::Statement,
+            WriteType::Simple,
+            terms,
+            reply,
+            now,
+            out,
+        )
     }
 
-    /// Starts the operation here, or has the owner of its partition do it.
+    /// Starts the operation here, or has the owner of its partition do it. `write_type` is that of parts without
+    /// conditions.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn parts_reading(
         &mut self,
         requester: &Requester,
         frame: &RequestFrame,
         parts: Vec<Part>,
+        shape: Shape,
+        write_type: WriteType,
         terms: Terms,
         reply: Reply,
         now: Now,
         out: &mut Effects,
     ) -> Result<(), (Reply, RequestError)> {
-        match self.plan_reading(&parts, &terms) {
-            Err(error) => Err((reply, error)),
-            Ok((owner, partitions, plan, write_type)) => {
-                if owner != self.number {
-                    self.forward(owner, requester, frame, reply, now, out);
-                    return Ok(());
-                }
-                let timeout_ms = match write_type {
-                    WriteType::Cas => self.config.cas_timeout_ms,
-                    _ => self.config.write_timeout_ms,
-                };
-                let context = self.write_context(&terms, parts.len(), now);
-                let operation = RmwOperation {
-                    reply: Some(reply),
-                    parts,
-                    terms,
-                    context,
-                    plan,
-                    write_type,
-                    partitions,
-                    current: CurrentRows::default(),
-                    written: false,
-                    deadline: now.boot.plus_millis(timeout_ms),
-                };
-                let number = self.operations.insert(Operation::Rmw(Box::new(operation)));
-                self.rmw_next_partition(number, now, out);
-                Ok(())
+        let conditional = parts.iter().any(|part| part.plan().is_conditional());
+        let planned = partitions_of(&parts).and_then(|partitions| {
+            if conditional {
+                self.plan_conditional(&parts, &partitions, &terms)
+            } else {
+                let keyspace = &parts[0].plan().table.keyspace;
+                self.admit(Access::Write, terms.consistency, keyspace)
             }
+            .map(|plan| (partitions, plan))
+        });
+        let (mut partitions, plan) = match planned {
+            Ok(planned) => planned,
+            Err(error) => return Err((reply, error)),
+        };
+        if !conditional && partitions.len() > 1 {
+            return self.scatter(parts, partitions, write_type, plan, terms, reply, now, out);
         }
+        let Some(partition) = partitions.pop() else {
+            return Err((
+                reply,
+                RequestError::invalid("the statement names no partition"),
+            ));
+        };
+        let owner = self.owner(partition.1.token);
+        if owner != self.number {
+            self.forward(owner, requester, frame, reply, now, out);
+            return Ok(());
+        }
+        let (write_type, timeout_ms) = if conditional {
+            (WriteType::Cas, self.config.cas_timeout_ms)
+        } else {
+            (write_type, self.config.write_timeout_ms)
+        };
+        let context = self.write_context(&terms, parts.len(), now);
+        let operation = RmwOperation {
+            reply: Some(reply),
+            parts,
+            shape,
+            terms,
+            context,
+            plan,
+            write_type,
+            partition: partition.clone(),
+            current: CurrentRows::default(),
+            written: false,
+            deadline: now.boot.plus_millis(timeout_ms),
+        };
+        let number = self.operations.insert(Operation::Rmw(Box::new(operation)));
+        if self.partitions.acquire(partition, number).is_some() {
+            self.rmw_start(number, now, out);
+        }
+        Ok(())
     }
 
-    /// The owner, the partitions and the level of an operation.
-    fn plan_reading(
+    /// The rules on conditional requests, and the level of one.
+    fn plan_conditional(
         &mut self,
         parts: &[Part],
+        partitions: &[Partition],
         terms: &Terms,
-    ) -> Result<(u16, Vec<Partition>, ReplicaPlan, WriteType), RequestError> {
-        let conditional = parts.iter().any(|part| part.plan().is_conditional());
-        let mut partitions: Vec<Partition> = Vec::new();
-        for part in parts {
-            let plan = part.plan();
-            let keys = plan.keys(&BoundValues::from_owned(&part.values))?;
-            if plan.is_conditional() && keys.len() > 1 {
-                return Err(RequestError::invalid(
-                    "IN on the partition key is not supported with conditional updates",
-                ));
-            }
-            for key in keys {
-                if !partitions
-                    .iter()
-                    .any(|(table, known)| *table == plan.table.id && *known == key)
-                {
-                    partitions.push((plan.table.id, key));
-                }
-            }
-        }
-        if conditional && partitions.iter().any(|(_, key)| *key != partitions[0].1) {
+    ) -> Result<ReplicaPlan, RequestError> {
+        if partitions.iter().any(|(_, key)| *key != partitions[0].1) {
             return Err(RequestError::invalid(
                 "Batch with conditions cannot span multiple partitions",
             ));
         }
-        let table = &parts[0].plan().table;
-        let (access, write_type) = if conditional {
-            self.metrics.conditional_writes += 1;
-            if !terms.serial_consistency.is_serial() {
-                return Err(RequestError::invalid(
-                    "Invalid consistency level for conditional update. Must be one of SERIAL or LOCAL_SERIAL",
-                ));
-            }
-            refuse_mixed_conditions(parts)?;
-            if !terms.consistency.is_serial() {
-                self.admit(Access::Read, terms.serial_consistency, &table.keyspace)?;
-            }
-            (Access::Conditional, WriteType::Cas)
-        } else {
-            (Access::Write, WriteType::Simple)
-        };
-        let plan = self.admit(access, terms.consistency, &table.keyspace)?;
-        let Some((_, first)) = partitions.first() else {
-            return Err(RequestError::invalid("the statement names no partition"));
-        };
-        // Operations on several partitions are coordinated where the first lives; each part is read and written through
-        // its owner only if that is one shard, so those that span shards are split by the client's driver or refused.
-        let owner = self.owner(first.token);
-        if partitions
-            .iter()
-            .any(|(_, key)| self.owner(key.token) != owner)
-        {
-            return Err(RequestError::not_supported(
-                "List changes by index or value of several partitions in one statement are",
+        self.metrics.conditional_writes += 1;
+        if !terms.serial_consistency.is_serial() {
+            return Err(RequestError::invalid(
+                "Invalid consistency level for conditional update. Must be one of SERIAL or LOCAL_SERIAL",
             ));
         }
-        partitions.reverse();
-        Ok((owner, partitions, plan, write_type))
-    }
-
-    /// Waits for the turn at the next partition.
-    fn rmw_next_partition(&mut self, number: u64, now: Now, out: &mut Effects) {
-        let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
-            return;
-        };
-        let Some(partition) = operation.partitions.last().cloned() else {
-            return;
-        };
-        if self.partitions.acquire(partition, number).is_some() {
-            self.rmw_start(number, now, out);
+        Asked::of(parts)?;
+        let keyspace = &parts[0].plan().table.keyspace;
+        if !terms.consistency.is_serial() {
+            self.admit(Access::Read, terms.serial_consistency, keyspace)?;
         }
+        self.admit(Access::Conditional, terms.consistency, keyspace)
     }
 
     /// The partition is held: read it.
@@ -225,10 +217,7 @@ impl Shard {
         let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
             return;
         };
-        let Some((_, key)) = operation.partitions.last() else {
-            return;
-        };
-        match read_commands(&operation.parts, key, operation.terms.now_seconds) {
+        match operation.read_command() {
             Err(error) => self.rmw_end(number, Err(error), now, out),
             Ok(command) => {
                 if let Some(reply) = &mut operation.reply {
@@ -270,7 +259,7 @@ impl Shard {
             }
         };
         operation.current = CurrentRows {
-            responses: vec![response],
+            responses: vec![(operation.partition.0, response)],
         };
         if operation.is_conditional() {
             // Like a ballot, taken in the partition's turn: what was read is older, whatever clients' clocks say.
@@ -315,11 +304,6 @@ impl Shard {
         if let Some(error) = error {
             return self.rmw_end(number, Err(error), now, out);
         }
-        if operation.partitions.len() > 1 {
-            let done = operation.partitions.pop().expect("one is at hand");
-            self.release_partition(&done);
-            return self.rmw_next_partition(number, now, out);
-        }
         self.rmw_end(number, Ok(true), now, out);
     }
 
@@ -348,9 +332,7 @@ impl Shard {
                 Err(error) => self.fail(&reply, &error, now, out),
             }
         }
-        if let Some(partition) = operation.partitions.last() {
-            self.release_partition(partition);
-        }
+        self.release_partition(&operation.partition);
     }
 
     /// Gives a partition to the next operation, which goes on when the present one has returned: thousands may wait.
@@ -400,29 +382,10 @@ enum Decision {
 
 impl RmwOperation {
     fn decide(&self) -> Result<Decision, RequestError> {
-        let (_, key) = self.partitions.last().expect("one is at hand");
-        let seconds = self.terms.now_seconds;
-        for part in self
-            .parts
-            .iter()
-            .filter(|part| part.plan().is_conditional())
-        {
-            let plan = part.plan();
-            let values = BoundValues::from_owned(&part.values);
-            let static_row = self.current.static_row(key);
-            let row = match plan.slices(&values)?.first() {
-                Some(slice) if !plan.is_static_only() => self.current.row(key, &slice.start),
-                _ => None,
-            };
-            if !plan.conditions.hold(
-                static_row.as_ref(),
-                row.as_ref(),
-                plan.is_static_only(),
-                &values,
-                seconds,
-            )? {
-                return Ok(Decision::Refused);
-            }
+        let (table, key) = (self.table(), self.key());
+        let asked = Asked::of(&self.parts)?;
+        if !asked.holds(&table, key, &self.current, self.terms.now_seconds)? {
+            return Ok(Decision::Refused);
         }
         let mut merged: Option<Mutation> = None;
         for (index, part) in self.parts.iter().enumerate() {
@@ -433,9 +396,6 @@ impl RmwOperation {
             };
             let values = BoundValues::from_owned(&part.values);
             for mutation in part.plan().mutations(&values, &context)? {
-                if mutation.key != *key {
-                    continue;
-                }
                 match &mut merged {
                     None => merged = Some(mutation),
                     Some(all) => all.merge(mutation),
@@ -448,218 +408,71 @@ impl RmwOperation {
         Ok(Decision::Apply(Some(mutation.encode())))
     }
 
-    /// The rows a conditional statement answers with: `[applied]`, and if it was not, what stood in its way.
-    fn answer(&self, applied: bool, reply: &Reply, out: &mut Effects) -> Result<(), RequestError> {
-        let table = self.parts[0].plan().table.clone();
-        let flag = ColumnSpec {
-            keyspace: table.keyspace.as_str().into(),
-            table: table.name.as_str().into(),
-            name: "[applied]".into(),
-            cql_type: CqlType::Boolean,
-        };
-        let rows = if applied {
-            Vec::new()
-        } else {
-            self.rows_in_the_way()?
-        };
-        let columns: Vec<&Column> = if rows.is_empty() {
-            Vec::new()
-        } else {
-            self.shown_columns(&table)
-        };
-        let specs = std::iter::once(flag).chain(columns.iter().map(|column| ColumnSpec {
-            keyspace: table.keyspace.as_str().into(),
-            table: table.name.as_str().into(),
-            name: column.name.as_str().into(),
-            cql_type: column.ctype.clone(),
-        }));
-        let metadata = ResultMetadata::new(specs.collect());
-        reply.result(out, |buffer| {
-            let mut writer =
-                RowsWriter::begin(buffer, &metadata, reply.version, MetadataForm::Full);
-            if rows.is_empty() {
-                writer.cell(Some(&[u8::from(applied)]));
-            }
-            for row in &rows {
-                writer.cell(Some(&[0]));
-                for column in &columns {
-                    writer.cell(self.shown_value(&table, row, column).as_deref());
-                }
-            }
-            writer.finish(None);
-        });
-        Ok(())
-    }
-
-    /// The columns shown beside `[applied]`: those of the conditions, or all for IF NOT EXISTS; a batch adds the key.
-    fn shown_columns<'t>(&self, table: &'t Table) -> Vec<&'t Column> {
-        let conditional: Vec<&Part> = self
+    /// One read that covers what all parts look at. Conditions on static columns alone show the partition's first row.
+    fn read_command(&self) -> Result<ReadCommand, RequestError> {
+        let reads = self
             .parts
             .iter()
-            .filter(|part| part.plan().is_conditional())
-            .collect();
-        let whole = conditional.iter().any(|part| {
-            matches!(
-                part.plan().conditions,
-                ConditionsPlan::NotExists | ConditionsPlan::Exists
-            )
-        });
-        if whole {
-            return table.columns().iter().collect();
+            .any(|part| !part.plan().reads_before().is_empty());
+        let mut slices = if self.is_conditional() {
+            Asked::of(&self.parts)?.slices()
+        } else {
+            Vec::new()
+        };
+        let first_row = slices.is_empty() && self.is_conditional();
+        if first_row {
+            slices.push(Slice::all());
+        } else {
+            slices.extend(slices_of(&self.parts)?);
         }
-        let mut ids = Vec::new();
-        if self.parts.len() > 1 {
-            ids.extend(
-                table
-                    .partition_key()
-                    .iter()
-                    .chain(table.clustering_key())
-                    .map(|column| column.id),
-            );
+        let mut command = read_rows(&self.partition, slices, self.terms.now_seconds);
+        if first_row && !reads {
+            command.limits.rows = 1;
         }
-        for part in conditional {
-            for column in part.plan().conditions.columns() {
-                if !ids.contains(&column.id) {
-                    ids.push(column.id);
-                }
-            }
-        }
-        ids.iter()
-            .filter_map(|id| table.column_by_id(*id))
-            .collect()
-    }
-
-    /// The rows conditions looked at that exist.
-    fn rows_in_the_way(&self) -> Result<Vec<Shown<'_>>, RequestError> {
-        let (_, key) = self.partitions.last().expect("one is at hand");
-        let seconds = self.terms.now_seconds;
-        let mut shown: Vec<Shown<'_>> = Vec::new();
-        for part in self
-            .parts
-            .iter()
-            .filter(|part| part.plan().is_conditional())
-        {
-            let plan = part.plan();
-            let static_row = self.current.static_row(key);
-            let values = BoundValues::from_owned(&part.values);
-            let clustering = if plan.is_static_only() {
-                self.current.first_row(key).map(<[u8]>::to_vec)
-            } else {
-                plan.slices(&values)?
-                    .first()
-                    .map(|slice| slice.start.clone())
-            };
-            let row = clustering
-                .as_ref()
-                .and_then(|clustering| self.current.row(key, clustering));
-            let exists = row.is_some_and(|row| row.is_live(seconds));
-            let static_exists = static_row.is_some_and(|row| row.is_live(seconds));
-            let by_statics = matches!(&plan.conditions, ConditionsPlan::All(_)) && static_exists;
-            if (exists || (plan.is_static_only() && static_exists) || by_statics)
-                && !shown.iter().any(|other| other.clustering == clustering)
-            {
-                shown.push(Shown {
-                    clustering,
-                    row,
-                    static_row,
-                });
-            }
-        }
-        shown.sort_by(|one, other| one.clustering.cmp(&other.clustering));
-        Ok(shown)
-    }
-
-    fn shown_value(&self, table: &Table, shown: &Shown<'_>, column: &Column) -> Option<Vec<u8>> {
-        let (_, key) = self.partitions.last().expect("one is at hand");
-        let seconds = self.terms.now_seconds;
-        match column.kind {
-            ColumnKind::PartitionKey => key::split(&key.key, table.partition_key().len())
-                .and_then(|parts| parts.get(column.position).map(|part| part.to_vec())),
-            ColumnKind::Clustering => {
-                let clustering = shown.clustering.as_ref().filter(|_| shown.row.is_some())?;
-                clustering_values(table, clustering, shown.row.as_ref())
-                    .into_iter()
-                    .nth(column.position)
-            }
-            ColumnKind::Static => shown
-                .static_row
-                .filter(|_| self.looks_at(column))
-                .and_then(|row| column_value(&row, column.id, &column.ctype, seconds)),
-            ColumnKind::Regular => shown
-                .row
-                .filter(|_| self.looks_at(column))
-                .and_then(|row| column_value(&row, column.id, &column.ctype, seconds)),
-        }
+        Ok(command)
     }
 }
 
-impl RmwOperation {
-    /// Whether the statements look at a column: those that change static columns see all of them, those that change
-    /// rows all regular ones, and every one sees the columns of its conditions.
-    fn looks_at(&self, column: &Column) -> bool {
-        let conditional = self
-            .parts
-            .iter()
-            .map(Part::plan)
-            .filter(|plan| plan.is_conditional());
-        conditional.into_iter().any(|plan| {
-            let changed = match column.kind {
-                ColumnKind::Static => plan.changes_statics(),
-                _ => !plan.is_static_only(),
-            };
-            changed
-                || plan
-                    .conditions
-                    .columns()
-                    .iter()
-                    .any(|other| other.id == column.id)
-        })
-    }
-}
-
-/// IF NOT EXISTS of a row contradicts any other condition on it.
-fn refuse_mixed_conditions(parts: &[Part]) -> Result<(), RequestError> {
-    let mut seen: Vec<(Vec<Slice>, bool)> = Vec::new();
-    for part in parts.iter().filter(|part| part.plan().is_conditional()) {
+/// The partitions that parts are about, none twice.
+fn partitions_of(parts: &[Part]) -> Result<Vec<Partition>, RequestError> {
+    let mut partitions: Vec<Partition> = Vec::new();
+    for part in parts {
         let plan = part.plan();
-        let absent = matches!(plan.conditions, ConditionsPlan::NotExists);
-        let slices = plan.slices(&BoundValues::from_owned(&part.values))?;
-        if seen
-            .iter()
-            .any(|(other, other_absent)| *other == slices && *other_absent != absent)
-        {
+        let keys = plan.keys(&BoundValues::from_owned(&part.values))?;
+        if plan.is_conditional() && keys.len() > 1 {
             return Err(RequestError::invalid(
-                "Cannot mix IF conditions and IF NOT EXISTS for the same row",
+                "IN on the partition key is not supported with conditional updates",
             ));
         }
-        seen.push((slices, absent));
+        for key in keys {
+            let partition = (plan.table.id, key);
+            if !partitions.contains(&partition) {
+                partitions.push(partition);
+            }
+        }
     }
-    Ok(())
+    Ok(partitions)
 }
 
-struct Shown<'a> {
-    clustering: Option<Vec<u8>>,
-    row: Option<Row<'a>>,
-    static_row: Option<Row<'a>>,
-}
-
-/// One read that covers what all parts look at.
-fn read_commands(
-    parts: &[Part],
-    key: &DecoratedKey,
-    now_seconds: i64,
-) -> Result<ReadCommand, RequestError> {
-    let mut slices: Vec<Slice> = Vec::new();
+/// The rows that parts change.
+pub(super) fn slices_of<'p>(
+    parts: impl IntoIterator<Item = &'p Part>,
+) -> Result<Vec<Slice>, RequestError> {
+    let mut slices = Vec::new();
     for part in parts {
         if !part.plan().is_static_only() {
             slices.extend(part.plan().slices(&BoundValues::from_owned(&part.values))?);
         }
     }
-    // Statements about static columns alone show the partition's first row.
-    let first_row_only = slices.is_empty();
-    if first_row_only {
-        slices.push(Slice::all());
-    }
+    Ok(slices)
+}
+
+/// A read of rows of a partition, in any order and overlapping as they may be, with its static row.
+pub(super) fn read_rows(
+    (table, key): &Partition,
+    mut slices: Vec<Slice>,
+    now_seconds: i64,
+) -> ReadCommand {
     slices.sort();
     slices.dedup();
     let mut disjoint: Vec<Slice> = Vec::with_capacity(slices.len());
@@ -669,25 +482,18 @@ fn read_commands(
             _ => disjoint.push(slice),
         }
     }
-    Ok(ReadCommand {
-        table: parts[0].plan().table.id,
+    ReadCommand {
+        table: *table,
         partitions: Partitions::Key(key.clone()),
         slices: disjoint,
         direction: Direction::Forward,
         columns: Columns::All,
         static_counts: true,
         filter: RowFilter::default(),
-        limits: if first_row_only {
-            Limits {
-                rows: 1,
-                ..Limits::NONE
-            }
-        } else {
-            Limits::NONE
-        },
+        limits: Limits::NONE,
         resume: None,
         now_seconds,
         purge_before: i64::MIN,
         dead: Dead::Dropped,
-    })
+    }
 }

@@ -556,6 +556,9 @@ impl Shard {
                 }
             }
             Some(Operation::Select(operation)) => self.select_time_out(&operation, now, out),
+            Some(Operation::Scattered(operation)) => {
+                self.scattered_time_out(&operation, now, out);
+            }
             Some(Operation::Forwarded { reply, .. } | Operation::Work { reply, .. }) => {
                 self.fail(
                     &reply,

@@ -128,11 +128,11 @@ impl SelectOperation {
     }
 
     /// Where the next read begins. What a paging state says is left to a partition are groups in a grouped statement, and
-    /// a group may have any number of rows.
+    /// a group may have any number of rows; but DISTINCT takes one of each partition.
     fn resume_rows(&self, plan: &SelectPlan) -> Option<Resume> {
         let mut resume = self.resume.clone()?;
         if plan.is_grouped() {
-            resume.left_in_partition = u64::MAX;
+            resume.left_in_partition = if plan.distinct { 0 } else { u64::MAX };
         }
         Some(resume)
     }
@@ -229,12 +229,20 @@ impl SelectOperation {
         let plan = select_plan(&statement);
         let values = BoundValues::from_owned(&self.values);
         let emitter = Emitter::new(plan, self.terms.now_seconds);
+        let keys = self.bound.restrictions.keys.as_ref().map(Vec::len);
+        let more_keys = keys.is_some_and(|keys| self.next_key + 1 < keys);
         let fold = self.group.as_mut().expect("a grouped statement folds");
         let mut last = None;
         for row in rows(std::iter::once(response), plan.static_counts()) {
-            if let Some(resume) = fold.add(plan, &emitter, &row, &values)? {
+            if let Some(mut resume) = fold.add(plan, &emitter, &row, &values)? {
                 // The page or the limit is full: the next page begins after the last finished group.
                 let left = fold.limit_left;
+                if keys.is_some() && resume.left_in_partition == 0 {
+                    resume.clustering = None;
+                    if !more_keys {
+                        return Ok(Some(Step::Finish(None)));
+                    }
+                }
                 let state = (left > 0).then_some(PagingState { resume, left });
                 return Ok(Some(Step::Finish(state)));
             }
@@ -246,19 +254,34 @@ impl SelectOperation {
         }
         self.next_key += 1;
         self.resume = None;
-        let more_keys = self
-            .bound
-            .restrictions
-            .keys
-            .as_ref()
-            .is_some_and(|keys| self.next_key < keys.len());
         if more_keys {
             return Ok(None);
         }
-        // A full page has a next one, even if that turns out to be empty.
+        // A full page has a next one, even if that turns out to be empty; but not if the last partition named may give
+        // no more.
         let fold = self.group.as_ref().expect("a grouped statement folds");
-        Ok(Some(Step::Finish(fold.resume_if_full())))
+        let state = fold
+            .resume_if_full()
+            .filter(|state| keys.is_none() || state.resume.left_in_partition > 0);
+        Ok(Some(Step::Finish(state)))
     }
+}
+
+/// The rows of several named partitions are put in order when all are there, so they cannot come in pages. A limit no
+/// greater than the page makes one page of them.
+fn check_paged_order(
+    plan: &SelectPlan,
+    bound: &BoundSelect,
+    terms: &Terms,
+) -> Result<(), RequestError> {
+    let page = terms.page_size.filter(|size| *size > 0).map(u64::from);
+    let paged = page.is_some_and(|page| plan.is_grouped() || bound.limit > page);
+    if plan.client_order.is_some() && paged {
+        return Err(RequestError::invalid(
+            "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or the IN and sort client side, or disable paging for this query",
+        ));
+    }
+    Ok(())
 }
 
 /// The plan of a statement that is a SELECT.
@@ -280,22 +303,18 @@ impl Shard {
         out: &mut Effects,
     ) -> Result<(), (Reply, RequestError)> {
         let plan = select_plan(statement);
-        let prepared = self.admit(Access::Read, terms.consistency, &plan.table.keyspace).and_then(|replicas| {
-            let bound = plan.bind(values)?;
-            let state = match &terms.paging_state {
-                None => None,
-                Some(bytes) => Some(
-                    PagingState::decode(bytes)
-                        .ok_or_else(|| RequestError::Protocol("Invalid value for the paging state".into()))?,
-                ),
-            };
-            if plan.client_order.is_some() && terms.page_size.is_some_and(|size| size > 0) && bound.restrictions.keys.as_ref().is_some_and(|keys| keys.len() > 1) {
-                return Err(RequestError::invalid(
-                    "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or the IN and sort client side, or disable paging for this query",
-                ));
-            }
-            Ok((replicas, bound, state))
-        });
+        let prepared = self
+            .admit(Access::Read, terms.consistency, &plan.table.keyspace)
+            .and_then(|replicas| {
+                let bound = plan.bind(values)?;
+                let state = match &terms.paging_state {
+                    None => None,
+                    Some(bytes) => Some(PagingState::decode(bytes).ok_or_else(|| {
+                        RequestError::Protocol("Invalid value for the paging state".into())
+                    })?),
+                };
+                Ok((replicas, bound, state))
+            });
         let (replicas, bound, state) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return Err((reply, error)),
@@ -318,7 +337,7 @@ impl Shard {
             self.metrics.reads += 1;
         }
         if plan.is_grouped() {
-            if range {
+            if !plan.restrictions.restricts_partition() {
                 reply
                     .warnings
                     .push("Aggregation query used without partition key".into());
@@ -327,6 +346,9 @@ impl Shard {
                     "Aggregation query used on multiple partition keys (IN restriction)".into(),
                 );
             }
+        }
+        if let Err(error) = check_paged_order(plan, &bound, &terms) {
+            return Err((reply, error));
         }
         reply.note(now, || {
             if range {
@@ -345,7 +367,12 @@ impl Shard {
         } else {
             page
         };
-        let limit = state.as_ref().map_or(bound.limit, |state| state.left);
+        let limit = match &state {
+            Some(state) => state.left,
+            // The limit counts rows in the order asked for, which is known when all are there.
+            None if plan.client_order.is_some() && !plan.is_grouped() => u64::MAX,
+            None => bound.limit,
+        };
         let next_key = match (&bound.restrictions.keys, &state) {
             (Some(keys), Some(state)) => {
                 let found = keys

@@ -61,6 +61,17 @@ impl<'a> CellBuffer<'a> {
         present
     }
 
+    /// The value gathered for a column that has one cell.
+    pub(super) fn value(&self, column: ColumnId) -> Option<Vec<u8>> {
+        let cell = self.cells.iter().rfind(|cell| cell.column == column)?;
+        Some(cell.value.to_vec())
+    }
+
+    /// Takes back what was gathered for a column.
+    pub(super) fn forget(&mut self, column: ColumnId) {
+        self.cells.retain(|cell| cell.column != column);
+    }
+
     pub(super) fn push(
         &mut self,
         column: ColumnId,

@@ -288,10 +288,15 @@ impl Operation {
                 self.column.name
             )));
         };
-        let Some(cell) = self.present(current, context).pop() else {
+        // What an earlier assignment of the statement came to is added to as well.
+        let Some(present) = out.value(self.column.id).or_else(|| {
+            let cell = self.present(current, context).pop()?;
+            Some(cell.value.to_vec())
+        }) else {
             return Ok(());
         };
-        let sum = scalar.call(&[Some(cell.value), Some(&operand)], &values.context)?;
+        let sum = scalar.call(&[Some(&present), Some(&operand)], &values.context)?;
+        out.forget(self.column.id);
         let bound = sum.map_or(Bound::Null, |bytes| Bound::Value(Cow::Owned(bytes)));
         self.put(out, stamp, None, bound);
         Ok(())

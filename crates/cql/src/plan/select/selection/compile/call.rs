@@ -6,7 +6,6 @@ use crate::functions::{self, Argument, Function};
 use crate::plan::invalid;
 use crate::plan::select::selection::expression::Expression;
 use model::error::RequestError;
-use model::schema::Column;
 
 impl Compiler<'_, '_> {
     fn describe_literal(&mut self, selector: &Selector) -> Result<Argument, RequestError> {
@@ -22,6 +21,15 @@ impl Compiler<'_, '_> {
                     Selector::List(_) => Argument::list(text, elements),
                     _ => Argument::set(text, elements),
                 })
+            }
+            Selector::Map(entries) => {
+                let entries = entries.iter().map(|(key, item)| {
+                    Ok((self.describe_literal(key)?, self.describe_literal(item)?))
+                });
+                Ok(Argument::map(
+                    text,
+                    entries.collect::<Result<_, RequestError>>()?,
+                ))
             }
             _ => unreachable!("checked to be literals"),
         }
@@ -44,7 +52,9 @@ impl Compiler<'_, '_> {
         let aggregates_before = self.aggregates.len();
         let (parts, described) = self.compile_arguments(arguments)?;
         let resolved = if native && function.name == "token" {
-            self.token(arguments.len())?
+            let key = self.table.partition_key().iter();
+            let types = key.map(|column| column.ctype.clone()).collect();
+            Function::Scalar(functions::token(types, &described)?)
         } else {
             functions::resolve(function, &described, self.terms.keyspace)?
         };
@@ -106,7 +116,7 @@ impl Compiler<'_, '_> {
                     parts.push(None);
                 }
                 // So do the elements of a collection of literals.
-                Selector::List(_) | Selector::Set(_) if is_literal(operand) => {
+                Selector::List(_) | Selector::Set(_) | Selector::Map(_) if is_literal(operand) => {
                     described.push(self.describe_literal(operand)?);
                     parts.push(None);
                 }
@@ -128,19 +138,6 @@ impl Compiler<'_, '_> {
         }
         Ok((parts, described))
     }
-
-    /// `token()` takes the columns of the table's partition key.
-    fn token(&self, given: usize) -> Result<Function, RequestError> {
-        let types = |column: &Column| column.ctype.clone();
-        let scalar = functions::token(self.table.partition_key().iter().map(types).collect());
-        let required = scalar.argument_types().len();
-        if required != given {
-            return Err(invalid(format!(
-                "Invalid number of arguments in call to function system.token: {required} required but {given} provided"
-            )));
-        }
-        Ok(Function::Scalar(scalar))
-    }
 }
 
 /// What stands within parentheses, and how many.
@@ -160,6 +157,9 @@ fn is_literal(selector: &Selector) -> bool {
     match selector {
         Selector::Term(_) => true,
         Selector::List(items) | Selector::Set(items) => items.iter().all(is_literal),
+        Selector::Map(entries) => entries
+            .iter()
+            .all(|(key, item)| is_literal(key) && is_literal(item)),
         _ => false,
     }
 }

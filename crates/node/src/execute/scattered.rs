@@ -1,0 +1,229 @@
+//! Changes of list elements by index or value in several partitions or tables at once.
+//!
+//! The rows are read from their owners one after the other, then the changes go the way of every batch. No turn is taken
+//! at the partitions: like in Cassandra, what others write between the read and the write is not seen. Elements keep
+//! the place they were found by, so that nothing else is changed by that.
+
+use super::operation::Operation;
+use super::request::Terms;
+use super::rmw::{Part, read_rows, slices_of};
+use crate::effects::Effects;
+use crate::message::{ReplicaError, ShardMessage};
+use crate::replica::Waiter;
+use crate::reply::Reply;
+use crate::shard::Shard;
+use cluster::coordinate::partition_queue::Partition;
+use cluster::coordinate::write::Write;
+use cluster::coordinate::{ReplicaPlan, read};
+use cql::plan::modify::{CurrentRows, WriteContext};
+use cql::plan::values::BoundValues;
+use model::error::{RequestError, WriteType};
+use model::mutation::Mutation;
+use model::read::{ReadCommand, ReadResponse};
+use model::time::{BootNanos, Now};
+use std::collections::BTreeMap;
+
+/// A batch that is reading what it changes.
+#[derive(Debug)]
+pub struct ScatteredOperation {
+    reply: Reply,
+    parts: Vec<Part>,
+    terms: Terms,
+    plan: ReplicaPlan,
+    write_type: WriteType,
+    /// Partitions still to be read; the last is being read.
+    partitions: Vec<Partition>,
+    current: CurrentRows,
+    /// When the client is told to give up.
+    pub deadline: BootNanos,
+}
+
+impl ScatteredOperation {
+    /// The read of the partition at hand: the rows changed in it.
+    fn read_command(&self) -> Result<Option<ReadCommand>, RequestError> {
+        let Some(partition) = self.partitions.last() else {
+            return Ok(None);
+        };
+        let (table, key) = partition;
+        let mut own = Vec::new();
+        for part in &self.parts {
+            let plan = part.plan();
+            let values = BoundValues::from_owned(&part.values);
+            if plan.table.id == *table && plan.keys(&values)?.contains(key) {
+                own.push(part);
+            }
+        }
+        let slices = slices_of(own)?;
+        Ok(Some(read_rows(partition, slices, self.terms.now_seconds)))
+    }
+
+    /// What is written, one mutation a partition key and keyspace.
+    fn mutations(&self, context: &WriteContext<'_>) -> Result<Vec<Mutation>, RequestError> {
+        let mut merged: BTreeMap<(&str, model::key::DecoratedKey), Mutation> = BTreeMap::new();
+        for (index, part) in self.parts.iter().enumerate() {
+            let plan = part.plan();
+            let context = WriteContext {
+                current: Some(&self.current),
+                list_position: context.list_position + index as i64,
+                ..*context
+            };
+            let values = BoundValues::from_owned(&part.values);
+            for mutation in plan.mutations(&values, &context)? {
+                let place = (plan.table.keyspace.as_str(), mutation.key.clone());
+                match merged.get_mut(&place) {
+                    Some(all) => all.merge(mutation),
+                    None => drop(merged.insert(place, mutation)),
+                }
+            }
+        }
+        Ok(merged.into_values().collect())
+    }
+}
+
+impl Shard {
+    /// Reads the partitions, then writes them.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn scatter(
+        &mut self,
+        parts: Vec<Part>,
+        mut partitions: Vec<Partition>,
+        write_type: WriteType,
+        plan: ReplicaPlan,
+        terms: Terms,
+        reply: Reply,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), (Reply, RequestError)> {
+        partitions.reverse();
+        let operation = ScatteredOperation {
+            reply,
+            parts,
+            terms,
+            plan,
+            write_type,
+            partitions,
+            current: CurrentRows::default(),
+            deadline: now.boot.plus_millis(self.config.write_timeout_ms),
+        };
+        let number = self
+            .operations
+            .insert(Operation::Scattered(Box::new(operation)));
+        self.scattered_next(number, now, out);
+        Ok(())
+    }
+
+    /// Reads the next partition, or writes when all are read.
+    fn scattered_next(&mut self, number: u64, now: Now, out: &mut Effects) {
+        loop {
+            let Some(Operation::Scattered(operation)) = self.operations.get_mut(number) else {
+                return;
+            };
+            let command = match operation.read_command() {
+                Ok(Some(command)) => command,
+                Ok(None) => return self.scattered_write(number, now, out),
+                Err(error) => return self.scattered_fail(number, &error, now, out),
+            };
+            let deadline = operation.deadline;
+            let token = operation.partitions.last().expect("one is at hand").1.token;
+            let owner = self.owner(token);
+            if owner != self.number {
+                let message = ShardMessage::Read {
+                    request: number,
+                    command: Box::new(command),
+                    deadline,
+                };
+                return self.tell(owner, message, out);
+            }
+            self.metrics.replica_reads += 1;
+            let waiter = Waiter::Local(number);
+            match self.replica.read(&command, waiter, now, &mut out.io) {
+                None => return,
+                Some(result) => {
+                    if !self.scattered_take(number, result, now, out) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A partition was read.
+    pub(crate) fn scattered_read(
+        &mut self,
+        number: u64,
+        result: Result<ReadResponse, ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if self.scattered_take(number, result, now, out) {
+            self.scattered_next(number, now, out);
+        }
+    }
+
+    /// Keeps what was read; whether the operation goes on.
+    fn scattered_take(
+        &mut self,
+        number: u64,
+        result: Result<ReadResponse, ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) -> bool {
+        let node = self.config.client_address.ip();
+        let Some(Operation::Scattered(operation)) = self.operations.get_mut(number) else {
+            return false;
+        };
+        let error = match result {
+            Ok(response) => {
+                let (table, _) = operation.partitions.pop().expect("one was read");
+                operation.current.responses.push((table, response));
+                return true;
+            }
+            Err(ReplicaError::Overloaded(message)) => RequestError::Overloaded(message),
+            Err(ReplicaError::Invalid(message)) => RequestError::Invalid(message),
+            Err(ReplicaError::Failed(reason, detail)) => {
+                read::failure(&operation.plan, node, reason, format!(": {detail}"))
+            }
+        };
+        self.scattered_fail(number, &error, now, out);
+        false
+    }
+
+    fn scattered_write(&mut self, number: u64, now: Now, out: &mut Effects) {
+        let Some(Operation::Scattered(operation)) = self.operations.remove(number) else {
+            return;
+        };
+        let context = self.write_context(&operation.terms, operation.parts.len(), now);
+        match operation.mutations(&context) {
+            Err(error) => self.fail(&operation.reply, &error, now, out),
+            Ok(mutations) => {
+                let ScatteredOperation {
+                    reply,
+                    plan,
+                    write_type,
+                    ..
+                } = *operation;
+                if write_type == WriteType::Batch {
+                    return self.write_logged(&mutations, plan, reply, now, out);
+                }
+                self.write(&mutations, plan, write_type, Some(reply), now, out);
+            }
+        }
+    }
+
+    fn scattered_fail(&mut self, number: u64, error: &RequestError, now: Now, out: &mut Effects) {
+        if let Some(Operation::Scattered(operation)) = self.operations.remove(number) {
+            self.fail(&operation.reply, error, now, out);
+        }
+    }
+
+    /// The deadline passed before everything was read: nothing is written.
+    pub(super) fn scattered_time_out(
+        &mut self,
+        operation: &ScatteredOperation,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let error = Write::new(operation.plan.clone(), operation.write_type).on_timeout();
+        self.fail(&operation.reply, &error, now, out);
+    }
+}
