@@ -273,25 +273,30 @@ impl ModifyPlan {
                         .and_then(|current| current.row(self.table.id, &key, clustering)),
                 )?;
             }
-            if cells.is_empty() && self.kind != ModifyKind::Insert {
-                continue;
+            if !cells.is_empty() || self.kind == ModifyKind::Insert {
+                let row = self.row(cells, original.as_deref(), stamp);
+                update.add_row(clustering.clone(), row);
             }
-            let mut row = Vec::with_capacity(cells.size_hint());
-            let mut writer = RowWriter::new(&mut row);
-            if self.kind == ModifyKind::Insert {
-                writer.liveness(Liveness {
-                    timestamp: stamp.timestamp,
-                    ttl: stamp.ttl,
-                    expires: stamp.expires,
-                });
-            }
-            if let Some(original) = original {
-                writer.original_clustering(original);
-            }
-            cells.write(&mut writer);
-            update.add_row(clustering.clone(), row);
         }
         Ok(())
+    }
+
+    /// A row of cells; INSERT also makes the row itself live.
+    fn row(&self, cells: CellBuffer<'_>, original: Option<&[u8]>, stamp: &Stamp) -> Vec<u8> {
+        let mut row = Vec::with_capacity(cells.size_hint());
+        let mut writer = RowWriter::new(&mut row);
+        if self.kind == ModifyKind::Insert {
+            writer.liveness(Liveness {
+                timestamp: stamp.timestamp,
+                ttl: stamp.ttl,
+                expires: stamp.expires,
+            });
+        }
+        if let Some(original) = original {
+            writer.original_clustering(original);
+        }
+        cells.write(&mut writer);
+        row
     }
 
     /// DELETE without columns: the partition, rows or ranges.

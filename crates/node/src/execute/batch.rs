@@ -198,28 +198,9 @@ impl Shard {
             Ok(merged) => merged,
             Err(error) => return Err((reply, error)),
         };
-        let bytes: usize = merged.iter().map(|mutation| mutation.encode().len()).sum();
-        let tables: Vec<String> = merged_tables(members);
-        if bytes > self.config.batch_fail_bytes && merged.len() > 1 {
-            return Err((reply, RequestError::invalid("Batch too large")));
-        }
-        if bytes > self.config.batch_warn_bytes && merged.len() > 1 {
-            reply.warnings.push(format!(
-                "Batch for [{}] is of size {}, exceeding specified threshold of {} by {}.",
-                tables.join(", "),
-                display_size(bytes),
-                display_size(self.config.batch_warn_bytes),
-                display_size(bytes - self.config.batch_warn_bytes)
-            ));
-        }
-        if kind == BatchKind::Unlogged && merged.len() > self.config.unlogged_batch_warn_partitions
-        {
-            reply.warnings.push(format!(
-                "Unlogged batch covering {} partitions detected against table{} [{}]. You should use a logged batch for atomicity, or asynchronous writes for performance.",
-                merged.len(),
-                if tables.len() == 1 { "" } else { "s" },
-                tables.join(", ")
-            ));
+        match self.judge_size(kind, members, &merged) {
+            Ok(advice) => reply.warnings.extend(advice),
+            Err(error) => return Err((reply, error)),
         }
         let replicas =
             match self.admit(Access::Batch, terms.consistency, &first.plan.table.keyspace) {
@@ -237,6 +218,42 @@ impl Shard {
         };
         self.write(&merged, replicas, write_type, Some(reply), now, out);
         Ok(())
+    }
+}
+
+impl Shard {
+    /// What the client is told of a batch's size; an error if it is too large.
+    fn judge_size(
+        &self,
+        kind: BatchKind,
+        members: &[Member<'_>],
+        merged: &[Mutation],
+    ) -> Result<Vec<String>, RequestError> {
+        let mut advice = Vec::new();
+        let bytes: usize = merged.iter().map(|mutation| mutation.encode().len()).sum();
+        let tables: Vec<String> = merged_tables(members);
+        if bytes > self.config.batch_fail_bytes && merged.len() > 1 {
+            return Err(RequestError::invalid("Batch too large"));
+        }
+        if bytes > self.config.batch_warn_bytes && merged.len() > 1 {
+            advice.push(format!(
+                "Batch for [{}] is of size {}, exceeding specified threshold of {} by {}.",
+                tables.join(", "),
+                display_size(bytes),
+                display_size(self.config.batch_warn_bytes),
+                display_size(bytes - self.config.batch_warn_bytes)
+            ));
+        }
+        if kind == BatchKind::Unlogged && merged.len() > self.config.unlogged_batch_warn_partitions
+        {
+            advice.push(format!(
+                "Unlogged batch covering {} partitions detected against table{} [{}]. You should use a logged batch for atomicity, or asynchronous writes for performance.",
+                merged.len(),
+                if tables.len() == 1 { "" } else { "s" },
+                tables.join(", ")
+            ));
+        }
+        Ok(advice)
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod batchlog;
 mod conditional;
 mod connection;
 mod counter;
+mod deadline;
 mod describe;
 mod group;
 mod merge;

@@ -163,7 +163,7 @@ impl Shard {
         let (write_type, timeout_ms) = if conditional {
             (WriteType::Cas, self.config.cas_timeout_ms)
         } else {
-            (write_type, self.config.write_timeout_ms)
+            (WriteType::Simple, self.config.write_timeout_ms)
         };
         let context = self.write_context(&terms, parts.len(), now);
         let operation = RmwOperation {

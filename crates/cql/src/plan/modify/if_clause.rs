@@ -109,48 +109,7 @@ fn condition_test(
     let name = &slot.name;
     match test {
         ast::ConditionTest::Compare(operator, value) => {
-            let (operator, receiver) = match operator {
-                ast::Operator::Equal => (Operator::Equal, slot.clone()),
-                ast::Operator::NotEqual => (Operator::NotEqual, slot.clone()),
-                ast::Operator::Less => (Operator::Less, slot.clone()),
-                ast::Operator::LessOrEqual => (Operator::LessOrEqual, slot.clone()),
-                ast::Operator::Greater => (Operator::Greater, slot.clone()),
-                ast::Operator::GreaterOrEqual => (Operator::GreaterOrEqual, slot.clone()),
-                ast::Operator::Contains | ast::Operator::ContainsKey => {
-                    let key = *operator == ast::Operator::ContainsKey;
-                    let element = match &slot.cql_type {
-                        CqlType::Map(key_type, _, _) if key => key_type,
-                        CqlType::List(element, _)
-                        | CqlType::Set(element, _)
-                        | CqlType::Map(_, element, _)
-                            if !key =>
-                        {
-                            element
-                        }
-                        _ if key => {
-                            return Err(invalid(format!(
-                                "Cannot use CONTAINS KEY on non-map column {name}"
-                            )));
-                        }
-                        _ => {
-                            return Err(invalid(format!(
-                                "Cannot use CONTAINS on non-collection column {name}"
-                            )));
-                        }
-                    };
-                    let word = if key { "key" } else { "value" };
-                    let kind = if key {
-                        Operator::ContainsKey
-                    } else {
-                        Operator::Contains
-                    };
-                    (
-                        kind,
-                        renamed(slot, format!("{word}({name})"), element.as_ref().clone()),
-                    )
-                }
-                ast::Operator::Like => return Err(invalid("LIKE conditions are not supported")),
-            };
+            let (operator, receiver) = compared(*operator, slot)?;
             let ordered = matches!(
                 operator,
                 Operator::Less
@@ -189,4 +148,54 @@ fn condition_test(
             )))
         }
     }
+}
+
+/// The operator of a condition, and what its operand is received as.
+fn compared(
+    operator: ast::Operator,
+    slot: &ColumnSpec,
+) -> Result<(Operator, ColumnSpec), RequestError> {
+    let name = &slot.name;
+    Ok(match operator {
+        ast::Operator::Equal => (Operator::Equal, slot.clone()),
+        ast::Operator::NotEqual => (Operator::NotEqual, slot.clone()),
+        ast::Operator::Less => (Operator::Less, slot.clone()),
+        ast::Operator::LessOrEqual => (Operator::LessOrEqual, slot.clone()),
+        ast::Operator::Greater => (Operator::Greater, slot.clone()),
+        ast::Operator::GreaterOrEqual => (Operator::GreaterOrEqual, slot.clone()),
+        ast::Operator::Contains | ast::Operator::ContainsKey => {
+            let key = operator == ast::Operator::ContainsKey;
+            let element = match &slot.cql_type {
+                CqlType::Map(key_type, _, _) if key => key_type,
+                CqlType::List(element, _)
+                | CqlType::Set(element, _)
+                | CqlType::Map(_, element, _)
+                    if !key =>
+                {
+                    element
+                }
+                _ if key => {
+                    return Err(invalid(format!(
+                        "Cannot use CONTAINS KEY on non-map column {name}"
+                    )));
+                }
+                _ => {
+                    return Err(invalid(format!(
+                        "Cannot use CONTAINS on non-collection column {name}"
+                    )));
+                }
+            };
+            let word = if key { "key" } else { "value" };
+            let kind = if key {
+                Operator::ContainsKey
+            } else {
+                Operator::Contains
+            };
+            (
+                kind,
+                renamed(slot, format!("{word}({name})"), element.as_ref().clone()),
+            )
+        }
+        ast::Operator::Like => return Err(invalid("LIKE conditions are not supported")),
+    })
 }

@@ -85,45 +85,37 @@ impl Operation {
         stamp: &Stamp,
         current: Option<Row<'_>>,
     ) -> Result<(), RequestError> {
+        let at = (stamp, context);
         match &self.change {
             Change::Set(term) if self.column.ctype.is_multi_cell() => {
-                self.replace(out, term.evaluate(values)?, context, stamp, stamp.live())
+                return self.replace(out, term.evaluate(values)?, context, stamp, stamp.live());
             }
-            Change::Set(term) => {
-                self.put(out, stamp, None, term.evaluate(values)?);
-                Ok(())
+            Change::Append(term) => {
+                let bound = term.evaluate(values)?;
+                return self.elements(out, bound, context.list_position, at);
             }
+            Change::Prepend(term) => {
+                let bound = term.evaluate(values)?;
+                return self.elements(out, bound, -context.list_position, at);
+            }
+            Change::SetIndex(..) | Change::DeleteIndex(_) | Change::DiscardValues(_) => {
+                let present = self.present(current, context);
+                return self.change_present(out, values, stamp, present);
+            }
+            Change::Count(term, subtract) => {
+                return self.count(out, values, stamp, term, *subtract);
+            }
+            Change::Add(scalar, term) => {
+                return self.add(out, values, context, stamp, (scalar, term), current);
+            }
+            Change::Set(term) => self.put(out, stamp, None, term.evaluate(values)?),
             Change::SetEntry(key, item) => {
                 let path = self.entry_path(key, values)?;
                 self.put(out, stamp, Some(path), item.evaluate(values)?);
-                Ok(())
             }
             Change::SetField(index, item) => {
                 let path = (field_path(*index), None);
                 self.put(out, stamp, Some(path), item.evaluate(values)?);
-                Ok(())
-            }
-            Change::Append(term) => {
-                let bound = term.evaluate(values)?;
-                self.elements(
-                    out,
-                    bound,
-                    context.list_position,
-                    context,
-                    stamp,
-                    stamp.live(),
-                )
-            }
-            Change::Prepend(term) => {
-                let bound = term.evaluate(values)?;
-                self.elements(
-                    out,
-                    bound,
-                    -context.list_position,
-                    context,
-                    stamp,
-                    stamp.live(),
-                )
             }
             Change::Discard(term) => {
                 if let Bound::Value(bytes) = term.evaluate(values)? {
@@ -131,43 +123,34 @@ impl Operation {
                         self.delete_at(out, stamp, Some(self.path(item)));
                     }
                 }
-                Ok(())
             }
-            Change::SetIndex(..) | Change::DeleteIndex(_) | Change::DiscardValues(_) => {
-                let present = self.present(current, context);
-                self.change_present(out, values, stamp, present)
-            }
-            Change::Count(term, subtract) => self.count(out, values, stamp, term, *subtract),
-            Change::Add(scalar, term) => {
-                self.add(out, values, context, stamp, (scalar, term), current)
-            }
-            Change::Delete if self.column.ctype.is_multi_cell() => {
-                let kind = CellKind::CollectionDeletion {
-                    deleted_at: stamp.deletion.local_seconds,
-                };
-                out.push(
-                    self.column.id,
-                    stamp.timestamp,
-                    kind,
-                    None,
-                    Cow::Borrowed(&[]),
-                );
-                Ok(())
-            }
-            Change::Delete => {
-                self.delete_at(out, stamp, None);
-                Ok(())
-            }
+            Change::Delete => self.delete(out, stamp),
             Change::DeleteEntry(key) => {
                 let path = self.entry_path(key, values)?;
                 self.delete_at(out, stamp, Some(path));
-                Ok(())
             }
             Change::DeleteField(index) => {
                 self.delete_at(out, stamp, Some((field_path(*index), None)));
-                Ok(())
             }
         }
+        Ok(())
+    }
+
+    /// Deletes the whole column.
+    fn delete(&self, out: &mut CellBuffer<'_>, stamp: &Stamp) {
+        if !self.column.ctype.is_multi_cell() {
+            return self.delete_at(out, stamp, None);
+        }
+        let kind = CellKind::CollectionDeletion {
+            deleted_at: stamp.deletion.local_seconds,
+        };
+        out.push(
+            self.column.id,
+            stamp.timestamp,
+            kind,
+            None,
+            Cow::Borrowed(&[]),
+        );
     }
 
     /// Writes a value to a place, or deletes what is there if it is null.
@@ -339,7 +322,7 @@ impl Operation {
                 }
                 Ok(())
             }
-            other => self.elements(out, other, context.list_position, context, stamp, live),
+            other => self.elements(out, other, context.list_position, (stamp, context)),
         }
     }
 
@@ -349,13 +332,12 @@ impl Operation {
         out: &mut CellBuffer<'a>,
         bound: Bound<'a>,
         position: i64,
-        context: &WriteContext<'_>,
-        stamp: &Stamp,
-        live: CellKind,
+        (stamp, context): (&Stamp, &WriteContext<'_>),
     ) -> Result<(), RequestError> {
         let Bound::Value(bytes) = bound else {
             return Ok(());
         };
+        let live = stamp.live();
         let id = self.column.id;
         match &self.column.ctype {
             CqlType::List(..) => {

@@ -250,6 +250,11 @@ impl ModifyPlan {
                 return Ok(());
             }
         }
+        self.check_named(word, any_static)
+    }
+
+    /// That a statement names its rows, or for DELETE ranges.
+    fn check_named(&self, word: &str, any_static: bool) -> Result<(), RequestError> {
         match self.kind {
             ModifyKind::Delete if self.operations.is_empty() => {
                 if self.is_conditional() && !self.restrictions.names_rows() {

@@ -1,6 +1,7 @@
 //! Evaluating terms: what a statement's terms come to with the values of one execution.
 
 use super::Term;
+use crate::functions::Scalar;
 use crate::plan::invalid;
 use crate::plan::values::{Bound, BoundValues};
 use model::error::RequestError;
@@ -54,23 +55,7 @@ impl Term {
                     _ => value::join_collection(parts.len(), parts.iter().map(AsRef::as_ref)),
                 }))
             }
-            Self::Map(ctype, entries) => {
-                let CqlType::Map(key, _, _) = ctype else {
-                    unreachable!("prepared as a map")
-                };
-                let keys = entries
-                    .iter()
-                    .map(|(key, _)| element(key, values))
-                    .collect::<Result<Vec<_>, _>>()?;
-                let items = entries
-                    .iter()
-                    .map(|(_, item)| element(item, values))
-                    .collect::<Result<Vec<_>, _>>()?;
-                Ok(owned(sorted_map(
-                    key,
-                    keys.into_iter().zip(items).collect(),
-                )))
-            }
+            Self::Map(ctype, entries) => evaluate_map(ctype, entries, values),
             Self::Fields(_, items) => {
                 let mut out = Vec::new();
                 for item in items {
@@ -91,23 +76,7 @@ impl Term {
                     .collect();
                 Ok(owned(value::join_vector(element, &parts)))
             }
-            Self::Call(scalar, arguments) => {
-                let mut parts = Vec::with_capacity(arguments.len());
-                for argument in arguments {
-                    parts.push(argument.evaluate(values)?.required(|| {
-                        invalid(format!(
-                            "Invalid unset value for argument in call to function {}",
-                            scalar.short_name()
-                        ))
-                    })?);
-                }
-                let borrowed: Vec<Option<&[u8]>> =
-                    parts.iter().map(|part| part.as_deref()).collect();
-                Ok(match scalar.call(&borrowed, &values.context)? {
-                    Some(bytes) => owned(bytes),
-                    None => Bound::Null,
-                })
-            }
+            Self::Call(scalar, arguments) => evaluate_call(scalar, arguments, values),
         }
     }
 }
@@ -120,6 +89,49 @@ fn element<'a>(item: &'a Term, values: &BoundValues<'a>) -> Result<Cow<'a, [u8]>
     item.evaluate(values)?
         .required(|| invalid("unset value is not supported inside collections"))?
         .ok_or_else(|| invalid("null is not supported inside collections"))
+}
+
+fn evaluate_map<'a>(
+    ctype: &CqlType,
+    entries: &'a [(Term, Term)],
+    values: &BoundValues<'a>,
+) -> Result<Bound<'a>, RequestError> {
+    let CqlType::Map(key, _, _) = ctype else {
+        unreachable!("prepared as a map")
+    };
+    let keys = entries
+        .iter()
+        .map(|(key, _)| element(key, values))
+        .collect::<Result<Vec<_>, _>>()?;
+    let items = entries
+        .iter()
+        .map(|(_, item)| element(item, values))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(owned(sorted_map(
+        key,
+        keys.into_iter().zip(items).collect(),
+    )))
+}
+
+fn evaluate_call<'a>(
+    scalar: &Scalar,
+    arguments: &'a [Term],
+    values: &BoundValues<'a>,
+) -> Result<Bound<'a>, RequestError> {
+    let mut parts = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        parts.push(argument.evaluate(values)?.required(|| {
+            invalid(format!(
+                "Invalid unset value for argument in call to function {}",
+                scalar.short_name()
+            ))
+        })?);
+    }
+    let borrowed: Vec<Option<&[u8]>> = parts.iter().map(|part| part.as_deref()).collect();
+    Ok(match scalar.call(&borrowed, &values.context)? {
+        Some(bytes) => owned(bytes),
+        None => Bound::Null,
+    })
 }
 
 fn evaluate_elements<'a>(

@@ -120,8 +120,7 @@ impl Compiler<'_, '_> {
         let name = format!("({}){inner}", target.qualified(self.terms.keyspace));
         let wrong = |name: &str| {
             invalid(format!(
-                "Cannot assign value {name} to {name} of type {}",
-                ctype
+                "Cannot assign value {name} to {name} of type {ctype}"
             ))
         };
         if !self.may_be(inner, &ctype)? {
@@ -279,34 +278,8 @@ impl Compiler<'_, '_> {
         };
         match (selector, ctype) {
             (Selector::Term(term), _) => self.compile_term(term, Some(ctype)),
-            (Selector::Tuple(items), CqlType::Udt(definition, _))
-                if items.len() <= definition.fields.len() =>
-            {
-                Ok(build(
-                    items
-                        .iter()
-                        .zip(&definition.fields)
-                        .map(|(item, (_, part))| self.compile_as(item, part))
-                        .collect::<Result<_, _>>()?,
-                ))
-            }
-            (Selector::Map(entries), CqlType::Udt(definition, _)) => Ok(Compiled {
-                expression: Expression::Build(
-                    ctype.clone(),
-                    self.compile_fields(entries, definition)?,
-                ),
-                ctype: ctype.clone(),
-                name,
-            }),
-            (Selector::Set(items), CqlType::Udt(definition, _)) if items.is_empty() => {
-                Ok(Compiled {
-                    expression: Expression::Build(
-                        ctype.clone(),
-                        self.compile_fields(&[], definition)?,
-                    ),
-                    ctype: ctype.clone(),
-                    name,
-                })
+            (_, CqlType::Udt(definition, _)) if is_composite(selector) => {
+                self.compile_user_type(selector, ctype, definition)
             }
             // Parentheses around a selector are no tuple where none is expected.
             (Selector::Tuple(items), other)
@@ -345,6 +318,29 @@ impl Compiler<'_, '_> {
             }
             _ => self.compile(selector),
         }
+    }
+
+    /// A user type from its fields, by name or in order.
+    fn compile_user_type(
+        &mut self,
+        selector: &Selector,
+        ctype: &CqlType,
+        definition: &Arc<UserType>,
+    ) -> Result<Compiled, RequestError> {
+        let fields = match selector {
+            Selector::Map(entries) => self.compile_fields(entries, definition)?,
+            Selector::Tuple(items) => items
+                .iter()
+                .zip(&definition.fields)
+                .map(|(item, (_, part))| Ok(self.compile_as(item, part)?.expression))
+                .collect::<Result<_, RequestError>>()?,
+            _ => self.compile_fields(&[], definition)?,
+        };
+        Ok(Compiled {
+            expression: Expression::Build(ctype.clone(), fields),
+            ctype: ctype.clone(),
+            name: selector.to_string(),
+        })
     }
 
     /// The fields of a user type in its order; null for those not named.
@@ -491,4 +487,13 @@ fn is_untyped(selector: &Selector) -> bool {
         selector,
         Selector::Term(ast::Term::Literal(_) | ast::Term::Null | ast::Term::Marker(_))
     )
+}
+
+/// Whether a selector may be the literal of a user type: fields by name, in order, or none.
+fn is_composite(selector: &Selector) -> bool {
+    match selector {
+        Selector::Map(_) | Selector::Tuple(_) => true,
+        Selector::Set(items) => items.is_empty(),
+        _ => false,
+    }
 }

@@ -1,0 +1,165 @@
+//! The answer of a SELECT: a RESULT of rows, or an error.
+
+use super::{SelectOperation, select_plan};
+use crate::effects::Effects;
+use crate::execute::page::PagingState;
+use crate::execute::rows::{Emitter, ReadRow, key_prefix, rows};
+use crate::message::ReplicaError;
+use crate::shard::Shard;
+use cluster::coordinate::read;
+use cql::frame::response::{MetadataForm, RowsWriter};
+use cql::plan::select::SelectPlan;
+use cql::plan::values::BoundValues;
+use model::error::RequestError;
+use model::read::Direction;
+use model::time::Now;
+
+impl Shard {
+    pub(super) fn fail_read(
+        &mut self,
+        operation: &SelectOperation,
+        error: ReplicaError,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let node = self.config.client_address.ip();
+        let error = match error {
+            ReplicaError::Overloaded(message) => RequestError::Overloaded(message),
+            ReplicaError::Invalid(message) => RequestError::Invalid(message),
+            ReplicaError::Failed(reason, detail) => {
+                read::failure(&operation.replicas, node, reason, format!(": {detail}"))
+            }
+        };
+        self.fail(&operation.reply, &error, now, out);
+    }
+
+    pub(super) fn fail_tombstones(
+        &mut self,
+        operation: &SelectOperation,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        const READ_TOO_MANY_TOMBSTONES: u16 = 1;
+        let node = self.config.client_address.ip();
+        let detail = format!(": READ_TOO_MANY_TOMBSTONES from {node}");
+        let error = read::failure(&operation.replicas, node, READ_TOO_MANY_TOMBSTONES, detail);
+        self.fail(&operation.reply, &error, now, out);
+    }
+
+    pub(super) fn answer_select(
+        &mut self,
+        mut operation: SelectOperation,
+        state: Option<&PagingState>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let statement = operation.statement.clone();
+        let plan = select_plan(&statement);
+        let live: u64 = operation
+            .gathered
+            .iter()
+            .map(|response| response.rows)
+            .sum();
+        if operation.tombstones > self.config.tombstone_warn {
+            operation.reply.warnings.push(format!(
+                "Read {live} live rows and {} tombstone cells for query on {}.{} (see tombstone_warn_threshold)",
+                operation.tombstones, plan.table.keyspace, plan.table.name
+            ));
+        }
+        let values = BoundValues::from_owned(&operation.values);
+        let finished = match operation.group.take() {
+            Some(fold) => match fold.finish(plan, &values) {
+                Ok(rows) => Some(rows),
+                Err(error) => return self.fail(&operation.reply, &error, now, out),
+            },
+            None => None,
+        };
+        operation
+            .reply
+            .note(now, || format!("Read {live} live rows"));
+        let form = match &operation.terms.known_metadata {
+            Some(known) if *known != plan.metadata.id() => MetadataForm::Changed,
+            _ if operation.terms.skip_metadata => MetadataForm::Skipped,
+            _ => MetadataForm::Full,
+        };
+        let mut failed = None;
+        let paging = state.map(PagingState::encode);
+        let reply = &operation.reply;
+        let start = out.buffer.len();
+        let responses = out.responses.len();
+        let messages = out.messages.len();
+        reply.result(out, |buffer| {
+            let mut writer = RowsWriter::begin(buffer, &plan.metadata, reply.version, form);
+            let result = match &finished {
+                Some(rows) => {
+                    rows.iter()
+                        .flatten()
+                        .for_each(|cell| writer.cell(cell.as_deref()));
+                    Ok(())
+                }
+                None => write_rows(&mut writer, plan, &operation, &values),
+            };
+            match result {
+                Ok(()) => writer.finish(paging.as_deref()),
+                Err(error) => failed = Some(error),
+            }
+        });
+        if let Some(error) = failed {
+            out.buffer.truncate(start);
+            out.responses.truncate(responses);
+            out.messages.truncate(messages);
+            return self.fail(&operation.reply, &error, now, out);
+        }
+        self.finish_trace(&operation.reply, now, out);
+    }
+
+    /// The deadline passed.
+    pub(in crate::execute) fn select_time_out(
+        &mut self,
+        operation: &SelectOperation,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        self.fail(
+            &operation.reply,
+            &read::timeout(&operation.replicas),
+            now,
+            out,
+        );
+    }
+}
+
+/// Writes what was gathered, in the order asked for.
+fn write_rows(
+    writer: &mut RowsWriter<'_>,
+    plan: &SelectPlan,
+    operation: &SelectOperation,
+    values: &BoundValues<'_>,
+) -> Result<(), RequestError> {
+    let emitter = Emitter::new(plan, operation.terms.now_seconds);
+    let all = rows(operation.gathered.iter(), plan.static_counts());
+    let Some(order) = plan.client_order else {
+        for row in all {
+            emitter.write(writer, &row, values)?;
+        }
+        return Ok(());
+    };
+    let mut sorted: Vec<ReadRow<'_>> = all.collect();
+    let compared = |row: &ReadRow<'_>| {
+        row.row
+            .map(|(key, _)| key_prefix(&plan.table, key, order.columns).to_vec())
+    };
+    sorted.sort_by(|one, other| {
+        let by_row = compared(one).cmp(&compared(other));
+        if order.direction == Direction::Backward {
+            by_row.reverse()
+        } else {
+            by_row
+        }
+    });
+    let limit = usize::try_from(operation.bound.limit).unwrap_or(usize::MAX);
+    for row in sorted.iter().take(limit) {
+        emitter.write(writer, row, values)?;
+    }
+    Ok(())
+}
