@@ -204,11 +204,23 @@ fn decimal(wire: &[u8], out: &mut Vec<u8>) {
 /// Reads one component off the front of `input` and returns it as the protocol carries it.
 /// `None` means the bytes are no encoding of the type: corruption.
 pub fn decode(ctype: &CqlType, input: &mut &[u8], descending: bool) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    decode_into(ctype, input, descending, &mut out).map(|()| out)
+}
+
+/// [`decode`], appending to `out`; what was appended before a corruption was met stays there.
+pub fn decode_into(
+    ctype: &CqlType,
+    input: &mut &[u8],
+    descending: bool,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let mut reader = Reader {
         input,
         invert: if descending { 0xff } else { 0 },
     };
-    reader.component(ctype)?
+    // A null is part of a tuple, never a component of its own.
+    reader.component_into(ctype, out)?.then_some(())
 }
 
 /// Moves `input` past one component without decoding it.
@@ -256,22 +268,39 @@ impl Reader<'_, '_> {
     }
 
     fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(count);
+        self.bytes_into(count, &mut out)?;
+        Some(out)
+    }
+
+    /// Appends bytes and returns where they begin.
+    fn bytes_into(&mut self, count: usize, out: &mut Vec<u8>) -> Option<usize> {
         let (front, rest) = self.input.split_at_checked(count)?;
         *self.input = rest;
-        Some(front.iter().map(|byte| byte ^ self.invert).collect())
+        let start = out.len();
+        out.extend(front.iter().map(|byte| byte ^ self.invert));
+        Some(start)
     }
 
     /// The outer `None` is corruption, the inner one a null.
     fn component(&mut self, ctype: &CqlType) -> Option<Option<Vec<u8>>> {
-        match self.byte()? {
-            NULL => Some(None),
-            EMPTY => Some(Some(Vec::new())),
-            VALUE => self.body(ctype).map(Some),
-            _ => None,
-        }
+        let mut out = Vec::new();
+        let present = self.component_into(ctype, &mut out)?;
+        Some(present.then_some(out))
     }
 
-    fn body(&mut self, ctype: &CqlType) -> Option<Vec<u8>> {
+    /// Appends a component's value; `Some(false)` if it is a null, `None` if the bytes are corrupt.
+    fn component_into(&mut self, ctype: &CqlType, out: &mut Vec<u8>) -> Option<bool> {
+        match self.byte()? {
+            NULL => return Some(false),
+            EMPTY => {}
+            VALUE => self.body(ctype, out)?,
+            _ => return None,
+        }
+        Some(true)
+    }
+
+    fn body(&mut self, ctype: &CqlType, out: &mut Vec<u8>) -> Option<()> {
         match ctype {
             CqlType::Text
             | CqlType::Ascii
@@ -279,7 +308,7 @@ impl Reader<'_, '_> {
             | CqlType::Inet
             | CqlType::Custom(_)
             | CqlType::Duration
-            | CqlType::Empty => self.escaped(),
+            | CqlType::Empty => self.escaped(out)?,
             CqlType::Tinyint
             | CqlType::Smallint
             | CqlType::Int
@@ -287,47 +316,50 @@ impl Reader<'_, '_> {
             | CqlType::Counter
             | CqlType::Time
             | CqlType::Timestamp => {
-                let mut bytes = self.bytes(ctype.fixed_length()?)?;
-                bytes[0] ^= 0x80;
-                Some(bytes)
+                let start = self.bytes_into(ctype.fixed_length()?, out)?;
+                out[start] ^= 0x80;
             }
-            CqlType::Boolean | CqlType::Date => self.bytes(ctype.fixed_length()?),
+            CqlType::Boolean | CqlType::Date => {
+                self.bytes_into(ctype.fixed_length()?, out)?;
+            }
             CqlType::Float | CqlType::Double => {
-                let mut bytes = self.bytes(ctype.fixed_length()?)?;
-                if bytes[0] & 0x80 != 0 {
-                    bytes[0] ^= 0x80;
+                let start = self.bytes_into(ctype.fixed_length()?, out)?;
+                if out[start] & 0x80 != 0 {
+                    out[start] ^= 0x80;
                 } else {
-                    bytes.iter_mut().for_each(|byte| *byte = !*byte);
+                    out[start..].iter_mut().for_each(|byte| *byte = !*byte);
                 }
-                Some(bytes)
             }
             CqlType::Uuid => {
                 let version = self.byte()?;
-                let mut bytes = self.bytes(16)?;
+                let start = self.bytes_into(16, out)?;
                 if version == 1 {
-                    let front = time_last(&bytes);
-                    bytes[..8].copy_from_slice(&front);
+                    let front = time_last(&out[start..]);
+                    out[start..start + 8].copy_from_slice(&front);
                 }
-                Some(bytes)
             }
             CqlType::Timeuuid => {
-                let mut bytes = self.bytes(16)?;
-                let front = time_last(&bytes);
-                bytes[..8].copy_from_slice(&front);
-                bytes[8..].iter_mut().for_each(|byte| *byte ^= 0x80);
-                Some(bytes)
+                let start = self.bytes_into(16, out)?;
+                let front = time_last(&out[start..]);
+                out[start..start + 8].copy_from_slice(&front);
+                out[start + 8..].iter_mut().for_each(|byte| *byte ^= 0x80);
             }
             CqlType::Varint => {
                 let negative = self.byte()? == 0x01;
                 let length = self.bytes(4)?;
                 let length = u32::from_be_bytes(length.try_into().ok()?);
-                self.bytes(if negative { !length } else { length } as usize)
+                self.bytes_into(if negative { !length } else { length } as usize, out)?;
             }
-            CqlType::Decimal => self.decimal(),
-            CqlType::List(element, _) | CqlType::Set(element, _) => self.collection(&[element]),
-            CqlType::Map(key, item, _) => self.collection(&[key, item]),
-            CqlType::Tuple(_) | CqlType::Udt(..) | CqlType::Vector(..) => self.parts(ctype),
+            CqlType::Decimal => out.extend(self.decimal()?),
+            CqlType::List(element, _) | CqlType::Set(element, _) => {
+                out.extend(self.collection(&[element])?);
+            }
+            CqlType::Map(key, item, _) => out.extend(self.collection(&[key, item])?),
+            CqlType::Tuple(_) | CqlType::Udt(..) | CqlType::Vector(..) => {
+                out.extend(self.parts(ctype)?);
+            }
         }
+        Some(())
     }
 
     /// A tuple, user type or vector.
@@ -361,12 +393,11 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn escaped(&mut self) -> Option<Vec<u8>> {
-        let mut out = Vec::new();
+    fn escaped(&mut self, out: &mut Vec<u8>) -> Option<()> {
         loop {
             let byte = self.byte()?;
             if byte == 0 && self.byte()? == 0 {
-                return Some(out);
+                return Some(());
             }
             out.push(byte);
         }

@@ -75,14 +75,31 @@ pub fn split(key: &[u8], count: usize) -> Option<Vec<&[u8]>> {
     let mut rest = key;
     let mut components = Vec::with_capacity(count);
     for _ in 0..count {
-        let (length, after) = rest.split_at_checked(2)?;
-        let (component, after) =
-            after.split_at_checked(usize::from(u16::from_be_bytes([length[0], length[1]])))?;
-        let (_end_of_component, after) = after.split_at_checked(1)?;
+        let (component, after) = after_component(rest)?;
         components.push(component);
         rest = after;
     }
     rest.is_empty().then_some(components)
+}
+
+/// The component at a position of a partition key of `count` columns, as [`split`] gives it.
+pub fn component(key: &[u8], count: usize, position: usize) -> Option<&[u8]> {
+    if count == 1 {
+        return (position == 0).then_some(key);
+    }
+    let mut rest = key;
+    for _ in 0..position {
+        rest = after_component(rest)?.1;
+    }
+    after_component(rest).map(|(component, _)| component)
+}
+
+/// The component at the front of a composite key, and what follows it.
+fn after_component(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, after) = key.split_first_chunk::<2>()?;
+    let (component, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    let (_end_of_component, after) = after.split_first()?;
+    Some((component, after))
 }
 
 #[cfg(test)]
@@ -112,6 +129,10 @@ mod tests {
         assert_eq!(split(&joined, 3), Some(vec![&b"ab"[..], b"", b"c"]));
         assert_eq!(split(&joined[..4], 3), None);
         assert_eq!(split(b"raw", 1), Some(vec![&b"raw"[..]]));
+        assert_eq!(component(&joined, 3, 2), Some(&b"c"[..]));
+        assert_eq!(component(&joined, 3, 0), Some(&b"ab"[..]));
+        assert_eq!(component(&joined[..4], 3, 0), None);
+        assert_eq!(component(b"raw", 1, 0), Some(&b"raw"[..]));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod row;
 pub mod schema;
 pub mod time;
 pub mod tombstone;
+pub mod touch;
 pub mod track;
 pub mod types;
 pub mod value;

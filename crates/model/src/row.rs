@@ -388,11 +388,30 @@ pub struct Cells<'a> {
     broken: bool,
 }
 
+/// Flags of a cell with a value, written with the row: nearly all cells are such.
+const COMMON: u8 = cell_flag::SAME_TIMESTAMP | cell_flag::VALUE;
+
 impl<'a> Cells<'a> {
+    #[inline]
     fn read(&mut self) -> Option<Cell<'a>> {
         let rest = &mut self.rest;
         let column = ColumnId(u32::try_from(varint::get(rest)?).ok()?);
         let flags = *varint::take(rest, 1)?.first()?;
+        if flags != COMMON {
+            return self.read_uncommon(column, flags);
+        }
+        Some(Cell {
+            column,
+            timestamp: self.last_timestamp,
+            kind: CellKind::Live,
+            path: None,
+            original_path: None,
+            value: varint::get_bytes(rest)?,
+        })
+    }
+
+    fn read_uncommon(&mut self, column: ColumnId, flags: u8) -> Option<Cell<'a>> {
+        let rest = &mut self.rest;
         if flags & cell_flag::SAME_TIMESTAMP == 0 {
             self.last_timestamp = varint::get_signed(rest)?;
         }

@@ -31,6 +31,17 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 /// Reads from the front of `input` and moves it past what was read.
 #[inline]
 pub fn get(input: &mut &[u8]) -> Option<u64> {
+    // Most numbers are column ids and lengths of one byte.
+    if let Some((&byte, rest)) = input.split_first()
+        && byte & 0x80 == 0
+    {
+        *input = rest;
+        return Some(u64::from(byte));
+    }
+    get_long(input)
+}
+
+fn get_long(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().enumerate().take(MAX_BYTES) {
         value |= u64::from(byte & 0x7f) << (7 * index);

@@ -327,7 +327,7 @@ impl Shard {
                 acknowledge(from, request, out);
             }
             ShardMessage::Prepared { request, statement } => {
-                self.statements.put(statement);
+                self.keep_prepared(statement);
                 acknowledge(from, request, out);
             }
             ShardMessage::Truncate { request, table, at } => {

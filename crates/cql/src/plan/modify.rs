@@ -320,15 +320,14 @@ impl ModifyPlan {
     /// The rows named, or for DELETE the ranges.
     fn rows(&self, values: &BoundValues<'_>) -> Result<Vec<RowTarget>, RequestError> {
         let ranges = !self.restrictions.names_rows();
-        let slices = self.restrictions.slices(values)?;
-        let exact = slices.len() == 1
-            && !ranges
+        let exact = !ranges
             && self.restrictions.clustering_equalities() == self.table.clustering_key().len();
         if exact && let Some(tuple) = self.restrictions.clustering_values(values)? {
             let parts: Vec<&[u8]> = tuple.iter().map(AsRef::as_ref).collect();
             let (key, original) = row_key(&self.table, &parts);
             return Ok(vec![RowTarget::Row(key, original)]);
         }
+        let slices = self.restrictions.slices(values)?;
         Ok(slices
             .into_iter()
             .map(|slice| {

@@ -3,6 +3,7 @@
 pub mod grouping;
 pub mod input;
 mod order;
+pub mod plain;
 pub mod selection;
 
 use super::restrictions::{BoundRestrictions, Restrictions, Use};
@@ -18,6 +19,7 @@ use model::row::ColumnId;
 use model::schema::{Column, ColumnKind, Table};
 use model::types::CqlType;
 pub use order::ClientOrder;
+use plain::PlainSelection;
 use selection::Selection;
 use std::sync::Arc;
 
@@ -30,6 +32,8 @@ pub struct SelectPlan {
     pub restrictions: Restrictions,
     /// What is computed from each row or group.
     pub selection: Selection,
+    /// The same, if it is of plain columns only.
+    pub plain: Option<PlainSelection>,
     /// The columns of the result.
     pub metadata: Arc<ResultMetadata>,
     /// SELECT DISTINCT.
@@ -115,6 +119,9 @@ impl SelectPlan {
         Ok(Self {
             table: table.clone(),
             restrictions,
+            plain: selection
+                .plain_columns()
+                .map(|columns| PlainSelection::new(&columns)),
             selection,
             metadata,
             distinct: select.distinct,

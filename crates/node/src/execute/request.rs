@@ -295,6 +295,14 @@ impl Shard {
         Ok(())
     }
 
+    /// Keeps a statement that another shard was told to prepare. It is planned anew: one reference count that all
+    /// shards write to would cost every execution.
+    pub(crate) fn keep_prepared(&mut self, statement: Arc<Statement>) {
+        let (text, keyspace) = (&statement.text, statement.keyspace.as_deref());
+        let own = Statement::new(text, keyspace, self.catalog());
+        self.statements.put(own.map_or(statement, Arc::new));
+    }
+
     fn execute(
         &mut self,
         requester: &Requester,

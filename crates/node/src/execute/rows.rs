@@ -2,16 +2,17 @@
 
 use cql::frame::response::RowsWriter;
 use cql::plan::select::SelectPlan;
-use cql::plan::select::input::{RowView, clustering_values};
+use cql::plan::select::input::RowView;
+use cql::plan::select::plain::{Place, PlainSelection};
 use cql::plan::values::BoundValues;
 use model::comparable;
 use model::error::RequestError;
 use model::filter::column_value;
-use model::key::{DecoratedKey, Token};
+use model::key::{self, DecoratedKey, Token};
 use model::merge::counter;
 use model::read::{ReadEntry, ReadResponse, Resume};
 use model::row::{CellKind, ColumnId, Row};
-use model::schema::{Column, ColumnKind, Table};
+use model::schema::{Column, Table};
 
 /// A row in the order it was read: its partition, and itself unless only the static row exists.
 #[derive(Debug, Clone, Copy)]
@@ -82,34 +83,29 @@ pub fn rows<'a>(
     })
 }
 
+/// Columns of one cell that a row's are found for without an allocation.
+const FEW: usize = 16;
+
 /// Writes rows of a selection, the fastest way it allows.
 pub struct Emitter<'p> {
     plan: &'p SelectPlan,
-    plain: Option<Plain<'p>>,
     now_seconds: i64,
+    /// The values of the row's clustering columns one after the other, and where each ends.
+    clustering: Vec<u8>,
+    clustering_ends: Vec<usize>,
 }
 
-/// A selection of plain columns: where each stands.
-struct Plain<'p> {
-    columns: Vec<&'p Column>,
-    key_columns: usize,
-    uses_clustering: bool,
-}
+/// The live value of a column of one cell, and whether it is a counter's context.
+type Single<'a> = Option<(bool, &'a [u8])>;
 
 impl<'p> Emitter<'p> {
     /// An emitter for a plan.
     pub fn new(plan: &'p SelectPlan, now_seconds: i64) -> Self {
-        let plain = plan.selection.plain_columns().map(|columns| Plain {
-            key_columns: plan.table.partition_key().len(),
-            uses_clustering: columns
-                .iter()
-                .any(|column| column.kind == ColumnKind::Clustering),
-            columns,
-        });
         Self {
             plan,
-            plain,
             now_seconds,
+            clustering: Vec::new(),
+            clustering_ends: Vec::new(),
         }
     }
 
@@ -130,12 +126,12 @@ impl<'p> Emitter<'p> {
 
     /// Appends a row's cells.
     pub fn write(
-        &self,
+        &mut self,
         writer: &mut RowsWriter<'_>,
         read: &ReadRow<'_>,
         values: &BoundValues<'_>,
     ) -> Result<(), RequestError> {
-        match &self.plain {
+        match &self.plan.plain {
             Some(plain) => {
                 self.write_plain(plain, writer, read);
                 Ok(())
@@ -149,59 +145,119 @@ impl<'p> Emitter<'p> {
         }
     }
 
-    fn write_plain(&self, plain: &Plain<'_>, writer: &mut RowsWriter<'_>, read: &ReadRow<'_>) {
-        let static_row = read.static_row.and_then(Row::parse);
+    fn write_plain(
+        &mut self,
+        plain: &PlainSelection,
+        writer: &mut RowsWriter<'_>,
+        read: &ReadRow<'_>,
+    ) {
         let row = read.row.and_then(|(_, row)| Row::parse(row));
-        let clustering = match read.row {
-            Some((key, _)) if plain.uses_clustering => {
-                clustering_values(&self.plan.table, key, row.as_ref())
-            }
-            _ => Vec::new(),
-        };
-        let parts = if plain.key_columns > 1 {
-            model::key::split(read.key, plain.key_columns)
+        if plain.uses_clustering {
+            self.decode_clustering(read, row.as_ref());
+        }
+        let mut few = [None; FEW];
+        let mut many;
+        let single: &mut [Single<'_>] = if plain.single.len() <= FEW {
+            &mut few[..plain.single.len()]
         } else {
-            None
+            many = vec![None; plain.single.len()];
+            &mut many
         };
-        for column in &plain.columns {
-            match column.kind {
-                ColumnKind::PartitionKey => match &parts {
-                    Some(parts) => writer.cell(parts.get(column.position).copied()),
-                    None => writer.cell(Some(read.key)),
-                },
-                ColumnKind::Clustering => {
-                    writer.cell(clustering.get(column.position).map(Vec::as_slice))
+        if let Some(row) = &row {
+            find_single(row, &plain.single, self.now_seconds, single);
+        }
+        let key_columns = self.plan.table.partition_key().len();
+        for place in &plain.places {
+            match place {
+                Place::PartitionKey(position) => {
+                    writer.cell(key::component(read.key, key_columns, *position));
                 }
-                ColumnKind::Static => self.write_column(writer, static_row.as_ref(), column),
-                ColumnKind::Regular => self.write_column(writer, row.as_ref(), column),
+                Place::Clustering(position) => writer.cell(self.clustering_value(*position)),
+                Place::Static(column) => {
+                    let row = read.static_row.and_then(Row::parse);
+                    writer.cell(self.value(row.as_ref(), column).as_deref());
+                }
+                Place::Single(index) => match single[*index] {
+                    Some((true, context)) => {
+                        writer.cell(Some(&counter::total(context).to_be_bytes()));
+                    }
+                    Some((false, value)) => writer.cell(Some(value)),
+                    None => writer.cell(None),
+                },
+                Place::Several(column) => {
+                    writer.cell(self.value(row.as_ref(), column).as_deref());
+                }
             }
         }
     }
 
-    fn write_column(&self, writer: &mut RowsWriter<'_>, row: Option<&Row<'_>>, column: &Column) {
-        if column.ctype.is_multi_cell() {
-            let value =
-                row.and_then(|row| column_value(row, column.id, &column.ctype, self.now_seconds));
-            return writer.cell(value.as_deref());
-        }
-        match row.and_then(|row| live_cell(row, column.id, self.now_seconds)) {
-            Some((CellKind::Counter, context)) => {
-                writer.cell(Some(&counter::total(context).to_be_bytes()))
+    fn value(&self, row: Option<&Row<'_>>, column: &Column) -> Option<Vec<u8>> {
+        row.and_then(|row| column_value(row, column.id, &column.ctype, self.now_seconds))
+    }
+
+    /// Decodes the clustering key, or takes its original values where the row keeps them; none of corrupt bytes.
+    fn decode_clustering(&mut self, read: &ReadRow<'_>, row: Option<&Row<'_>>) {
+        self.clustering.clear();
+        self.clustering_ends.clear();
+        let Some((mut rest, _)) = read.row else {
+            return;
+        };
+        let table = &self.plan.table;
+        if let Some(original) = row.and_then(|row| row.original_clustering) {
+            let count = table.clustering_key().len();
+            for part in key::split(original, count).unwrap_or_default() {
+                self.clustering.extend_from_slice(part);
+                self.clustering_ends.push(self.clustering.len());
             }
-            Some((_, value)) => writer.cell(Some(value)),
-            None => writer.cell(None),
+            return;
         }
+        for column in table.clustering() {
+            let (ctype, descending) = (&column.ctype, column.is_descending());
+            if comparable::decode_into(ctype, &mut rest, descending, &mut self.clustering).is_none()
+            {
+                self.clustering_ends.clear();
+                return;
+            }
+            self.clustering_ends.push(self.clustering.len());
+        }
+        if !rest.is_empty() {
+            self.clustering_ends.clear();
+        }
+    }
+
+    fn clustering_value(&self, position: usize) -> Option<&[u8]> {
+        let end = *self.clustering_ends.get(position)?;
+        let start = match position {
+            0 => 0,
+            _ => self.clustering_ends[position - 1],
+        };
+        Some(&self.clustering[start..end])
     }
 }
 
-fn live_cell<'r>(
+/// Finds the live cells of columns, ascending, in one walk over the row.
+fn find_single<'r>(
     row: &Row<'r>,
-    column: ColumnId,
+    columns: &[ColumnId],
     now_seconds: i64,
-) -> Option<(CellKind, &'r [u8])> {
-    row.cell(column)
-        .filter(|cell| cell.is_live(now_seconds))
-        .map(|cell| (cell.kind, cell.value))
+    found: &mut [Single<'r>],
+) {
+    let mut next = 0;
+    for cell in row.cells() {
+        while columns
+            .get(next)
+            .is_some_and(|wanted| *wanted < cell.column)
+        {
+            next += 1;
+        }
+        match columns.get(next) {
+            None => return,
+            Some(wanted) if *wanted == cell.column && cell.is_live(now_seconds) => {
+                found[next] = Some((cell.kind == CellKind::Counter, cell.value));
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 /// The part of a clustering key that its first columns take.

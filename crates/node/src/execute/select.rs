@@ -244,7 +244,7 @@ impl Shard {
         } else {
             values.to_owned_values()
         };
-        let operation = SelectOperation::begin(
+        let operation = Box::new(SelectOperation::begin(
             Begun {
                 reply,
                 statement: statement.clone(),
@@ -255,7 +255,7 @@ impl Shard {
             },
             bound,
             state,
-        );
+        ));
         self.drive_select(operation, None, now, out);
         Ok(())
     }
@@ -263,7 +263,7 @@ impl Shard {
     /// Goes on with a SELECT as far as it can at once. `number` is where it lives if it waited before.
     fn drive_select(
         &mut self,
-        mut operation: SelectOperation,
+        mut operation: Box<SelectOperation>,
         mut ready: Option<ReadResponse>,
         now: Now,
         out: &mut Effects,
@@ -297,7 +297,7 @@ impl Shard {
                 Step::Finish(state) => {
                     return self.answer_select(operation, state.as_ref(), now, out);
                 }
-                Step::Read(command) => match self.issue(operation, *command, now, out) {
+                Step::Read(command) => match self.issue(operation, command, now, out) {
                     Some((back, response)) => {
                         operation = back;
                         ready = Some(response);
@@ -311,11 +311,11 @@ impl Shard {
     /// Sends a read to whoever owns the data. Gives the operation back with the answer if it is there at once.
     fn issue(
         &mut self,
-        mut operation: SelectOperation,
-        command: ReadCommand,
+        mut operation: Box<SelectOperation>,
+        command: Box<ReadCommand>,
         now: Now,
         out: &mut Effects,
-    ) -> Option<(SelectOperation, ReadResponse)> {
+    ) -> Option<(Box<SelectOperation>, ReadResponse)> {
         operation.asked_rows = command.limits.rows;
         if operation.plan().table.kind == TableKind::Virtual {
             let table = operation.plan().table.clone();
@@ -335,11 +335,11 @@ impl Shard {
     fn issue_to(
         &mut self,
         owner: u16,
-        mut operation: SelectOperation,
-        command: ReadCommand,
+        mut operation: Box<SelectOperation>,
+        command: Box<ReadCommand>,
         now: Now,
         out: &mut Effects,
-    ) -> Option<(SelectOperation, ReadResponse)> {
+    ) -> Option<(Box<SelectOperation>, ReadResponse)> {
         operation
             .reply
             .note(now, || format!("Reading from shard {owner}"));
@@ -349,12 +349,12 @@ impl Shard {
             let deadline = operation.deadline;
             let message = ShardMessage::Read {
                 request: number,
-                command: Box::new(command),
+                command,
                 deadline,
             };
             self.tell(owner, message, out);
             self.operations
-                .replace(number, Operation::Select(Box::new(operation)));
+                .replace(number, Operation::Select(operation));
             return None;
         }
         self.metrics.replica_reads += 1;
@@ -373,7 +373,7 @@ impl Shard {
             }
             None => {
                 self.operations
-                    .replace(number, Operation::Select(Box::new(operation)));
+                    .replace(number, Operation::Select(operation));
                 None
             }
         }
@@ -382,11 +382,11 @@ impl Shard {
     /// A read of a range: every shard has a part of it.
     fn issue_to_all(
         &mut self,
-        mut operation: SelectOperation,
+        mut operation: Box<SelectOperation>,
         command: &ReadCommand,
         now: Now,
         out: &mut Effects,
-    ) -> Option<(SelectOperation, ReadResponse)> {
+    ) -> Option<(Box<SelectOperation>, ReadResponse)> {
         let shards = self.config.shards;
         operation
             .reply
@@ -394,9 +394,7 @@ impl Shard {
         operation.awaited = usize::from(shards);
         operation.answers = (0..shards).map(|_| None).collect();
         let deadline = operation.deadline;
-        let number = self
-            .operations
-            .insert(Operation::Select(Box::new(operation)));
+        let number = self.operations.insert(Operation::Select(operation));
         for shard in self.other_shards() {
             let command = Box::new(command.clone());
             let message = ShardMessage::Read {
@@ -435,7 +433,7 @@ impl Shard {
         result: Result<ReadResponse, ReplicaError>,
         now: Now,
         out: &mut Effects,
-    ) -> Option<(SelectOperation, ReadResponse)> {
+    ) -> Option<(Box<SelectOperation>, ReadResponse)> {
         let Some(Operation::Select(operation)) = self.operations.get_mut(number) else {
             return None;
         };
@@ -480,7 +478,7 @@ impl Shard {
             }
         };
         match self.operations.remove(number) {
-            Some(Operation::Select(operation)) => Some((*operation, whole)),
+            Some(Operation::Select(operation)) => Some((operation, whole)),
             _ => unreachable!("just found"),
         }
     }

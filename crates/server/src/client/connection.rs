@@ -23,10 +23,30 @@ use tokio::sync::Notify;
 
 /// Answers waiting to be sent above which nothing more is read from the client.
 const MAX_WAITING_BYTES: usize = 1 << 20;
-/// What the out-buffer may keep when it is empty.
-const KEPT_BYTES: usize = 64 << 10;
+/// Out-buffers a shard keeps for the connections that will have answers next, and the largest that is worth it.
+const KEPT_BUFFERS: usize = 8;
+const KEPT_BYTES: usize = 512 << 10;
 /// Until a client is let in, its requests are small.
 pub const MAX_HANDSHAKE_FRAME_BYTES: usize = 128 << 10;
+
+/// Buffers for answers, lent to connections while they have any to send: a silent connection holds none, and a busy one
+/// gets one that has grown already.
+#[derive(Debug, Default)]
+pub struct OutBuffers(RefCell<Vec<Vec<u8>>>);
+
+impl OutBuffers {
+    fn lend(&self) -> Vec<u8> {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn take_back(&self, mut buffer: Vec<u8>) {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() < KEPT_BUFFERS && (1..=KEPT_BYTES).contains(&buffer.capacity()) {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
+}
 
 /// A client's connection, used by its reading task and the shard's turn, on one thread.
 #[derive(Debug)]
@@ -58,6 +78,7 @@ struct State {
     /// The last version it spoke, for what is pushed to it.
     version: ProtocolVersion,
     out: Vec<u8>,
+    buffers: Rc<OutBuffers>,
     /// How much of `out` is sent.
     sent: usize,
     /// What of `out` is counted as waiting.
@@ -98,6 +119,9 @@ pub enum Progress {
 impl State {
     fn append(&mut self, envelope: &[u8]) {
         self.unsent = true;
+        if self.out.capacity() == 0 {
+            self.out = self.buffers.lend();
+        }
         self.encoder.append(envelope, &mut self.out);
     }
 }
@@ -111,6 +135,7 @@ impl Connection {
         admitted: Admitted,
         limits: Limits,
         waiting: Rc<Waiting>,
+        buffers: Rc<OutBuffers>,
     ) -> Self {
         Self {
             id,
@@ -128,6 +153,7 @@ impl Connection {
                 startup: None,
                 version: ProtocolVersion::CURRENT,
                 out: Vec::new(),
+                buffers,
                 sent: 0,
                 counted: 0,
                 writing: false,
@@ -417,9 +443,8 @@ impl Connection {
                 }
             }
         }
-        state.out.clear();
         state.sent = 0;
-        state.out.shrink_to(KEPT_BYTES);
+        state.buffers.take_back(std::mem::take(&mut state.out));
         if state.close_when_sent {
             self.close();
         }

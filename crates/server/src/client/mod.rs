@@ -8,6 +8,6 @@ mod waiting;
 
 pub use acceptor::{Acceptor, Choice, Target};
 pub use admission::{Admission, Admitted, Verdict};
-pub use connection::{Connection, Limits, Progress};
+pub use connection::{Connection, Limits, OutBuffers, Progress};
 pub use tls::{Encryption, Session, TlsError};
 pub use waiting::Waiting;

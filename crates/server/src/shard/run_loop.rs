@@ -5,7 +5,7 @@
 
 use super::Shard;
 use super::mailbox::{Arrived, Command, Mailbox};
-use crate::client::{Connection, Encryption, Limits, Waiting};
+use crate::client::{Connection, Encryption, Limits, OutBuffers, Waiting};
 use crate::clock::SystemClock;
 use crate::config::NativeTransport;
 use crate::disk::DiskPool;
@@ -76,6 +76,8 @@ pub struct Core<S: Shard> {
     pub(super) next_client: Cell<u64>,
     /// Connections with something to send.
     listed: RefCell<Vec<Rc<Connection>>>,
+    /// Lent to connections that have answers to send.
+    pub(super) out_buffers: Rc<OutBuffers>,
     /// Read into by every connection that has no half frame of its own.
     pub(super) read_buffer: RefCell<BytesMut>,
     /// The clocks as last read; read again whenever something arrives.
@@ -114,6 +116,7 @@ pub fn run<S: Shard>(shard: S, mut environment: Environment) -> std::io::Result<
         // The numbers of all shards' connections differ in their upper bits.
         next_client: Cell::new(u64::from(environment.index) << 48),
         listed: RefCell::default(),
+        out_buffers: Rc::default(),
         read_buffer: RefCell::new(BytesMut::with_capacity(READ_BYTES)),
         now: Cell::new(SystemClock.now()),
         ready: Cell::new(ready),

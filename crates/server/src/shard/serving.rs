@@ -37,6 +37,7 @@ impl<S: Shard> Core<S> {
             new.admitted,
             self.limits,
             self.waiting.clone(),
+            self.out_buffers.clone(),
         ));
         self.clients.borrow_mut().insert(id, connection.clone());
         spawn_local(self.clone().serve(connection));

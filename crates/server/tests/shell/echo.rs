@@ -10,7 +10,7 @@ use model::time::Now;
 use node::client::ClientId;
 use node::effects::{Effects, Work, WorkDone};
 use node::execute::admin::AdminWork;
-use node::message::{OnBehalf, ShardMessage};
+use node::message::{Moment, OnBehalf, ShardMessage};
 use node::shard::TurnEnd;
 use server::process::Factory;
 use server::shard::Shard;
@@ -85,6 +85,10 @@ impl EchoShard {
                     keyspace: None,
                     user: None,
                     address: self.clients[&client],
+                    moment: Moment {
+                        now_micros: 0,
+                        seed: 0,
+                    },
                 };
                 let message = ShardMessage::Forward {
                     request,

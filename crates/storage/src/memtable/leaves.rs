@@ -150,6 +150,39 @@ impl<T: Copy> Leaves<T> {
             .chain(self.leaves.iter().skip(place.leaf + 1).flatten())
     }
 
+    /// Appends up to `most` entries from a place on, ascending, while they are `below` an end; returns the first that
+    /// is below it and was left out. Asks about few entries: their keys are elsewhere in memory.
+    pub(crate) fn take_below(
+        &self,
+        place: Place,
+        most: usize,
+        mut below: impl FnMut(&T) -> bool,
+        out: &mut Vec<T>,
+    ) -> Option<&T> {
+        let mut left = most;
+        let mut start = place.index;
+        for leaf in self.leaves.iter().skip(place.leaf) {
+            let rest = &leaf[start..];
+            start = 0;
+            let run = &rest[..rest.len().min(left)];
+            let all = run.last().is_none_or(&mut below);
+            let taken = if all {
+                run.len()
+            } else {
+                run.partition_point(&mut below)
+            };
+            out.extend_from_slice(&run[..taken]);
+            left -= taken;
+            if !all {
+                return None;
+            }
+            if let Some(next) = rest.get(taken) {
+                return below(next).then_some(next);
+            }
+        }
+        None
+    }
+
     /// Entries below a place, descending.
     pub(crate) fn before(&self, place: Place) -> impl Iterator<Item = &T> {
         let first = self
@@ -173,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_as_an_ordered_set(values in proptest::collection::vec(0u32..2000, 0..1500), ascending: bool, probe in 0u32..2000) {
+        fn behaves_as_an_ordered_set(values in proptest::collection::vec(0u32..2000, 0..1500), ascending: bool, probe in 0u32..2000, end in 0u32..2000, most in 1usize..400) {
             let mut values = values;
             if ascending {
                 values.sort_unstable();
@@ -192,6 +225,11 @@ mod tests {
             prop_assert_eq!(list.get(place), model.range(probe..).next());
             prop_assert!(list.from(place).eq(model.range(probe..)));
             prop_assert!(list.before(place).eq(model.range(..probe).rev()));
+            let mut taken = Vec::new();
+            let left_out = list.take_below(place, most, |entry| *entry < end, &mut taken);
+            let mut wanted = model.range(probe..end.max(probe));
+            prop_assert!(taken.iter().eq(wanted.by_ref().take(most)));
+            prop_assert_eq!(left_out, wanted.next());
         }
     }
 }

@@ -370,17 +370,9 @@ impl<'a> PartitionView<'a> {
             Rows::Many(list) => {
                 let (Ok(place) | Err(place)) =
                     list.find(|entry| self.arena.get(entry.key).cmp(from));
-                for row in list.from(place) {
-                    let key = self.arena.get(row.key);
-                    if key >= to {
-                        break;
-                    }
-                    if out.len() == most {
-                        return Some(key);
-                    }
-                    out.push(*row);
-                }
-                None
+                let left_out =
+                    list.take_below(place, most, |entry| self.arena.get(entry.key) < to, out);
+                left_out.map(|row| self.arena.get(row.key))
             }
         }
     }

@@ -69,6 +69,11 @@ impl Merged {
         sink: &mut impl Sink,
         budget: &mut usize,
     ) -> Flow {
+        if let [source] = sources
+            && source.ranges().is_empty()
+        {
+            return self.sole(source, at, deletion, sink, budget);
+        }
         let forward = direction == Direction::Forward;
         let bounds = sources.iter().map(|source| source.bound());
         let end = if forward { bounds.min() } else { bounds.max() };
@@ -119,6 +124,30 @@ impl Merged {
             *at = end;
         }
         flow
+    }
+}
+
+impl Merged {
+    /// A window of one source that has no deleted ranges: nothing to compare, nothing to merge.
+    fn sole(
+        &mut self,
+        source: &mut Source<'_>,
+        at: &mut Vec<u8>,
+        deletion: Deletion,
+        sink: &mut impl Sink,
+        budget: &mut usize,
+    ) -> Flow {
+        while let Some((key, row)) = source.peek() {
+            *budget = budget.saturating_sub(key.len() + row.len() + 16);
+            let flow = super::hand_over(key, row, deletion, self, sink);
+            if flow != Flow::Continue {
+                return flow;
+            }
+            source.advance();
+        }
+        at.clear();
+        at.extend_from_slice(source.bound());
+        Flow::Continue
     }
 }
 

@@ -53,6 +53,10 @@ pub(crate) enum Flow {
 pub(crate) trait Sink {
     /// Whether static rows are wanted.
     fn wants_static(&self) -> bool;
+    /// How many rows it will want at most if all are as it hopes: sources first load no more. Most if it cannot say.
+    fn rows_wanted(&self) -> usize {
+        usize::MAX
+    }
     /// A partition begins.
     fn begin(
         &mut self,
@@ -388,7 +392,7 @@ impl Walk {
             SoleRows::Segment(cursor, segment) => {
                 self.spans.clear();
                 let (block, above) = (cursor.bytes(), [model::comparable::ABOVE]);
-                let rows = Block(block).rows(segment, &[], &above, &mut self.spans);
+                let rows = Block(block).rows(segment, &[], &above, usize::MAX, &mut self.spans);
                 rows.ok_or_else(|| cursor.malformed())?;
                 for span in &self.spans {
                     flow = row(span.key.of(block), span.row.of(block), sink);
@@ -435,6 +439,7 @@ impl Walk {
                 return Ok(Some(sink.end().max_stop(flow)));
             }
         }
+        let mut most = sink.rows_wanted();
         loop {
             if inside.slice >= self.slices.len() {
                 break;
@@ -453,7 +458,9 @@ impl Walk {
             if *budget == 0 {
                 return Ok(None);
             }
-            load(&mut sources, &inside.at, slice, self.direction, fetch)?;
+            load(&mut sources, &inside.at, slice, self.direction, most, fetch)?;
+            // Rows that the sink had no use for are many or few; whoever loads more loads a lot.
+            most = usize::MAX;
             let flow = self.merged.window(
                 &mut sources,
                 &mut inside.at,

@@ -117,12 +117,13 @@ impl<'a> Source<'a> {
         self.bound.as_deref().expect("a chunk is loaded")
     }
 
-    /// Loads the chunk that goes on from `at` within the slice.
+    /// Loads the chunk that goes on from `at` within the slice, of about `most` rows.
     pub(crate) fn load(
         &mut self,
         at: &[u8],
         slice: &Slice,
         direction: Direction,
+        most: usize,
         fetch: &mut Fetch<'_>,
     ) -> Result<(), Stop> {
         let (from, to) = match direction {
@@ -132,11 +133,10 @@ impl<'a> Source<'a> {
         let bound = match &mut self.place {
             Place::Memory { view, rows } => {
                 rows.clear();
+                let most = most.clamp(1, CHUNK_ROWS);
                 match direction {
-                    Direction::Forward => view.ascending(from, to, CHUNK_ROWS, rows).unwrap_or(to),
-                    Direction::Backward => {
-                        view.descending(from, to, CHUNK_ROWS, rows).unwrap_or(from)
-                    }
+                    Direction::Forward => view.ascending(from, to, most, rows).unwrap_or(to),
+                    Direction::Backward => view.descending(from, to, most, rows).unwrap_or(from),
                 }
                 .to_vec()
             }
@@ -153,10 +153,18 @@ impl<'a> Source<'a> {
                     .from
                     .map_or(&[][..], |span| span.of(block.0))
                     .max(from);
-                let high = segment.upto.map_or(to, |span| span.of(block.0).min(to));
-                block
-                    .rows(segment, low, high, rows)
+                let mut high = segment.upto.map_or(to, |span| span.of(block.0).min(to));
+                // Backward the rows that are wanted are the last of what is there.
+                let most = match direction {
+                    Direction::Forward => most.max(1),
+                    Direction::Backward => usize::MAX,
+                };
+                let left_out = block
+                    .rows(segment, low, high, most, rows)
                     .ok_or_else(|| cursor.malformed())?;
+                if let Some(key) = left_out {
+                    high = key;
+                }
                 if direction == Direction::Backward {
                     rows.reverse();
                 }
@@ -280,12 +288,13 @@ pub(super) fn load(
     at: &[u8],
     slice: &Slice,
     direction: Direction,
+    most: usize,
     fetch: &mut Fetch<'_>,
 ) -> Result<(), Stop> {
     let mut missing = false;
     for source in sources {
         if source.is_spent(at, direction) {
-            match source.load(at, slice, direction, fetch) {
+            match source.load(at, slice, direction, most, fetch) {
                 Ok(()) => {}
                 Err(Stop::Missing) => missing = true,
                 Err(failed) => return Err(failed),

@@ -69,7 +69,7 @@ pub(crate) fn point(
         let at = &slice.start;
         let found = source::open(table, key.token, &key.key, at, Direction::Forward, fetch)?;
         let Some(mut source) = found else { continue };
-        source.load(at, slice, Direction::Forward, fetch)?;
+        source.load(at, slice, Direction::Forward, usize::MAX, fetch)?;
         deletion = deletion
             .max(source.deletion())
             .max(covering(source.ranges(), at));

@@ -9,9 +9,15 @@ use model::read::{Dead, Direction, ReadCommand, ReadResponse};
 use model::row::{Deletion, Row};
 use model::schema::Table;
 use model::tombstone::RangeTombstone;
+use model::touch::touch;
 
 /// How often a partition is begun anew because it changed under the read: what is read afterwards may mix two states.
 const MAX_RESTARTS: u32 = 4;
+
+/// Most bytes of a row fetched before it is walked.
+const MAX_TOUCHED_BYTES: usize = 4 << 10;
+/// Most bytes taken for an answer before it is known how long it gets.
+const MAX_RESERVED_BYTES: usize = 16 << 10;
 
 /// An answer being made.
 #[derive(Debug)]
@@ -83,6 +89,13 @@ impl Responder<'_> {
             gc_before: self.command.purge_before,
             older_than: i64::MAX,
         }
+    }
+
+    /// Makes room for as many rows of this size as are wanted, within reason.
+    fn reserve(&mut self, row_bytes: usize) {
+        let rows = self.rows_wanted().min(MAX_RESERVED_BYTES);
+        let bytes = (rows * (row_bytes + 8)).min(MAX_RESERVED_BYTES);
+        self.answer.response.bytes.reserve(bytes);
     }
 
     fn keeps(&self) -> bool {
@@ -204,6 +217,17 @@ impl Sink for Responder<'_> {
         !self.table.statics().is_empty()
     }
 
+    fn rows_wanted(&self) -> usize {
+        let answer = &self.answer;
+        match &answer.partition {
+            // A filter may refuse any number of rows.
+            Some(partition) if self.command.filter.is_empty() => {
+                usize::try_from(answer.rows_left.min(partition.left)).unwrap_or(usize::MAX)
+            }
+            _ => usize::MAX,
+        }
+    }
+
     fn begin(
         &mut self,
         token: Token,
@@ -300,6 +324,7 @@ impl Sink for Responder<'_> {
     }
 
     fn row(&mut self, clustering: &[u8], bytes: &[u8]) -> Flow {
+        touch(&bytes[..bytes.len().min(MAX_TOUCHED_BYTES)]);
         let row = Row::parse(bytes).expect("rows are verified where they enter the process");
         let now = self.command.now_seconds;
         let life = self.projection.life(&row, now);
@@ -321,6 +346,9 @@ impl Sink for Responder<'_> {
             true
         };
         if any {
+            if self.answer.response.bytes.is_empty() {
+                self.reserve(clustering.len() + bytes.len());
+            }
             self.write_head();
             let carried = if whole { bytes } else { &encoded };
             self.answer.response.put_row(clustering, carried);

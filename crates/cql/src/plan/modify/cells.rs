@@ -3,6 +3,7 @@
 use model::merge;
 use model::row::{Cell, CellKind, ColumnId, RowWriter};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// Cells being gathered for one row, in any order.
 #[derive(Debug, Default)]
@@ -21,6 +22,12 @@ struct BufferedCell<'a> {
 }
 
 impl BufferedCell<'_> {
+    /// As [`Cell::compare_place`]. Most cells differ in their columns, and to compare those is nearly for nothing.
+    fn compare_place(&self, other: &Self) -> Ordering {
+        let by_column = self.column.cmp(&other.column);
+        by_column.then_with(|| self.cell().compare_place(&other.cell()))
+    }
+
     fn cell(&self) -> Cell<'_> {
         Cell {
             column: self.column,
@@ -110,14 +117,11 @@ impl<'a> CellBuffer<'a> {
 
     /// Writes the cells in order of place; of several at one place the strongest.
     pub(super) fn write(mut self, writer: &mut RowWriter<'_>) {
-        self.cells
-            .sort_by(|one, other| one.cell().compare_place(&other.cell()));
+        self.cells.sort_by(BufferedCell::compare_place);
         self.add_increments();
         let mut cells = self.cells.iter().peekable();
         while let Some(mut strongest) = cells.next() {
-            while let Some(next) =
-                cells.next_if(|next| next.cell().compare_place(&strongest.cell()).is_eq())
-            {
+            while let Some(next) = cells.next_if(|next| next.compare_place(strongest).is_eq()) {
                 if merge::stronger_cell(&next.cell(), &strongest.cell()) {
                     strongest = next;
                 }

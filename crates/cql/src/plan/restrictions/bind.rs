@@ -51,6 +51,11 @@ impl Restrictions {
     /// The partition keys named.
     pub fn keys(&self, values: &BoundValues<'_>) -> Result<Vec<DecoratedKey>, RequestError> {
         let columns = self.table.partition_key();
+        if let Some(values) = self.only_key(values).filter(|_| self.token.is_none()) {
+            let values: Vec<Bytes<'_>> = values?;
+            let parts: Vec<&[u8]> = values.iter().map(AsRef::as_ref).collect();
+            return Ok(vec![decorated(&parts, columns)?]);
+        }
         let mut choices: Vec<Vec<Bytes<'_>>> = Vec::with_capacity(columns.len());
         for (column, restriction) in columns.iter().zip(&self.partition) {
             choices.push(
@@ -65,12 +70,6 @@ impl Restrictions {
                     }
                 },
             );
-        }
-        if let [only] = choices.as_slice()
-            && let [value] = only.as_slice()
-            && self.token.is_none()
-        {
-            return Ok(vec![decorated(&[value], columns)?]);
         }
         let combinations: usize = choices.iter().map(Vec::len).product();
         if combinations > MAX_IN_COMBINATIONS {
@@ -93,6 +92,23 @@ impl Restrictions {
             keys.retain(|key| range.contains(key.token, &key.key));
         }
         Ok(keys)
+    }
+
+    /// The components of the one key that `=` on every column names; `None` if keys are named otherwise.
+    fn only_key<'a>(
+        &'a self,
+        values: &BoundValues<'a>,
+    ) -> Option<Result<Vec<Bytes<'a>>, RequestError>> {
+        let mut terms = Vec::with_capacity(self.partition.len());
+        for restriction in &self.partition {
+            match restriction {
+                Some(Restriction::Equal(term)) => terms.push(term),
+                _ => return None,
+            }
+        }
+        let columns = self.table.partition_key().iter();
+        let value = |(term, column)| key_value(term, column, values);
+        Some(terms.into_iter().zip(columns).map(value).collect())
     }
 
     fn range(&self, values: &BoundValues<'_>) -> Result<KeyRange, RequestError> {
@@ -144,6 +160,9 @@ impl Restrictions {
 
     /// The clustering slices.
     pub fn slices(&self, values: &BoundValues<'_>) -> Result<Vec<Slice>, RequestError> {
+        if self.clustering.is_empty() {
+            return Ok(vec![Slice::all()]);
+        }
         let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
         for restriction in &self.clustering {
             let columns = &self.table.clustering_key()
@@ -510,6 +529,9 @@ fn beyond(
 /// Ascending, disjoint slices; those that touch are one.
 fn normalized(mut slices: Vec<Slice>) -> Vec<Slice> {
     slices.retain(|slice| !slice.is_empty());
+    if slices.len() < 2 {
+        return slices;
+    }
     slices.sort();
     let mut out: Vec<Slice> = Vec::with_capacity(slices.len());
     for slice in slices {

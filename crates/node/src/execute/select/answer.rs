@@ -13,6 +13,7 @@ use cql::plan::values::BoundValues;
 use model::error::RequestError;
 use model::read::Direction;
 use model::time::Now;
+use model::touch::touch;
 
 impl Shard {
     pub(super) fn fail_read(
@@ -48,7 +49,7 @@ impl Shard {
 
     pub(super) fn answer_select(
         &mut self,
-        mut operation: SelectOperation,
+        mut operation: Box<SelectOperation>,
         state: Option<&PagingState>,
         now: Now,
         out: &mut Effects,
@@ -136,7 +137,11 @@ fn write_rows(
     operation: &SelectOperation,
     values: &BoundValues<'_>,
 ) -> Result<(), RequestError> {
-    let emitter = Emitter::new(plan, operation.terms.now_seconds);
+    // Another shard's answer is in the cache of another core.
+    for response in &operation.gathered {
+        touch(&response.bytes);
+    }
+    let mut emitter = Emitter::new(plan, operation.terms.now_seconds);
     let all = rows(operation.gathered.iter(), plan.static_counts());
     let Some(order) = plan.client_order else {
         for row in all {

@@ -92,6 +92,11 @@ impl SelectOperation {
         if self.plan().is_grouped() {
             return self.take_grouped(&response);
         }
+        if self.is_complete_with(&response) {
+            // The usual end: nobody will ask where to go on.
+            self.gathered.push(response);
+            return Ok(Some(Step::Finish(None)));
+        }
         let (count, partition_done) = self.advance(&response);
         let bytes = self
             .gathered
@@ -104,9 +109,6 @@ impl SelectOperation {
             self.gathered.push(response);
         }
         let full = self.page_left == 0 || bytes >= MAX_PAGE_BYTES;
-        if self.limit_left == 0 {
-            return Ok(Some(Step::Finish(None)));
-        }
         if self.is_range() {
             // A full page has a next one, even if that turns out to be empty: as Cassandra, which looks no further.
             return Ok(match (full, more) {
@@ -128,6 +130,15 @@ impl SelectOperation {
         }
         self.resume = None;
         Ok(None)
+    }
+
+    /// Whether nothing is left to read after this response: the limit is reached, or the last partition is done with.
+    fn is_complete_with(&self, response: &ReadResponse) -> bool {
+        let is_last = |keys: &Vec<_>| self.next_key + 1 == keys.len();
+        response.rows == self.limit_left
+            || !response.more
+                && response.rows <= self.limit_left
+                && self.bound.restrictions.keys.as_ref().is_some_and(is_last)
     }
 
     /// Counts the rows read and remembers the last; whether its partition has no more to give.
