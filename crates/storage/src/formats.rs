@@ -43,7 +43,7 @@ pub fn segment(bytes: &[u8]) -> bool {
     while let Some((next, _)) = image.read(offset) {
         offset = next;
     }
-    image.judge(offset, None) == Verdict::End
+    image.judge(offset, None, 0) == Verdict::End
 }
 
 fn manifest(bytes: &[u8]) -> bool {

@@ -34,6 +34,8 @@ pub(crate) struct Manifest {
     pub next_number: u64,
     /// Everything the log holds of the table below it is in the SSTables.
     pub flushed: Position,
+    /// The log is synced up to here: below it nothing is a torn end.
+    pub log_synced: Position,
     /// When the table was last truncated, in microseconds; `i64::MIN` if never.
     pub truncated_at: i64,
     pub entries: Vec<ManifestEntry>,
@@ -66,8 +68,10 @@ impl Manifest {
         let mut body = Vec::with_capacity(64 + 64 * self.entries.len());
         body.extend_from_slice(self.table.0.as_bytes());
         varint::put(&mut body, self.next_number);
-        varint::put(&mut body, self.flushed.segment);
-        varint::put(&mut body, u64::from(self.flushed.offset));
+        for position in [self.flushed, self.log_synced] {
+            varint::put(&mut body, position.segment);
+            varint::put(&mut body, u64::from(position.offset));
+        }
         varint::put_signed(&mut body, self.truncated_at);
         varint::put(&mut body, self.entries.len() as u64);
         for entry in &self.entries {
@@ -104,10 +108,13 @@ impl Manifest {
         let input = &mut body;
         let table = TableId(uuid::Uuid::from_slice(varint::take(input, 16)?).ok()?);
         let next_number = varint::get(input)?;
-        let flushed = Position {
-            segment: varint::get(input)?,
-            offset: u32::try_from(varint::get(input)?).ok()?,
+        let position = |input: &mut &[u8]| {
+            Some(Position {
+                segment: varint::get(input)?,
+                offset: u32::try_from(varint::get(input)?).ok()?,
+            })
         };
+        let (flushed, log_synced) = (position(input)?, position(input)?);
         let truncated_at = varint::get_signed(input)?;
         let mut entries = Vec::new();
         for _ in 0..varint::get(input)? {
@@ -122,6 +129,7 @@ impl Manifest {
             table,
             next_number,
             flushed,
+            log_synced,
             truncated_at,
             entries,
         })

@@ -115,13 +115,14 @@ impl SegmentImage {
         self.bytes[..(end as usize).min(self.bytes.len())].to_vec()
     }
 
-    /// Judges an offset where no record could be read. `known_end` is what a later segment says this one's end is.
-    pub(crate) fn judge(&self, offset: u32, known_end: Option<u32>) -> Verdict {
+    /// Judges an offset where no record could be read. `known_end` is what a later segment says this one's end is,
+    /// `synced` what manifests say of how far it was synced at least.
+    pub(crate) fn judge(&self, offset: u32, known_end: Option<u32>, synced: u32) -> Verdict {
         if known_end.is_some_and(|end| offset >= end) {
             return Verdict::End;
         }
         let mut next = None;
-        let mut synced = known_end.unwrap_or(0);
+        let mut synced = known_end.unwrap_or(synced);
         let mut at = offset as usize + ALIGNMENT;
         while at < self.bytes.len() {
             // No record begins here, but one may in the last few bytes.

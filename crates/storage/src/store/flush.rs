@@ -172,6 +172,7 @@ impl Store {
         state.unlisted.push(first);
         if let Some(upto) = frozen.upto {
             state.flushed = state.flushed.max(upto);
+            state.log_synced = state.log_synced.max(upto);
         }
         outputs.into_iter().for_each(|output| state.add(output));
         let tasks = frozen.tasks.into_iter().map(Then::Task);

@@ -81,6 +81,8 @@ pub(crate) struct TableState {
     /// First log positions of memtables that are in SSTables no durable manifest lists yet.
     pub unlisted: Vec<Option<Position>>,
     pub flushed: Position,
+    /// What was flushed was synced in the log up to here.
+    pub log_synced: Position,
     pub truncated_at: i64,
     pub next_number: u64,
     pub manifest: ManifestState,
@@ -108,6 +110,7 @@ impl TableState {
             sstables: Vec::new(),
             unlisted: Vec::new(),
             flushed: Position::default(),
+            log_synced: Position::default(),
             truncated_at: i64::MIN,
             next_number: 1,
             manifest: ManifestState::default(),
@@ -130,6 +133,7 @@ impl TableState {
             table: self.table.id,
             next_number: self.next_number,
             flushed: self.flushed,
+            log_synced: self.log_synced,
             truncated_at: self.truncated_at,
             entries: self
                 .sstables

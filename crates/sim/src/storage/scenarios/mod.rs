@@ -347,6 +347,29 @@ fn rot_in_the_log_is_skipped_when_the_operator_says_so() {
     );
 }
 
+/// One table of a mutation is flushed, its record in the log is rotten: it is no torn end, though nothing later in the log
+/// says so.
+#[test]
+fn rot_under_what_was_flushed_is_no_torn_end() {
+    let mut scene = Scene::new(0);
+    scene.put(1, b"value");
+    let (witness, ticket) = (Name::Witness.id(), scene.node.ticket());
+    let flushing = |store: &mut storage::Store| store.flush(Some(witness), ticket);
+    scene
+        .node
+        .with_store(0, |store, _, _| flushing(store))
+        .expect("it is ready");
+    scene.node.wait(ticket).expect("a sound disk");
+    scene.node.crash();
+    let segment = scene.files(".log").first().expect("a segment").clone();
+    let content = scene.node.disk.content(&segment).expect("listed");
+    let at = content.windows(5).position(|part| part == b"value");
+    scene.node.disk.rot(&segment, at.expect("it is logged"), 1);
+    let started = scene.node.start(1, &scene.tables.schema.clone());
+    let named = matches!(&started, Err(StoreError::Corrupt { file, .. }) if *file == segment);
+    assert!(named, "{started:?}");
+}
+
 #[test]
 fn unlogged_tables_survive_a_flush_and_nothing_else() {
     let mut scene = Scene::new(0);

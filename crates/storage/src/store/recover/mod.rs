@@ -85,6 +85,8 @@ struct Replay {
     shard: u16,
     offset: u32,
     known_end: Option<u32>,
+    /// Below this it was synced, whatever is there now.
+    synced: u32,
     file: FileId,
 }
 
@@ -102,6 +104,8 @@ pub(in crate::store) struct Recovery {
     manifests: BTreeMap<TableId, Vec<(u16, Manifest)>>,
     /// How far each log is in the SSTables, by shard and table.
     flushed: BTreeMap<(u16, TableId), Position>,
+    /// How far segments are known to have been synced, by shard and number: what was flushed had been.
+    synced: BTreeMap<(u16, u64), u32>,
     listings: BTreeMap<TableId, Vec<Entry>>,
     /// Segments to read, ascending: the last is next.
     segments: Vec<SegmentName>,
@@ -135,6 +139,7 @@ impl Recovery {
             places,
             manifests: BTreeMap::new(),
             flushed: BTreeMap::new(),
+            synced: BTreeMap::new(),
             listings: BTreeMap::new(),
             segments: Vec::new(),
             lengths: BTreeMap::new(),
@@ -262,6 +267,9 @@ impl Store {
                 }
                 if let Some(recovery) = self.recovery() {
                     recovery.flushed.insert((shard, table), manifest.flushed);
+                    let Position { segment, offset } = manifest.log_synced;
+                    let synced = recovery.synced.entry((shard, segment)).or_default();
+                    *synced = offset.max(*synced);
                     recovery
                         .manifests
                         .entry(table)

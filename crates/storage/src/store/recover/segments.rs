@@ -111,11 +111,14 @@ impl Store {
                 .or_insert(checkpoint.replay_from);
         }
         let offset = SegmentImage::START;
+        let synced = recovery.synced.get(&(name.shard, name.number));
+        let synced = synced.copied().unwrap_or(0);
         let replay = Replay {
             image,
             shard: name.shard,
             offset,
             known_end,
+            synced,
             file,
         };
         if known_end.is_some() {
@@ -187,7 +190,7 @@ impl Store {
             let at = replay.offset;
             let ended = replay.known_end == Some(at);
             let Some((next, record)) = replay.image.read(at).filter(|_| !ended) else {
-                match replay.image.judge(at, replay.known_end) {
+                match replay.image.judge(at, replay.known_end, replay.synced) {
                     Verdict::Rot { next } if self.config.on_rot == OnRot::Skip => {
                         self.skipped_records += 1;
                         match next {

@@ -125,6 +125,7 @@ impl Store {
                     let state = self.tables.get_mut(&id).expect("one of the tables");
                     state.next_number = manifest.next_number;
                     state.flushed = manifest.flushed;
+                    state.log_synced = manifest.log_synced;
                     state.truncated_at = manifest.truncated_at;
                     for entry in manifest.entries {
                         self.open_sstable(id, entry, io);
