@@ -65,6 +65,26 @@ pub fn tests(report: &mut Report) {
     report.add(passed, failed);
 }
 
+/// Seeds of the simulated storage engine, beside those its unit tests run, and how long they may take: a machine that
+/// is slow runs fewer.
+const SIMULATED_SEEDS: &str = "60";
+
+/// The simulator and every fuzzer, for about so many seconds each.
+pub fn simulator(seconds: u64, report: &mut Report) {
+    let seconds = seconds.to_string();
+    let sim = |arguments: &[&str], report: &mut Report| {
+        let name = format!("sim {}", arguments[0]);
+        let run = ["run", "--quiet", "--package", "sim", "--"];
+        let arguments = [&run, arguments, &["--seconds", &seconds]].concat();
+        step(&name, &arguments, report);
+    };
+    let seeds = ["--first", "1000", "--seeds", SIMULATED_SEEDS];
+    for what in ["storage", "rot"] {
+        sim(&[&[what], &seeds[..]].concat(), report);
+    }
+    sim(&["fuzz"], report);
+}
+
 /// Sums the lines `test result: ok. 3 passed; 1 failed; …`.
 fn count(output: &str) -> (usize, usize) {
     let results = output

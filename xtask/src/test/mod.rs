@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the one test command.
 //!
-//! `--quick` is what a developer runs before every commit: formats, lints, tidy, unit and property tests, golden scripts.
+//! `--quick` is what a developer runs before every commit: formats, lints, tidy, unit and property tests, simulator and
+//! fuzzers for some seconds, golden scripts.
 //! The whole adds a running server as others see it: connections of every version, cqlsh, five drivers, `kill -9`, other
 //! numbers of shards, the order of sync and answer. It installs what it needs into the cache directory. A runtime that is
 //! missing is skipped loudly at home and fails where `CI=true`. `--address` runs the tests that only need a socket against
@@ -21,6 +22,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// Seconds for each of simulator and fuzzers, in the quick tier and in the whole.
+const QUICK_SECONDS: u64 = 10;
+const WHOLE_SECONDS: u64 = 60;
 /// Rounds of `kill -9` in the middle of the load.
 const KILLS: u64 = 10;
 
@@ -40,6 +44,11 @@ pub fn run(arguments: &[&str]) -> TaskResult {
     report.step("tidy", tidy::run());
     report.section("unit and property tests");
     cargo::tests(&mut report);
+    report.section("simulator and fuzzers");
+    cargo::simulator(
+        if quick { QUICK_SECONDS } else { WHOLE_SECONDS },
+        &mut report,
+    );
     report.section("golden scripts");
     match golden::compare_with_own(Profile::Debug) {
         Ok(tally) => report.add(tally.passed, tally.failed),
