@@ -13,6 +13,7 @@ mod tree;
 pub use decode::decode;
 pub use print::print;
 pub use row::{Cell, parse_row, print_row};
+pub use tree::{Tree, parse};
 
 use crate::functions::{CallContext, SYSTEM, Scalar};
 use model::error::RequestError;

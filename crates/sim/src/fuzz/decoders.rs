@@ -3,6 +3,7 @@
 use crate::random::Rng;
 use crate::storage;
 use model::env::Random;
+use std::sync::OnceLock;
 
 /// No check panics on any bytes, however they came about.
 pub fn any_bytes(rng: &mut Rng) -> Result<(), String> {
@@ -21,10 +22,17 @@ pub fn any_bytes(rng: &mut Rng) -> Result<(), String> {
     Ok(())
 }
 
+/// Files of a few runs, each made once.
+fn samples(rng: &mut Rng) -> &'static [(String, Vec<u8>)] {
+    static SAMPLES: [OnceLock<Vec<(String, Vec<u8>)>>; 8] = [const { OnceLock::new() }; 8];
+    let seed = rng.index(SAMPLES.len());
+    SAMPLES[seed].get_or_init(|| storage::sample_files(seed as u64))
+}
+
 /// Real files of a run, cut, spliced and flipped: no check panics, and none that has a checksum believes them.
 pub fn damaged_files(rng: &mut Rng) -> Result<(), String> {
-    let files = storage::sample_files(rng.below(8));
-    let (path, bytes) = rng.pick(&files).clone();
+    let files = samples(rng);
+    let (path, bytes) = rng.pick(files).clone();
     if bytes.is_empty() {
         return Ok(());
     }

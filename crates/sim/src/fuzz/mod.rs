@@ -5,7 +5,9 @@
 //! ([`check_canary`]): if it passes, the harness is blind and the run fails.
 
 mod decoders;
+mod frames;
 mod rows;
+mod text;
 
 use crate::random::Rng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +38,18 @@ pub const REGISTRY: &[Fuzzer] = &[
     Fuzzer {
         name: "storage: promises hold over crashes",
         run: decoders::crashes,
+    },
+    Fuzzer {
+        name: "cql: requests in any pieces",
+        run: frames::requests,
+    },
+    Fuzzer {
+        name: "cql: the parser takes any text",
+        run: text::statements,
+    },
+    Fuzzer {
+        name: "cql: JSON reads back as printed",
+        run: text::json_values,
     },
     Fuzzer {
         name: "model: rows take any bytes",
