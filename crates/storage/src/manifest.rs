@@ -154,6 +154,10 @@ mod tests {
                 segment: 3,
                 offset: 64,
             },
+            log_synced: Position {
+                segment: 7,
+                offset: 900,
+            },
             truncated_at: i64::MIN,
             entries: vec![ManifestEntry {
                 name,

@@ -9,12 +9,13 @@
 //! flushed and listed by manifests of the new generation.
 
 mod leftovers;
+mod replay;
 mod segments;
 mod tables;
 
 use super::table::TableState;
 use super::{Store, flush};
-use crate::commitlog::{Log, LogConfig, Position, SegmentImage, SegmentName};
+use crate::commitlog::{Log, LogConfig, Position, SegmentName};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::io::Purpose;
@@ -24,6 +25,7 @@ use crate::ownership::Places;
 use model::env::{Entry, FileId, IoDone, IoOutcome, IoQueue, IoRequest, OpenMode};
 use model::schema::TableId;
 use model::time::Now;
+use replay::Replay;
 use std::collections::BTreeMap;
 
 /// An SSTable being opened.
@@ -76,18 +78,6 @@ enum Stage {
     Replaying,
     /// After a change of the number of shards: everything replayed is being flushed.
     Settling,
-}
-
-/// A segment being replayed.
-#[derive(Debug)]
-struct Replay {
-    image: SegmentImage,
-    shard: u16,
-    offset: u32,
-    known_end: Option<u32>,
-    /// Below this it was synced, whatever is there now.
-    synced: u32,
-    file: FileId,
 }
 
 /// Recovery's state.

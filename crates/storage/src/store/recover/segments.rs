@@ -1,16 +1,14 @@
-//! Recovery of the log: segments are read, newest first, and their records replayed into memtables.
+//! Recovery of the log: segments are read, newest first.
 
 use super::leftovers::is_junk;
 use super::{Replay, Step, read_whole};
-use crate::commitlog::{Kind, Position, SegmentImage, SegmentName, Verdict, tracked_body};
+use crate::commitlog::{SegmentImage, SegmentName};
 use crate::config::OnRot;
 use crate::error::StoreError;
 use crate::io::Purpose;
-use crate::store::{Phase, Store};
+use crate::store::Store;
 use model::env::{Entry, FileId, IoQueue, IoRequest, OpenMode};
-use model::mutation::MutationView;
 use model::time::Now;
-use model::track::MutationId;
 use std::collections::BTreeSet;
 
 impl Store {
@@ -120,6 +118,8 @@ impl Store {
             known_end,
             synced,
             file,
+            order: Vec::new(),
+            is_read: false,
         };
         if known_end.is_some() {
             recovery.replay = Some(replay);
@@ -175,110 +175,5 @@ impl Store {
             let Some((&id, _)) = largest else { return };
             self.freeze(id, None);
         }
-    }
-
-    /// Replays up to `budget` bytes; returns whether there is more in the segment.
-    pub(super) fn replay(&mut self, budget: usize, io: &mut IoQueue) -> Result<bool, StoreError> {
-        let Phase::Recovering(recovery) = &mut self.phase else {
-            return Ok(false);
-        };
-        let Some(mut replay) = recovery.replay.take() else {
-            return Ok(false);
-        };
-        let start = replay.offset;
-        while (replay.offset - start) < budget as u32 {
-            let at = replay.offset;
-            let ended = replay.known_end == Some(at);
-            let Some((next, record)) = replay.image.read(at).filter(|_| !ended) else {
-                match replay.image.judge(at, replay.known_end, replay.synced) {
-                    Verdict::Rot { next } if self.config.on_rot == OnRot::Skip => {
-                        self.skipped_records += 1;
-                        match next {
-                            Some(next) => replay.offset = next,
-                            None => return Ok(self.segment_replayed(&replay, io)),
-                        }
-                        continue;
-                    }
-                    Verdict::Rot { .. } => {
-                        let what = "a record that was synced is not what was written";
-                        return Err(StoreError::corrupt(
-                            replay.image.path(),
-                            u64::from(at),
-                            what,
-                        ));
-                    }
-                    Verdict::End => return Ok(self.segment_replayed(&replay, io)),
-                }
-            };
-            let malformed = || {
-                StoreError::corrupt(
-                    replay.image.path(),
-                    u64::from(at),
-                    "the record is malformed",
-                )
-            };
-            let (id, body) = match record.kind {
-                Kind::Mutation => (None, record.body),
-                Kind::Tracked => {
-                    let (id, body) = tracked_body(record.body).ok_or_else(malformed)?;
-                    (Some(id), body)
-                }
-                Kind::Checkpoint | Kind::Seal => {
-                    replay.offset = next;
-                    continue;
-                }
-            };
-            let view = MutationView::parse(body).ok_or_else(malformed)?;
-            self.replay_mutation(&view, id, replay.shard, replay.image.position(at));
-            replay.offset = next;
-        }
-        if let Some(recovery) = self.recovery() {
-            recovery.replay = Some(replay);
-        }
-        Ok(true)
-    }
-
-    /// Applies a mutation of a shard's log to the tables whose SSTables do not have it, if its token is this shard's.
-    fn replay_mutation(
-        &mut self,
-        view: &MutationView<'_>,
-        id: Option<MutationId>,
-        shard: u16,
-        position: Position,
-    ) {
-        let Phase::Recovering(recovery) = &self.phase else {
-            return;
-        };
-        let places = recovery.places.as_ref();
-        if places.is_some_and(|places| !places.contains(view.token)) {
-            return;
-        }
-        for (table, update) in view.updates() {
-            let flushed = recovery.flushed.get(&(shard, table));
-            if flushed.is_some_and(|flushed| position < *flushed) {
-                continue;
-            }
-            let Some(state) = self.tables.get_mut(&table) else {
-                self.skipped_records += 1;
-                continue;
-            };
-            let before = state.active.bytes();
-            state.active.apply(view.token, view.key, &update);
-            // Positions in another generation's log mean nothing in this one's.
-            state
-                .active
-                .note(Some(position).filter(|_| places.is_none()), id);
-            self.memtable_bytes += state.active.bytes() - before;
-        }
-    }
-
-    /// Notes where a segment ended.
-    pub(super) fn segment_replayed(&mut self, replay: &Replay, io: &mut IoQueue) -> bool {
-        if let Some(recovery) = self.recovery() {
-            recovery.found.insert(replay.image.number(), replay.offset);
-        }
-        self.requests
-            .submit(io, Purpose::Nobody, IoRequest::Close { file: replay.file });
-        true
     }
 }
