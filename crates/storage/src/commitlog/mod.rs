@@ -16,6 +16,8 @@ mod log;
 mod record;
 mod replay;
 mod segments;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use log::{Health, Log, LogConfig, LogStep, MAX_QUEUED_BYTES};
 pub(crate) use record::{Checkpoint, Kind, tracked_body};

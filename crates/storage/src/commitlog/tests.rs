@@ -1,0 +1,117 @@
+//! What cannot be seen from the store: how many files are kept, and where a record is looked for.
+
+use super::log::{Log, LogConfig};
+use super::record::{ALIGNMENT, Checkpoint, Kind, Record, SegmentHead, put_record};
+use super::replay::{SegmentImage, SegmentName, Verdict};
+use super::segments::MAX_SPARES;
+use crate::config::SyncMode;
+use crate::io::{Purpose, Requests};
+use model::env::{IoDone, IoQueue, IoRequest};
+use model::time::{BootNanos, Now, WallMicros};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const NOW: Now = Now {
+    wall: WallMicros(1),
+    boot: BootNanos(1),
+};
+const SEGMENT_BYTES: u32 = 4096;
+
+fn answer(log: &mut Log, requests: &mut Requests, io: &mut IoQueue) {
+    while !io.is_empty() {
+        let submitted: Vec<_> = io.drain().collect();
+        for (tag, _) in submitted {
+            if let Some(Purpose::Log(step)) = requests.finish(tag) {
+                log.on_io(step, Ok(IoDone::Done), NOW, requests, io);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_call_keeps_no_more_spares_than_there_may_be() {
+    let config = LogConfig {
+        directory: "commitlog".into(),
+        generation: 1,
+        shard: 0,
+        segment_bytes: SEGMENT_BYTES,
+        sync: SyncMode::Group,
+    };
+    let (mut requests, mut io) = (Requests::new(1), IoQueue::default());
+    let mut log = Log::new(config, 1, BTreeMap::new(), NOW);
+    log.begin(Checkpoint::default());
+    for ticket in 0..100 {
+        if !log.fits(300) {
+            log.rotate(Checkpoint::default());
+        }
+        log.append(None, &[7; 300], ticket);
+        log.submit(NOW, &mut requests, &mut io);
+        answer(&mut log, &mut requests, &mut io);
+    }
+    assert!(log.segments() > 2 * MAX_SPARES);
+    let sealed = log.segments() - 1;
+    assert_eq!(log.free_below(log.end(), &mut requests, &mut io), sealed);
+    let recycled = io
+        .drain()
+        .filter(|(_, request)| matches!(request, IoRequest::Chain(_)))
+        .count();
+    assert_eq!(recycled, MAX_SPARES);
+    assert_eq!(log.bytes(), SEGMENT_BYTES as usize, "spares hold nothing");
+}
+
+/// What stands in a segment behind its head.
+#[derive(Debug, Clone)]
+enum Part {
+    Record {
+        body: usize,
+        synced: u32,
+    },
+    Zeros(usize),
+    /// What a recycled file held before, or a client wrote: records, but not with this salt.
+    Foreign(usize),
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    prop_oneof![
+        (1usize..600, 0u32..20_000).prop_map(|(body, synced)| Part::Record { body, synced }),
+        (0usize..1200).prop_map(|words| Part::Zeros(words * ALIGNMENT)),
+        (1usize..600).prop_map(Part::Foreign),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_next_record_is_found_wherever_it_stands(parts in proptest::collection::vec(part(), 1..12)) {
+        const SALT: u32 = 99;
+        let name = SegmentName { generation: 1, shard: 0, number: 1 };
+        let head = SegmentHead { generation: 1, shard: 0, number: 1, salt: SALT, length: 1 << 20 };
+        let mut bytes = head.encode().to_vec();
+        // Here no record can be read, so that what follows is judged.
+        bytes.extend([0; ALIGNMENT]);
+        for part in parts {
+            match part {
+                Part::Zeros(length) => bytes.resize(bytes.len() + length, 0),
+                Part::Record { body, synced } => put_record(&mut bytes, SALT, synced, Kind::Mutation, |out| {
+                    out.resize(out.len() + body, 1);
+                }),
+                Part::Foreign(body) => put_record(&mut bytes, SALT + 1, u32::MAX, Kind::Mutation, |out| {
+                    out.resize(out.len() + body, 1);
+                }),
+            }
+        }
+        let (mut next, mut synced, mut at) = (None, 0, SegmentImage::START as usize + ALIGNMENT);
+        while at < bytes.len() {
+            match Record::read(&bytes[at..], SALT) {
+                Some(record) => {
+                    next = next.or(Some(at as u32));
+                    synced = synced.max(record.synced);
+                    at += record.bytes;
+                }
+                None => at += ALIGNMENT,
+            }
+        }
+        let wanted = if synced > SegmentImage::START { Verdict::Rot { next } } else { Verdict::End };
+        let image = SegmentImage::new("segment".into(), name, bytes).expect("a head");
+        prop_assert_eq!(image.judge(SegmentImage::START, None, 0), wanted);
+    }
+}
