@@ -34,6 +34,8 @@ pub const SHARDING_IGNORE_MSB: u32 = 12;
 pub const MAX_PREPARED_STATEMENTS: usize = 10_000;
 /// Answers one shard may be owed by another before it takes no more requests (but what one request sends at once).
 pub const MAX_SHARD_QUEUE: usize = 16_384;
+/// Passwords that may wait to be checked or hashed, per node: what two threads work off within the time a login has.
+pub const MAX_WORK_QUEUE: usize = 256;
 
 const _: () = assert!(MAX_MUTATION_BYTES * 2 <= COMMITLOG_SEGMENT_BYTES);
 const _: () = assert!(MAX_KEY_BYTES <= u16::MAX as usize);

@@ -17,6 +17,8 @@ pub enum Stage {
     Fresh,
     /// AUTHENTICATE was sent.
     Authenticating,
+    /// A password is being checked: one at a time, so that a connection cannot keep the threads that do it to itself.
+    Verifying,
     /// Requests are served.
     Ready,
 }

@@ -6,6 +6,7 @@ use crate::client::ClientId;
 use crate::message::ShardMessage;
 use cql::frame::compression::Compression;
 use model::env::IoQueue;
+use model::time::BootNanos;
 use std::ops::Range;
 
 /// Slow work that must not run on a shard.
@@ -27,9 +28,22 @@ pub enum Work {
     },
 }
 
+/// A piece of slow work, for a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// The number its answer carries.
+    pub number: u64,
+    /// Nobody waits for it after this: it is not begun any more.
+    pub deadline: BootNanos,
+    /// What to do.
+    pub work: Work,
+}
+
 /// What slow work answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkDone {
+    /// Too much waits before it: it was not taken.
+    Refused,
     /// Whether the password is right.
     Verified(bool),
     /// The hash, or why there is none.
@@ -51,8 +65,8 @@ pub struct Effects {
     pub messages: Vec<(u16, ShardMessage)>,
     /// Disk requests.
     pub io: IoQueue,
-    /// Slow work, with the number its answer is to carry.
-    pub work: Vec<(u64, Work)>,
+    /// Slow work.
+    pub work: Vec<Order>,
     /// Admin work that ended, under the number it was asked for.
     pub admin: Vec<(u64, Result<(), String>)>,
     /// Lines for the log: level and text.

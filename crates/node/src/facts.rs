@@ -144,7 +144,7 @@ fn client_fact(client: &crate::client::Client) -> ClientFact {
         address: client.address,
         stage: match client.stage {
             Stage::Fresh => "establishing",
-            Stage::Authenticating => "authenticating",
+            Stage::Authenticating | Stage::Verifying => "authenticating",
             Stage::Ready => "ready",
         },
         options: client.options.clone(),

@@ -459,6 +459,8 @@ impl NodeShard {
             out.messages.push((0, ShardMessage::Started));
         }
         if recovering.go {
+            // What the generation before left is nobody's now.
+            recovering.store.layout_committed(&mut out.io);
             (State::Running(Box::new(self.run(*recovering))), false)
         } else {
             (State::Recovering(recovering), false)

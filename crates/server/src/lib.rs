@@ -8,6 +8,7 @@ pub mod admin;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod disk;
 pub mod listen;
 pub mod lock;

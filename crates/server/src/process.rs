@@ -7,6 +7,7 @@
 use crate::admin::{self, Admin, Request};
 use crate::client::{Acceptor, Admission, Choice, Encryption, Target, TlsError};
 use crate::config::{Settings, memory};
+use crate::descriptors::Descriptors;
 use crate::disk::{Completions, DiskPool};
 use crate::listen::{ListenError, Reserved, reserve};
 use crate::lock::{DirectoryLock, LockError};
@@ -17,7 +18,6 @@ use crate::work::{WorkPool, WorkResults};
 use model::env::{IoOutcome, IoTag};
 use node::effects::WorkDone;
 use node::execute::admin::AdminWork;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -172,7 +172,7 @@ async fn start<F: Factory>(
     factory: impl FnOnce(&Addresses) -> F,
     ready: impl FnOnce(Serving),
 ) -> Result<(), StartError> {
-    raise_file_limit();
+    let descriptors = Descriptors::raise();
     let _lock = DirectoryLock::take(&settings.data_directory)?;
     let ports = Ports::take(settings)?;
     let addresses = ports.addresses();
@@ -185,7 +185,7 @@ async fn start<F: Factory>(
     let work = WorkPool::start(&completions)?;
     let factory = Arc::new(factory(&addresses));
     let shards = start_shards(settings, &factory, mailboxes, &disk.pool(), &work).await?;
-    let admission = Admission::new(&settings.native);
+    let admission = Admission::new(&settings.native, descriptors);
     let (ask, asked) = mpsc::channel(16);
     if let Some(reserved) = ports.admin {
         let metrics = Metrics::new(shards.metrics.clone(), admission.clone());
@@ -218,20 +218,6 @@ async fn start<F: Factory>(
     disk.close();
     tracing::info!("ended");
     Ok(())
-}
-
-/// Every connection and every SSTable is an open file: takes as many as the operating system allows.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let most = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if limit.current != limit.maximum
-        && let Err(error) = setrlimit(Resource::Nofile, most)
-    {
-        tracing::warn!(%error, limit = ?limit.current, "cannot raise the limit of open files");
-    }
 }
 
 /// Does what signals and the admin API ask, until the end; then every shard is drained.

@@ -4,7 +4,7 @@ use super::operation::Operation;
 use super::schema::AfterWork;
 use crate::auth;
 use crate::client::{ClientId, Stage};
-use crate::effects::{Effects, Work};
+use crate::effects::{Effects, Order, Work};
 use crate::reply::Reply;
 use crate::shard::Shard;
 use cql::frame::request::{Register, Request, Startup};
@@ -56,6 +56,7 @@ impl Shard {
                 let expected = match stage {
                     Stage::Fresh => "STARTUP or OPTIONS",
                     Stage::Authenticating => "SASL_RESPONSE",
+                    Stage::Verifying => "no other until the login is answered",
                     Stage::Ready => "a request",
                 };
                 let message = format!(
@@ -152,6 +153,9 @@ impl Shard {
             Ok(attempt) => attempt,
             Err(error) => return reply.error(out, &error),
         };
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.stage = Stage::Verifying;
+        }
         let work = Work::VerifyPassword {
             password: attempt.password,
             hash: attempt.hash,
@@ -166,7 +170,18 @@ impl Shard {
             then,
             deadline,
         });
-        out.work.push((number, work));
+        out.work.push(Order {
+            number,
+            deadline,
+            work,
+        });
+    }
+
+    /// A login ended without its password being checked: the client may try again.
+    pub(super) fn login_failed(&mut self, client: ClientId) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.stage = Stage::Authenticating;
+        }
     }
 
     /// The password was checked.
@@ -179,6 +194,7 @@ impl Shard {
         out: &mut Effects,
     ) {
         if let Err(error) = auth::finish(user, password_fits, &self.schema) {
+            self.login_failed(client);
             return reply.error(out, &error);
         }
         let Some(known) = self.clients.get_mut(&client) else {

@@ -2,12 +2,19 @@
 
 use super::batchlog::Ended;
 use super::operation::{AfterGather, Operation};
+use super::schema::AfterWork;
 use crate::effects::Effects;
+use crate::reply::Reply;
 use crate::shard::Shard;
 use model::error::RequestError;
 use model::time::Now;
 
 impl Shard {
+    fn not_answered(&mut self, reply: &Reply, now: Now, out: &mut Effects) {
+        let error = RequestError::Server("The request was not answered in time".into());
+        self.fail(reply, &error, now, out);
+    }
+
     /// An operation's deadline passed.
     pub(crate) fn time_out(&mut self, number: u64, now: Now, out: &mut Effects) {
         if let Some(Operation::Rmw(_)) = self.operations.get_mut(number) {
@@ -27,13 +34,12 @@ impl Shard {
             Some(Operation::Scattered(operation)) => {
                 self.scattered_time_out(&operation, now, out);
             }
-            Some(Operation::Forwarded { reply, .. } | Operation::Work { reply, .. }) => {
-                self.fail(
-                    &reply,
-                    &RequestError::Server("The request was not answered in time".into()),
-                    now,
-                    out,
-                );
+            Some(Operation::Forwarded { reply, .. }) => self.not_answered(&reply, now, out),
+            Some(Operation::Work { reply, then, .. }) => {
+                if let AfterWork::LogIn { client, .. } = then {
+                    self.login_failed(client);
+                }
+                self.not_answered(&reply, now, out);
             }
             Some(Operation::Gather(gather)) => {
                 let error = match gather.then {

@@ -4,7 +4,7 @@
 use super::operation::{AfterGather, GatherOperation, Operation};
 use super::request::{Requester, send_prepared};
 use crate::client::ClientId;
-use crate::effects::{Effects, Work, WorkDone};
+use crate::effects::{Effects, Order, Work, WorkDone};
 use crate::message::{ReplicaError, ShardMessage};
 use crate::metadata::{self, Entry};
 use crate::replica::Waiter;
@@ -301,7 +301,11 @@ impl Shard {
                     then,
                     deadline,
                 });
-                out.work.push((number, work));
+                out.work.push(Order {
+                    number,
+                    deadline,
+                    work,
+                });
                 Ok(())
             }
             Some(Ok(RolePlan::Rows(listing))) => {
@@ -515,6 +519,13 @@ impl Shard {
             return;
         };
         match (then, done) {
+            (then, WorkDone::Refused) => {
+                let error = "Too many passwords wait to be checked or hashed";
+                if let AfterWork::LogIn { client, .. } = then {
+                    self.login_failed(client);
+                }
+                self.fail(&reply, &RequestError::Overloaded(error.into()), now, out);
+            }
             (AfterWork::LogIn { client, user }, done) => {
                 self.logged_in(client, &user, done == WorkDone::Verified(true), &reply, out);
             }

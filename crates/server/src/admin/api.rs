@@ -62,15 +62,18 @@ impl Admin {
     }
 
     pub(super) fn router(self) -> Router {
-        Router::new()
-            .route("/metrics", get(metrics))
-            .route("/health", get(health))
+        let guarded = Router::new()
             .route("/api/v1/info", get(info))
             .route("/api/v1/settings", get(settings))
             .route("/api/v1/shards", get(shards))
             .route("/api/v1/flush", post(flush))
             .route("/api/v1/compact", post(compact))
             .route("/api/v1/drain", post(drain))
+            .layer(axum::middleware::from_fn(super::guard::guard));
+        Router::new()
+            .route("/metrics", get(metrics))
+            .route("/health", get(health))
+            .merge(guarded)
             .with_state(Arc::new(self))
     }
 

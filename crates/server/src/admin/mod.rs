@@ -10,8 +10,11 @@
 //! | `POST /api/v1/flush?keyspace=&table=` | write what is in memory to SSTables; both may be left out |
 //! | `POST /api/v1/compact?keyspace=&table=` | merge all SSTables of each table into one |
 //! | `POST /api/v1/drain` | serve no more, make everything durable |
+//!
+//! Requests of web pages are refused with 403 ([`guard`]).
 
 mod api;
+mod guard;
 
 pub use api::Admin;
 

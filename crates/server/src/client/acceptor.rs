@@ -3,7 +3,7 @@
 //! On the ordinary port the shard with the fewest connections gets it; on the shard-aware port the client's source port
 //! modulo the number of shards says which.
 
-use super::admission::Admission;
+use super::admission::{Admission, Verdict};
 use crate::shard::NewConnection;
 use std::io;
 use std::net::SocketAddr;
@@ -80,6 +80,9 @@ impl Acceptor {
         };
         let (target, connections) = &self.targets[shard];
         let admitted = self.admission.admit(address.ip());
+        if admitted.verdict == Verdict::Close {
+            return Err(io::Error::other("no file descriptor is left for it"));
+        }
         let stream = stream.into_std()?;
         connections.fetch_add(1, Ordering::Relaxed);
         target.connect(NewConnection {

@@ -4,6 +4,7 @@
 //! limit may be overrun by what one turn reads, which the read buffer bounds.
 
 use crate::config::NativeTransport;
+use crate::descriptors::Descriptors;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Admission {
     max_connections: u64,
     max_connections_per_ip: u64,
+    /// Connections that have a descriptor, served or not.
+    max_open: u64,
     max_bytes: u64,
     max_bytes_per_ip: u64,
     total: Counters,
@@ -33,6 +36,8 @@ pub enum Verdict {
     Serve,
     /// It is one too many: its first request is answered with Overloaded and it is closed.
     Refuse,
+    /// There is no descriptor to tell it with: it is closed at once.
+    Close,
 }
 
 /// A connection's place; given back when dropped.
@@ -48,10 +53,20 @@ pub struct Admitted {
 }
 
 impl Admission {
-    /// Counters at zero under the configured limits.
-    pub fn new(transport: &NativeTransport) -> Arc<Self> {
+    /// Counters at zero under the configured limits, and what descriptors there are.
+    pub fn new(transport: &NativeTransport, descriptors: Descriptors) -> Arc<Self> {
+        let configured = transport.max_connections.unwrap_or(u64::MAX);
+        let max_connections = configured.min(descriptors.connections);
+        if transport.max_connections.is_some() && max_connections < configured {
+            tracing::warn!(
+                configured,
+                served = max_connections,
+                "native_transport_max_concurrent_connections is more than the limit of open files allows"
+            );
+        }
         Arc::new(Self {
-            max_connections: transport.max_connections.unwrap_or(u64::MAX),
+            max_connections,
+            max_open: max_connections + descriptors.refused,
             max_connections_per_ip: transport.max_connections_per_ip.unwrap_or(u64::MAX),
             max_bytes: transport.max_in_flight_bytes,
             max_bytes_per_ip: transport.max_in_flight_bytes_per_ip,
@@ -78,6 +93,8 @@ impl Admission {
             of_address,
             verdict: if fits {
                 Verdict::Serve
+            } else if total >= self.max_open {
+                Verdict::Close
             } else {
                 Verdict::Refuse
             },
@@ -155,6 +172,10 @@ mod tests {
     use crate::config::{Sources, load};
 
     fn admission(overrides: &[&str]) -> Arc<Admission> {
+        admission_with(overrides, Descriptors::of(1_024))
+    }
+
+    fn admission_with(overrides: &[&str], descriptors: Descriptors) -> Arc<Admission> {
         let overrides = overrides.iter().map(|text| (*text).to_owned()).collect();
         Admission::new(
             &load(&Sources {
@@ -163,6 +184,7 @@ mod tests {
             })
             .unwrap()
             .native,
+            descriptors,
         )
     }
 
@@ -190,6 +212,30 @@ mod tests {
         drop((first, second, other));
         assert_eq!(admission.connections(), 0);
         assert!(admission.by_ip.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn connections_leave_descriptors_for_files() {
+        let descriptors = Descriptors {
+            connections: 2,
+            refused: 1,
+            files: 3,
+        };
+        for overrides in [
+            &[][..],
+            &["native_transport_max_concurrent_connections=9"][..],
+        ] {
+            let admission = admission_with(overrides, descriptors);
+            let open: Vec<Admitted> = (0..4).map(|_| admission.admit(A)).collect();
+            let verdicts: Vec<Verdict> = open.iter().map(|one| one.verdict).collect();
+            let expected = [
+                Verdict::Serve,
+                Verdict::Serve,
+                Verdict::Refuse,
+                Verdict::Close,
+            ];
+            assert_eq!(verdicts, expected);
+        }
     }
 
     #[test]

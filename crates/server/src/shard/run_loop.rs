@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use model::env::Clock;
 use model::time::Now;
 use node::client::ClientId;
-use node::effects::{Effects, LogLevel};
+use node::effects::{Effects, LogLevel, WorkDone};
 use node::message::ShardMessage;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -291,10 +291,11 @@ impl<S: Shard> Core<S> {
                 .disk
                 .submit(self.environment.index, effects.io.drain());
         }
-        for (number, work) in effects.work.drain(..) {
-            self.environment
-                .work
-                .submit(self.environment.index, number, work);
+        for order in effects.work.drain(..) {
+            let number = order.number;
+            if !self.environment.work.submit(self.environment.index, order) {
+                self.mailbox().done(number, WorkDone::Refused);
+            }
         }
         for (id, result) in effects.admin.drain(..) {
             if let Some(answer) = self.admin.borrow_mut().remove(&id) {

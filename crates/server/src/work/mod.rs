@@ -1,12 +1,16 @@
 //! Slow work that must not run on a shard: bcrypt.
 //!
-//! Two threads, so that a flood of logins cannot take more than that of the machine. The queue is bounded by the
-//! requests that wait for it.
+//! Two threads, so that a flood of logins cannot take more than that of the machine. Their queue is bounded: what finds
+//! it full is refused at once, and what nobody waits for any more when its turn comes is not begun.
 
+use crate::clock::SystemClock;
 use crate::panic::AbortOnPanic;
 use bcrypt::Version;
-use node::effects::{Work, WorkDone};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use model::env::Clock;
+use model::limits::MAX_WORK_QUEUE;
+use model::time::BootNanos;
+use node::effects::{Order, Work, WorkDone};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const THREADS: usize = 2;
@@ -17,18 +21,18 @@ pub trait WorkResults: Send + Sync + 'static {
     fn done(&self, shard: u16, number: u64, done: WorkDone);
 }
 
-type Job = (u16, u64, Work);
+type Job = (u16, Order);
 
 /// The shards' way to the threads, which end when nobody has it any more.
 #[derive(Debug, Clone)]
 pub struct WorkPool {
-    queue: Sender<Job>,
+    queue: SyncSender<Job>,
 }
 
 impl WorkPool {
     /// Starts the threads.
     pub fn start(results: &Arc<impl WorkResults>) -> std::io::Result<Self> {
-        let (queue, jobs) = channel();
+        let (queue, jobs) = sync_channel(MAX_WORK_QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         for index in 0..THREADS {
             let (jobs, results) = (jobs.clone(), results.clone());
@@ -36,18 +40,20 @@ impl WorkPool {
                 .name(format!("work-{index}"))
                 .spawn(move || {
                     let _abort = AbortOnPanic;
-                    while let Some((shard, number, work)) = next(&jobs) {
-                        results.done(shard, number, execute(&work));
+                    while let Some((shard, order)) = next(&jobs) {
+                        if let Some(done) = execute_in_time(&order, SystemClock.now().boot) {
+                            results.done(shard, order.number, done);
+                        }
                     }
                 })?;
         }
         Ok(Self { queue })
     }
 
-    /// Submits a piece of work.
-    pub fn submit(&self, shard: u16, number: u64, work: Work) {
-        // The threads outlive every sender.
-        let _ = self.queue.send((shard, number, work));
+    /// Submits a piece of work; returns whether there was room for it.
+    #[must_use]
+    pub fn submit(&self, shard: u16, order: Order) -> bool {
+        self.queue.try_send((shard, order)).is_ok()
     }
 }
 
@@ -57,6 +63,11 @@ fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
         .unwrap_or_else(PoisonError::into_inner)
         .recv()
         .ok()
+}
+
+/// Does what somebody still waits for. Who stopped waiting has been answered by the shard.
+fn execute_in_time(order: &Order, now: BootNanos) -> Option<WorkDone> {
+    (now <= order.deadline).then(|| execute(&order.work))
 }
 
 fn execute(work: &Work) -> WorkDone {
@@ -77,6 +88,35 @@ fn execute(work: &Work) -> WorkDone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn order(deadline: u64) -> Order {
+        Order {
+            number: 0,
+            deadline: BootNanos(deadline),
+            work: Work::VerifyPassword {
+                password: "secret".into(),
+                hash: "no hash".into(),
+            },
+        }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_begun() {
+        assert_eq!(execute_in_time(&order(4), BootNanos(5)), None);
+        assert_eq!(
+            execute_in_time(&order(5), BootNanos(5)),
+            Some(WorkDone::Verified(false))
+        );
+    }
+
+    #[test]
+    fn a_full_queue_refuses() {
+        // Nobody takes anything out of this one.
+        let (queue, _jobs) = sync_channel(MAX_WORK_QUEUE);
+        let pool = WorkPool { queue };
+        let taken = (0..2 * MAX_WORK_QUEUE).filter(|_| pool.submit(0, order(u64::MAX)));
+        assert_eq!(taken.count(), MAX_WORK_QUEUE);
+    }
 
     #[test]
     fn passwords_are_hashed_and_verified() {

@@ -6,9 +6,9 @@ use cql::frame::header::HEADER_BYTES;
 use cql::frame::response::{Prologue, begin, put_ready, put_supported, put_void};
 use cql::frame::{Header, Opcode, Request, RequestFrame};
 use model::env::{FileId, IoOutcome, IoRequest, IoTag, OpenMode};
-use model::time::Now;
+use model::time::{BootNanos, Now};
 use node::client::ClientId;
-use node::effects::{Effects, Work, WorkDone};
+use node::effects::{Effects, Order, Work, WorkDone};
 use node::execute::admin::AdminWork;
 use node::message::{Moment, OnBehalf, ShardMessage};
 use node::shard::TurnEnd;
@@ -111,13 +111,14 @@ impl EchoShard {
             }
             ("work", _) => {
                 let number = self.wait(client, header);
-                out.work.push((
+                out.work.push(Order {
                     number,
-                    Work::HashPassword {
+                    deadline: BootNanos(u64::MAX),
+                    work: Work::HashPassword {
                         password: "x".into(),
                         cost: 4,
                     },
-                ));
+                });
             }
             _ => {}
         }

@@ -71,10 +71,14 @@ impl Process {
     }
 
     fn http(&self, method: &str, path: &str) -> String {
+        self.http_with("Host: localhost", method, path)
+    }
+
+    fn http_with(&self, headers: &str, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.serving().addresses.admin.unwrap()).unwrap();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\n{headers}\r\nConnection: close\r\n\r\n"
         )
         .unwrap();
         let mut answer = String::new();
@@ -341,6 +345,16 @@ fn the_admin_api_shows_and_drains() {
         refused.starts_with("HTTP/1.1 400") && refused.contains("no such keyspace"),
         "{refused}"
     );
+    for headers in [
+        "Host: evil.example",
+        "Host: localhost\r\nOrigin: http://evil.example",
+    ] {
+        let refused = process.http_with(headers, "POST", "/api/v1/drain");
+        assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+        let metrics = process.http_with(headers, "GET", "/metrics");
+        assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
+    }
+    assert!(process.http("GET", "/health").contains("serving"));
     assert!(process.http("POST", "/api/v1/drain").contains("drained"));
     assert!(process.http("GET", "/health").starts_with("HTTP/1.1 503"));
     assert!(client.is_closed_by_peer());

@@ -12,7 +12,7 @@ pub(super) const KEYS: &[Key] = &[
     key("helenus_io_threads", Integer, "", &[], Effective("Threads that read and write files for the shards. Unset: twice the shards, at least 2.")),
     key("helenus_disk_access", Word(&["pread"]), "pread", &[], Effective("How files are read and written: `pread`, by the threads of `helenus_io_threads`.")),
     key("helenus_shard_aware_port", Integer, "19042", &[], Effective("Port where a client chooses its shard by its own source port, as Scylla's drivers do. 0: none. If the default is taken, there is none, with a warning.")),
-    key("helenus_admin_address", Text, "127.0.0.1:7199", &[], Effective("Where `/metrics`, `/health` and the admin API listen. Empty: nowhere. Must be a loopback address.")),
+    key("helenus_admin_address", Text, "127.0.0.1:7199", &[], Effective("Where `/metrics`, `/health` and the admin API listen. Empty: nowhere. Must be a loopback address. Requests of web pages (with an `Origin` header, or a `Host` that is neither `localhost` nor a loopback address) are refused with 403.")),
     key("helenus_dc", Text, "", &[], Effective("Data centre of this node. Unset: `dc` of `cassandra-rackdc.properties` beside the configuration file, else `datacenter1`.")),
     key("helenus_rack", Text, "", &[], Effective("Rack of this node. Unset: `rack` of `cassandra-rackdc.properties` beside the configuration file, else `rack1`.")),
     key("helenus_max_requests_in_flight_per_connection", Integer, "2048", &[], Effective("Requests of one connection that may wait for their answers. Above it nothing more is read from that connection until some are answered.")),
