@@ -36,6 +36,8 @@ pub const MAX_PREPARED_STATEMENTS: usize = 10_000;
 pub const MAX_SHARD_QUEUE: usize = 16_384;
 /// Passwords that may wait to be checked or hashed, per node: what two threads work off within the time a login has.
 pub const MAX_WORK_QUEUE: usize = 256;
+/// Bytes the metadata log may take before its entries are replaced by a snapshot, if that is much smaller.
+pub const METADATA_LOG_BYTES: u64 = 1 << 20;
 
 const _: () = assert!(MAX_MUTATION_BYTES * 2 <= COMMITLOG_SEGMENT_BYTES);
 const _: () = assert!(MAX_KEY_BYTES <= u16::MAX as usize);

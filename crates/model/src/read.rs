@@ -125,6 +125,8 @@ pub struct Limits {
     pub per_partition: u64,
     /// Encoded bytes of the answer: it ends with the row that reaches them.
     pub bytes: usize,
+    /// Tombstones walked over: a read that meets more fails.
+    pub tombstones: u64,
 }
 
 impl Limits {
@@ -133,6 +135,7 @@ impl Limits {
         rows: u64::MAX,
         per_partition: u64::MAX,
         bytes: crate::limits::MAX_PAGE_BYTES,
+        tombstones: u64::MAX,
     };
 }
 

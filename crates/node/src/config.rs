@@ -1,5 +1,6 @@
 //! What a node is told, in the units it uses.
 
+use model::limits::METADATA_LOG_BYTES;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Settings of a node that shards look at.
@@ -51,6 +52,8 @@ pub struct NodeConfig {
     pub password_cost: u32,
     /// What decides about schema statements.
     pub ddl: cql::plan::ddl::DdlConfig,
+    /// Bytes the metadata log may take before its entries are replaced by a snapshot.
+    pub metadata_log_bytes: u64,
     /// When the process started, in seconds.
     pub started_seconds: i64,
     /// Bytes a shard's block cache may take.
@@ -90,6 +93,7 @@ impl Default for NodeConfig {
             tombstone_failure: 100_000,
             password_cost: 10,
             ddl: cql::plan::ddl::DdlConfig::default(),
+            metadata_log_bytes: METADATA_LOG_BYTES,
             started_seconds: 0,
             cache_bytes_per_shard: 0,
             answer_bytes_per_shard: 64 << 20,

@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// Number of a request of the shard that sent it; its answer carries the same.
 pub type RequestId = u64;
 
+/// The protocol's reason code of a read that met more tombstones than it may.
+pub const READ_TOO_MANY_TOMBSTONES: u16 = 1;
+
 /// Why a replica could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplicaError {
@@ -88,6 +91,11 @@ pub enum ShardMessage {
         request: RequestId,
         /// How it ended.
         result: Result<(), ReplicaError>,
+    },
+    /// Nobody wants the answer of that read any more; it comes all the same, and may be an error.
+    Cancel {
+        /// Number of the read.
+        request: RequestId,
     },
     /// Read; answered by `ReadDone`.
     Read {

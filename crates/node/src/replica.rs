@@ -3,17 +3,18 @@
 //! The only place that calls `storage`. What cannot be answered at once is kept under a ticket; [`Replica::finished`]
 //! gives the answers as the store finishes them.
 
-use crate::message::{ReplicaError, RequestId};
+use crate::message::{READ_TOO_MANY_TOMBSTONES, ReplicaError, RequestId};
 use crate::shard::DRAIN_TICKET;
 use crate::slab::Slab;
 use model::env::IoQueue;
 use model::read::{ReadCommand, ReadResponse};
 use model::schema::TableId;
 use model::time::Now;
+use std::collections::BTreeSet;
 use storage::{ReadProgress, Store, StoreError};
 
 /// Who waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Waiter {
     /// An operation of this shard.
     Local(u64),
@@ -38,6 +39,8 @@ pub struct Replica {
     pub store: Store,
     tickets: Slab<Waiter>,
     finished: Vec<Finished>,
+    /// Reads that nobody waits for any more, until the next look at what is finished.
+    cancelled: BTreeSet<Waiter>,
     /// Whether a drain that was asked for is done.
     pub is_drained: bool,
 }
@@ -49,6 +52,7 @@ impl Replica {
             store,
             tickets: Slab::default(),
             finished: Vec::new(),
+            cancelled: BTreeSet::new(),
             is_drained: false,
         }
     }
@@ -88,6 +92,27 @@ impl Replica {
             ReadProgress::Failed(error) => {
                 self.tickets.remove(ticket);
                 Some(Err(classed(&error)))
+            }
+        }
+    }
+
+    /// Ends the read somebody waited for, if it is under way; the waiter hears so.
+    pub fn cancel(&mut self, waiter: Waiter) {
+        self.cancelled.insert(waiter);
+    }
+
+    /// Ends all reads that were cancelled, with one look at all that is waited for.
+    fn end_cancelled(&mut self) {
+        if self.cancelled.is_empty() {
+            return;
+        }
+        let cancelled = std::mem::take(&mut self.cancelled);
+        for ticket in self.tickets.select(|waiter| cancelled.contains(waiter)) {
+            if self.store.cancel(ticket)
+                && let Some(waiter) = self.tickets.remove(ticket)
+            {
+                let error = ReplicaError::Overloaded("the read was cancelled".into());
+                self.finished.push(Finished::Read(waiter, Err(error)));
             }
         }
     }
@@ -145,6 +170,7 @@ impl Replica {
 
     /// Takes what finished since the last call.
     pub fn finished(&mut self) -> Vec<Finished> {
+        self.end_cancelled();
         for ticket in self.store.durable_tickets() {
             if let Some(waiter) = self.tickets.remove(ticket) {
                 self.finished.push(Finished::Applied(waiter, Ok(())));
@@ -182,6 +208,9 @@ pub fn classed(error: &StoreError) -> ReplicaError {
     match error {
         StoreError::Overloaded { .. } | StoreError::TooManyAnswers { .. } => {
             ReplicaError::Overloaded(error.to_string())
+        }
+        StoreError::TooManyTombstones(_) => {
+            ReplicaError::Failed(READ_TOO_MANY_TOMBSTONES, error.to_string())
         }
         StoreError::TooLarge { .. } | StoreError::UnknownTable(_) => {
             ReplicaError::Invalid(error.to_string())

@@ -293,6 +293,7 @@ impl Shard {
                 command,
                 deadline,
             } => self.serve_read(from, request, &command, deadline, now, out),
+            ShardMessage::Cancel { request } => self.replica.cancel(Waiter::Shard(from, request)),
             ShardMessage::Applied { request, result } => self.on_applied(request, result, now, out),
             ShardMessage::ReadDone {
                 request,
@@ -357,6 +358,15 @@ impl Shard {
         self.settle(now, out);
     }
 
+    /// Whether no request is under way, what the node does for itself aside. Once that is so on every shard, and none
+    /// takes requests, nothing is lost by [`Self::drain`].
+    pub fn is_quiet(&self) -> bool {
+        let of_clients = |operation: &Operation| {
+            !matches!(operation, Operation::Replay(_) | Operation::Admin(_))
+        };
+        self.schema_changes.is_quiet() && self.operations.select(of_clients).is_empty()
+    }
+
     /// No more requests come: make everything durable. [`Self::is_drained`] says when it is.
     pub fn drain(&mut self, out: &mut Effects) {
         self.draining = Some(false);
@@ -384,6 +394,7 @@ impl Shard {
         self.settle(now, out);
         if now.boot >= self.next_expiry {
             self.expire(now, out);
+            self.settle(now, out);
             self.next_expiry = now.boot.plus_millis(EXPIRY_PERIOD_MS);
         }
         if now.boot >= self.next_facts {

@@ -253,6 +253,14 @@ impl NodeShard {
         }
     }
 
+    /// Whether no request is under way.
+    pub fn is_quiet(&self) -> bool {
+        match &self.state {
+            State::Running(shard) => shard.is_quiet(),
+            _ => true,
+        }
+    }
+
     /// No more requests come: make everything durable.
     pub fn drain(&mut self, out: &mut Effects) {
         if let Some(shard) = self.running() {

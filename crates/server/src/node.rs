@@ -15,6 +15,7 @@ use ::node::startup::{NodeShard, StartupConfig};
 use cql::frame::RequestFrame;
 use cql::plan::ddl::DdlConfig;
 use model::env::{Clock, IoOutcome, IoTag};
+use model::limits::METADATA_LOG_BYTES;
 use model::time::Now;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,6 +108,7 @@ fn node_config(settings: &Settings, addresses: &Addresses) -> NodeConfig {
             default_keyspace_rf: features.default_keyspace_rf,
             memtable_configurations: features.memtable_configurations.clone(),
         },
+        metadata_log_bytes: METADATA_LOG_BYTES,
         started_seconds: SystemClock.wall().seconds(),
         cache_bytes_per_shard: memory::of_shard(settings, memory::CACHE) as u64,
         answer_bytes_per_shard: memory::of_shard(settings, memory::ANSWERS),
@@ -203,6 +205,10 @@ impl Shard for NodeShard {
 
     fn on_admin(&mut self, id: u64, work: &AdminWork, now: Now, out: &mut Effects) {
         self.on_admin(id, work, now, out);
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.is_quiet()
     }
 
     fn drain(&mut self, _now: Now, out: &mut Effects) {

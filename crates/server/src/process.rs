@@ -337,19 +337,22 @@ async fn start_shards<F: Factory>(
     Ok(shards)
 }
 
-/// Asks every shard to answer what is in flight and make everything durable, and waits for all.
+/// Has every shard answer what is in flight, and when all have, make everything durable: a store that is drained refuses
+/// what another shard still asks of it.
 async fn drain(mailboxes: &[Arc<Mailbox>]) {
-    let waits: Vec<_> = mailboxes
-        .iter()
-        .map(|mailbox| {
-            let (answer, wait) = oneshot::channel();
-            mailbox.command(Command::Drain(answer));
-            wait
-        })
-        .collect();
-    for wait in waits {
-        // A shard that is gone already has nothing left to drain.
-        let _ = wait.await;
+    for command in [Command::Quiet, Command::Drain] {
+        let waits: Vec<_> = mailboxes
+            .iter()
+            .map(|mailbox| {
+                let (answer, wait) = oneshot::channel();
+                mailbox.command(command(answer));
+                wait
+            })
+            .collect();
+        for wait in waits {
+            // A shard that is gone already has nothing left to drain.
+            let _ = wait.await;
+        }
     }
 }
 

@@ -32,6 +32,9 @@ pub enum StoreError {
         /// Bytes allowed.
         budget: usize,
     },
+    /// A read met more tombstones than its command allows.
+    #[error("the read met {0} tombstones and was ended")]
+    TooManyTombstones(u64),
     /// The shard was drained: it is about to stop.
     #[error("the node is drained")]
     Drained,

@@ -30,7 +30,9 @@ impl Shard {
                     self.fail(&reply, &operation.write.on_timeout(), now, out);
                 }
             }
-            Some(Operation::Select(operation)) => self.select_time_out(&operation, now, out),
+            Some(Operation::Select(operation)) => {
+                self.select_time_out(number, &operation, now, out)
+            }
             Some(Operation::Scattered(operation)) => {
                 self.scattered_time_out(&operation, now, out);
             }

@@ -26,3 +26,4 @@ mod rows;
 mod scattered;
 pub mod schema;
 mod select;
+mod snapshot;

@@ -3,8 +3,9 @@
 
 use super::operation::{AfterGather, GatherOperation, Operation};
 use super::request::{Requester, send_prepared};
+use super::snapshot::REPLACED_TICKET;
 use crate::client::ClientId;
-use crate::effects::{Effects, Order, Work, WorkDone};
+use crate::effects::{Effects, LogLevel, Order, Work, WorkDone};
 use crate::message::{ReplicaError, ShardMessage};
 use crate::metadata::{self, Entry};
 use crate::replica::Waiter;
@@ -87,7 +88,9 @@ enum Progress {
 
 /// The metadata log and the changes under way. On other shards than 0 there is no log, and nothing is ever under way.
 pub struct SchemaChanges {
-    log: Option<MetaLog>,
+    pub(super) log: Option<MetaLog>,
+    /// Bytes of the last snapshot made for the log.
+    pub(super) snapshot_bytes: u64,
     progress: Progress,
     /// Operations that wait for their turn, in order; some may have been given up.
     waiting: VecDeque<u64>,
@@ -99,6 +102,7 @@ impl SchemaChanges {
     pub fn new(log: Option<MetaLog>) -> Self {
         Self {
             log,
+            snapshot_bytes: 0,
             progress: Progress::Idle,
             waiting: VecDeque::new(),
             next_ticket: 0,
@@ -128,6 +132,11 @@ impl SchemaChanges {
                 .map(|(ticket, error)| (ticket, Err(error))),
         );
         ended
+    }
+
+    /// Whether no change is under way and none waits.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.is_busy() && self.waiting.is_empty()
     }
 
     fn is_busy(&self) -> bool {
@@ -370,11 +379,18 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        let (ticket, result) = ended;
+        if ticket == REPLACED_TICKET {
+            if let Err(error) = result {
+                let text = format!("the metadata log could not be replaced by a snapshot: {error}");
+                out.log.push((LogLevel::Warn, text));
+            }
+            return;
+        }
         let progress = std::mem::replace(&mut self.schema_changes.progress, Progress::Installing);
         let Progress::Storing(change) = progress else {
             unreachable!("only a change under way is stored")
         };
-        let (_, result) = ended;
         if let Err(error) = result {
             let error = RequestError::Server(format!(
                 "The schema change could not be made durable: {error}"
@@ -384,6 +400,7 @@ impl Shard {
         }
         let schema = Arc::new(self.schema.apply_all(&change.edits));
         self.install_schema(schema.clone(), out);
+        self.shorten_metadata_log(&mut out.io);
         let event = match &change.answer {
             SchemaAnswer::Change(event) => Some(Event::Schema(event.change, event.target.clone())),
             SchemaAnswer::Void => None,

@@ -5,6 +5,7 @@
 //! is at hand (the owner is this shard, the blocks are in memory) the whole of it happens in one call.
 
 mod answer;
+mod cancel;
 mod progress;
 
 use super::group::GroupFold;
@@ -58,7 +59,11 @@ pub struct SelectOperation {
     awaited: usize,
     /// Rows the read under way asked for.
     asked_rows: u64,
+    /// The shard it goes to, if it goes to one.
+    asked_shard: Option<u16>,
     tombstones: u64,
+    /// Tombstones it may still meet.
+    tombstones_left: u64,
     /// When the client is told to give up.
     pub deadline: BootNanos,
 }
@@ -71,6 +76,7 @@ struct Begun {
     terms: Terms,
     replicas: ReplicaPlan,
     deadline: BootNanos,
+    tombstone_failure: u64,
 }
 
 impl SelectOperation {
@@ -120,7 +126,9 @@ impl SelectOperation {
             answers_held: Held::default(),
             awaited: 0,
             asked_rows: 0,
+            asked_shard: None,
             tombstones: 0,
+            tombstones_left: begun.tombstone_failure,
             deadline: begun.deadline,
         }
     }
@@ -251,6 +259,7 @@ impl Shard {
                 values,
                 terms,
                 replicas,
+                tombstone_failure: self.config.tombstone_failure,
                 deadline: now.boot.plus_millis(timeout_ms),
             },
             bound,
@@ -270,7 +279,7 @@ impl Shard {
     ) {
         loop {
             if let Some(response) = ready.take() {
-                if operation.tombstones + response.tombstones > self.config.tombstone_failure {
+                if response.tombstones > operation.tombstones_left {
                     return self.fail_tombstones(&operation, now, out);
                 }
                 if response.bytes.len() > SMALL_ANSWER_BYTES
@@ -344,6 +353,7 @@ impl Shard {
             .reply
             .note(now, || format!("Reading from shard {owner}"));
         operation.awaited = 1;
+        operation.asked_shard = Some(owner);
         let number = self.operations.insert(Operation::Reserved);
         if owner != self.number {
             let deadline = operation.deadline;
@@ -392,6 +402,7 @@ impl Shard {
             .reply
             .note(now, || format!("Reading from {shards} shard(s)"));
         operation.awaited = usize::from(shards);
+        operation.asked_shard = None;
         operation.answers = (0..shards).map(|_| None).collect();
         let deadline = operation.deadline;
         let number = self.operations.insert(Operation::Select(operation));
@@ -441,6 +452,7 @@ impl Shard {
             Ok(response) => response,
             Err(error) => {
                 if let Some(Operation::Select(operation)) = self.operations.remove(number) {
+                    self.cancel_reads(number, &operation, out);
                     self.fail_read(&operation, error, now, out);
                 }
                 return None;
@@ -452,6 +464,7 @@ impl Shard {
             && !self.answers.hold(&mut operation.answers_held, bytes)
         {
             if let Some(Operation::Select(operation)) = self.operations.remove(number) {
+                self.cancel_reads(number, &operation, out);
                 self.fail(
                     &operation.reply,
                     &RequestError::Overloaded(TOO_MANY_ANSWERS.to_owned()),

@@ -36,7 +36,9 @@ pub enum Command {
     Count(oneshot::Sender<Vec<(&'static str, u64)>>),
     /// Flush or compact, and tell how it ended.
     Admin(AdminWork, oneshot::Sender<Result<(), String>>),
-    /// Answer what is in flight, take nothing new, then end.
+    /// Take no more requests, and tell when those under way are answered.
+    Quiet(oneshot::Sender<()>),
+    /// Make everything durable, then end. Every shard is quiet: what it does for another is not refused meanwhile.
     Drain(oneshot::Sender<()>),
 }
 

@@ -63,6 +63,8 @@ pub trait Shard: 'static {
     fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd;
     /// An operator asks for something; `Effects::admin` says under this number when it is done.
     fn on_admin(&mut self, id: u64, work: &AdminWork, now: Now, out: &mut Effects);
+    /// Whether no request is under way.
+    fn is_quiet(&self) -> bool;
     /// No more requests will come: everything is made durable.
     fn drain(&mut self, now: Now, out: &mut Effects);
     /// Whether everything is durable.

@@ -37,7 +37,7 @@ const STUCK_LIMIT: Duration = Duration::from_secs(12);
 const STUCK_POLL: Duration = Duration::from_secs(2);
 /// How often a drain looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
-/// How long a drain waits for requests in flight.
+/// How long the end waits for requests in flight, and after that for the disk.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a shard's thread is given beside its state machine.
@@ -86,7 +86,11 @@ pub struct Core<S: Shard> {
     /// Who waits for what an operator asked, by number.
     admin: RefCell<HashMap<u64, oneshot::Sender<Result<(), String>>>>,
     next_admin: Cell<u64>,
-    /// Set once the shard takes no more requests, and answered when none is in flight.
+    /// Whether requests are still taken.
+    takes_requests: Cell<bool>,
+    /// Set once no more requests are taken, and answered when none is in flight.
+    quieting: RefCell<Option<(Instant, oneshot::Sender<()>)>>,
+    /// Set once everything is to be made durable, and answered when it is.
     draining: RefCell<Option<(Instant, oneshot::Sender<()>)>>,
 }
 
@@ -122,6 +126,8 @@ pub fn run<S: Shard>(shard: S, mut environment: Environment) -> std::io::Result<
         ready: Cell::new(ready),
         admin: RefCell::default(),
         next_admin: Cell::new(0),
+        takes_requests: Cell::new(true),
+        quieting: RefCell::default(),
         draining: RefCell::default(),
         environment,
     });
@@ -155,13 +161,14 @@ impl<S: Shard> Core<S> {
 
     /// Whether no more requests are taken.
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.borrow().is_some()
+        !self.takes_requests.get()
     }
 
     /// Turn after turn, until drained.
     async fn turns(self: &Rc<Self>) {
         loop {
             let wake = self.turn();
+            self.tell_quiet();
             if self.is_drained() || self.has_failed() {
                 return;
             }
@@ -235,6 +242,10 @@ impl<S: Shard> Core<S> {
                     self.admin.borrow_mut().insert(id, answer);
                     shard.on_admin(id, &work, now, effects);
                 }
+                Command::Quiet(answer) => {
+                    self.takes_requests.set(false);
+                    *self.quieting.borrow_mut() = Some((Instant::now(), answer));
+                }
                 Command::Drain(answer) => {
                     shard.drain(now, effects);
                     *self.draining.borrow_mut() = Some((Instant::now(), answer));
@@ -243,18 +254,35 @@ impl<S: Shard> Core<S> {
         }
     }
 
+    /// Tells who waits for it that no request is in flight any more, or that it took too long.
+    fn tell_quiet(&self) {
+        let mut quieting = self.quieting.borrow_mut();
+        let Some((since, _)) = &*quieting else {
+            return;
+        };
+        let quiet = self.is_settled() && self.shard.borrow().is_quiet();
+        if (quiet || since.elapsed() >= DRAIN_LIMIT)
+            && let Some((_, answer)) = quieting.take()
+        {
+            // Whoever asked may have gone.
+            let _ = answer.send(());
+        }
+    }
+
+    /// Whether every client has its answers.
+    fn is_settled(&self) -> bool {
+        let clients = self.clients.borrow();
+        clients.values().all(|client| client.is_settled())
+    }
+
     /// Whether the drain that was asked for is done; answers it if so.
     fn is_drained(&self) -> bool {
         let mut draining = self.draining.borrow_mut();
         let Some((since, _)) = &*draining else {
             return false;
         };
-        let settled = self
-            .clients
-            .borrow()
-            .values()
-            .all(|client| client.is_settled());
-        if !(settled && self.shard.borrow().is_drained()) && since.elapsed() < DRAIN_LIMIT {
+        if !(self.is_settled() && self.shard.borrow().is_drained()) && since.elapsed() < DRAIN_LIMIT
+        {
             return false;
         }
         if let Some((_, answer)) = draining.take() {

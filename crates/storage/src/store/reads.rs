@@ -9,7 +9,6 @@ use crate::merge::{Fetch, Merged, Outcome, Pins, Stop, View, Walk, Want};
 use crate::read::{Answer, Point, Projection, Responder, point};
 use model::env::IoQueue;
 use model::read::{KeyBound, Partitions, ReadCommand, ReadResponse};
-use model::schema::TableId;
 use model::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -185,19 +184,23 @@ impl Store {
                 }
             },
         };
-        self.settle_read(command.table, read, ticket, outcome, &wanted, io)
+        self.settle_read(command, read, ticket, outcome, &wanted, io)
     }
 
     /// Acts on how a run of a read ended.
     fn settle_read(
         &mut self,
-        table: TableId,
+        command: &ReadCommand,
         read: &mut ReadState,
         ticket: u64,
         outcome: Outcome,
         wanted: &[Want],
         io: &mut IoQueue,
     ) -> Option<Result<ReadResponse, StoreError>> {
+        let tombstones = read.answer.response.tombstones;
+        if tombstones > command.limits.tombstones {
+            return Some(Err(StoreError::TooManyTombstones(tombstones)));
+        }
         match outcome {
             Outcome::Finished => Some(Ok(std::mem::take(&mut read.answer.response))),
             Outcome::Failed(error) => Some(Err(error)),
@@ -208,7 +211,7 @@ impl Store {
             }
             Outcome::Missing => {
                 read.pins.end_run();
-                read.waits = self.load(table, wanted, Waiter::Read(ticket), &[], io);
+                read.waits = self.load(command.table, wanted, Waiter::Read(ticket), &[], io);
                 if read.walk.is_some() {
                     read.ahead_bytes = (read.ahead_bytes * 2).clamp(32 << 10, MAX_AHEAD_BYTES);
                 }

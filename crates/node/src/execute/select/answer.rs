@@ -4,7 +4,7 @@ use super::{SelectOperation, select_plan};
 use crate::effects::Effects;
 use crate::execute::page::PagingState;
 use crate::execute::rows::{Emitter, ReadRow, key_prefix, rows};
-use crate::message::ReplicaError;
+use crate::message::{READ_TOO_MANY_TOMBSTONES, ReplicaError};
 use crate::shard::Shard;
 use cluster::coordinate::read;
 use cql::frame::response::{MetadataForm, RowsWriter};
@@ -27,6 +27,9 @@ impl Shard {
         let error = match error {
             ReplicaError::Overloaded(message) => RequestError::Overloaded(message),
             ReplicaError::Invalid(message) => RequestError::Invalid(message),
+            ReplicaError::Failed(READ_TOO_MANY_TOMBSTONES, _) => {
+                return self.fail_tombstones(operation, now, out);
+            }
             ReplicaError::Failed(reason, detail) => {
                 read::failure(&operation.replicas, node, reason, format!(": {detail}"))
             }
@@ -40,7 +43,6 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        const READ_TOO_MANY_TOMBSTONES: u16 = 1;
         let node = self.config.client_address.ip();
         let detail = format!(": READ_TOO_MANY_TOMBSTONES from {node}");
         let error = read::failure(&operation.replicas, node, READ_TOO_MANY_TOMBSTONES, detail);
@@ -117,10 +119,12 @@ impl Shard {
     /// The deadline passed.
     pub(in crate::execute) fn select_time_out(
         &mut self,
+        number: u64,
         operation: &SelectOperation,
         now: Now,
         out: &mut Effects,
     ) {
+        self.cancel_reads(number, operation, out);
         self.fail(
             &operation.reply,
             &read::timeout(&operation.replicas),

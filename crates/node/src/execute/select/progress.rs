@@ -47,17 +47,20 @@ impl SelectOperation {
         } else {
             self.bound.per_partition_limit
         };
+        let tombstones = self.tombstones_left;
         let limits = if plan.is_grouped() {
             Limits {
                 rows: GROUP_CHUNK_ROWS,
                 per_partition: if plan.distinct { 1 } else { u64::MAX },
                 bytes: MAX_PAGE_BYTES,
+                tombstones,
             }
         } else {
             Limits {
                 rows: self.page_left.min(self.limit_left),
                 per_partition,
                 bytes: MAX_PAGE_BYTES,
+                tombstones,
             }
         };
         Step::Read(Box::new(ReadCommand {
@@ -89,6 +92,7 @@ impl SelectOperation {
     /// Takes in what was read; the end of the page, if it is reached.
     pub(super) fn take(&mut self, response: ReadResponse) -> Result<Option<Step>, RequestError> {
         self.tombstones += response.tombstones;
+        self.tombstones_left = self.tombstones_left.saturating_sub(response.tombstones);
         if self.plan().is_grouped() {
             return self.take_grouped(&response);
         }

@@ -1,0 +1,35 @@
+//! What is still being read for a SELECT that failed, or whose deadline passed, is ended, here and on other shards: nobody
+//! reads for clients that were told no.
+
+use super::SelectOperation;
+use crate::effects::Effects;
+use crate::message::ShardMessage;
+use crate::replica::Waiter;
+use crate::shard::Shard;
+
+impl Shard {
+    /// Nobody wants what is being read for this operation, which lived under this number.
+    pub(super) fn cancel_reads(
+        &mut self,
+        request: u64,
+        operation: &SelectOperation,
+        out: &mut Effects,
+    ) {
+        let all = 0..self.config.shards;
+        let awaited = all.filter(|shard| match operation.asked_shard {
+            Some(asked) => *shard == asked,
+            None => operation
+                .answers
+                .get(usize::from(*shard))
+                .is_some_and(Option::is_none),
+        });
+        for shard in awaited {
+            if shard == self.number {
+                self.replica.cancel(Waiter::Local(request));
+            } else {
+                let message = ShardMessage::Cancel { request };
+                out.messages.push((shard, message));
+            }
+        }
+    }
+}
