@@ -9,7 +9,7 @@
 //! - time is linear in the text: looking ahead is by a bounded number of tokens, or over a type, or once per bracket;
 //! - no tree is deeper than [`MAX_NESTING`] levels of brackets plus [`MAX_OPERATIONS`] operations, so neither the parser
 //!   nor anybody who walks or drops the tree can exhaust the stack;
-//! - no input panics (`fuzz.rs` mutates valid statements to look for one).
+//! - no input panics (`sim`'s fuzzers mutate valid statements to look for one).
 
 mod access;
 mod batch;
@@ -158,7 +158,5 @@ impl Parser<'_> {
     }
 }
 
-#[cfg(test)]
-mod fuzz;
 #[cfg(test)]
 mod tests;

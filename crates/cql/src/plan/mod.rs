@@ -133,11 +133,13 @@ pub fn prepare(
         other => Plan::Other(Box::new(other)),
     };
     let variables: Vec<ColumnSpec> = terms.markers.into_values().collect();
-    assert_eq!(
-        variables.len(),
-        count,
-        "every marker stands where a value is received"
-    );
+    if variables.len() != count {
+        // `USING TTL ? AND TTL ?` drops the first; definitions of views and aggregates take no values.
+        return Err(invalid(format!(
+            "{} of the statement's {count} bind markers stand where no value is received",
+            count - variables.len()
+        )));
+    }
     let marker_names = variables.iter().map(|spec| spec.name.to_string()).collect();
     let partition_markers: Option<Vec<u16>> = terms
         .key_markers

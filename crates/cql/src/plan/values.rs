@@ -51,12 +51,11 @@ impl<'a> BoundValues<'a> {
         let bound = if values.are_named() {
             markers
                 .iter()
-                .map(|name| {
-                    values
-                        .iter()
-                        .find(|(given, _)| *given == Some(name.as_str()))
-                        .map_or(Value::Unset, |(_, value)| value)
+                .filter_map(|name| {
+                    let mut given = values.iter();
+                    given.find(|(given, _)| *given == Some(name.as_str()))
                 })
+                .map(|(_, value)| value)
                 .collect()
         } else {
             values.iter().map(|(_, value)| value).collect::<Vec<_>>()

@@ -4,6 +4,7 @@
 //! with something simpler. It fails by returning an error or by panicking. One that must fail is kept beside them
 //! ([`check_canary`]): if it passes, the harness is blind and the run fails.
 
+mod cql;
 mod decoders;
 mod frames;
 mod rows;
@@ -71,6 +72,18 @@ pub const REGISTRY: &[Fuzzer] = &[
         name: "model: clustering keys order as their values",
         run: rows::clustering_order,
     },
+    Fuzzer {
+        name: "cql: connections take any bytes",
+        run: cql::frames,
+    },
+    Fuzzer {
+        name: "cql: the parser takes any text",
+        run: cql::parser,
+    },
+    Fuzzer {
+        name: "node: every request is answered",
+        run: cql::requests,
+    },
 ];
 
 /// The fuzzer that must fail: it calls a decoder wrong that finds nothing wrong with one input in a thousand.
@@ -114,7 +127,8 @@ mod tests {
     fn every_fuzzer_passes_a_few_seeds_and_the_canary_does_not() {
         check_canary().unwrap();
         for fuzzer in REGISTRY {
-            let slow = fuzzer.name.contains("crashes") || fuzzer.name.contains("flipped");
+            let slow = ["crashes", "flipped", "node: "];
+            let slow = slow.iter().any(|part| fuzzer.name.contains(part));
             for seed in 0..if slow { 1 } else { 200 } {
                 if let Err(what) = run(fuzzer, seed) {
                     panic!("{} with seed {seed}: {what}", fuzzer.name);

@@ -38,6 +38,8 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 pub enum Answer {
     /// It is done, and there is nothing to say.
     Done,
+    /// The id of a prepared statement.
+    Prepared(Vec<u8>),
     /// Rows of cells.
     Rows(Vec<Vec<Option<Vec<u8>>>>),
     /// An error's code and message.
@@ -175,6 +177,16 @@ impl Machine {
     /// Sends a statement and runs until it is answered.
     pub fn ask(&mut self, shard: u16, text: &str) -> Result<Answer, String> {
         let request = self.query(shard, text);
+        self.wait(request)
+    }
+
+    /// Sends a request and runs until it is answered.
+    pub fn request(&mut self, shard: u16, opcode: Opcode, body: &[u8]) -> Result<Answer, String> {
+        let request = self.frame(shard, opcode, body);
+        self.wait(request)
+    }
+
+    fn wait(&mut self, request: u64) -> Result<Answer, String> {
         let limit = self.millis() + 60_000;
         while self.millis() < limit {
             if let Some(answer) = self.answers.remove(&request) {
@@ -182,7 +194,7 @@ impl Machine {
             }
             self.turn();
         }
-        Err(format!("never answered: {text}"))
+        Err("never answered".to_owned())
     }
 
     fn frame(&mut self, shard: u16, opcode: Opcode, body: &[u8]) -> u64 {
@@ -328,14 +340,40 @@ impl Machine {
     }
 }
 
-/// Reads a RESULT; its columns, where they are told, are of simple types.
+/// Reads past a type (specification, section 4.2.5.2).
+fn skip_type(body: &mut Reader<'_>) -> Result<(), DecodeError> {
+    match body.short()? {
+        0 => body.string().map(drop),
+        0x20 | 0x22 => skip_type(body),
+        0x21 => {
+            skip_type(body)?;
+            skip_type(body)
+        }
+        0x30 => {
+            body.string()?;
+            body.string()?;
+            for _ in 0..body.short()? {
+                body.string()?;
+                skip_type(body)?;
+            }
+            Ok(())
+        }
+        0x31 => (0..body.short()?).try_for_each(|_| skip_type(body)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a RESULT.
 fn result(body: &mut Reader<'_>) -> Result<Answer, DecodeError> {
     const ROWS: i32 = 2;
     const ONE_TABLE: i32 = 1;
     const HAS_MORE_PAGES: i32 = 2;
     const NO_COLUMNS: i32 = 4;
-    if body.int()? != ROWS {
-        return Ok(Answer::Done);
+    const PREPARED: i32 = 4;
+    match body.int()? {
+        ROWS => {}
+        PREPARED => return Ok(Answer::Prepared(body.short_bytes()?.to_vec())),
+        _ => return Ok(Answer::Done),
     }
     let (metadata, columns) = (body.int()?, body.int()?);
     if metadata & HAS_MORE_PAGES != 0 {
@@ -347,7 +385,7 @@ fn result(body: &mut Reader<'_>) -> Result<Answer, DecodeError> {
         body.string()?;
         for _ in 0..columns {
             body.string()?;
-            body.short()?;
+            skip_type(body)?;
         }
     }
     let count = body.int()?;

@@ -71,7 +71,9 @@ impl Restrictions {
                 },
             );
         }
-        let combinations: usize = choices.iter().map(Vec::len).product();
+        let combinations = choices
+            .iter()
+            .fold(1usize, |all, choice| all.saturating_mul(choice.len()));
         if combinations > MAX_IN_COMBINATIONS {
             return Err(invalid(format!(
                 "IN restrictions name {combinations} partitions; at most {MAX_IN_COMBINATIONS} are allowed"
