@@ -65,7 +65,7 @@ pub fn tests(report: &mut Report) {
     report.add(passed, failed);
 }
 
-/// Seeds of the simulated storage engine, beside those its unit tests run, and how long they may take: a machine that
+/// Seeds of the simulated storage engine and of simulated nodes, beside those its unit tests run, and how long they may take: a machine that
 /// is slow runs fewer.
 const SIMULATED_SEEDS: &str = "60";
 
@@ -79,7 +79,7 @@ pub fn simulator(seconds: u64, report: &mut Report) {
         step(&name, &arguments, report);
     };
     let seeds = ["--first", "1000", "--seeds", SIMULATED_SEEDS];
-    for what in ["storage", "rot"] {
+    for what in ["storage", "node", "rot"] {
         sim(&[&[what], &seeds[..]].concat(), report);
     }
     sim(&["fuzz"], report);

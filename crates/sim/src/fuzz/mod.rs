@@ -4,9 +4,9 @@
 //! with something simpler. It fails by returning an error or by panicking. One that must fail is kept beside them
 //! ([`check_canary`]): if it passes, the harness is blind and the run fails.
 
-mod cql;
 mod decoders;
 mod frames;
+mod requests;
 mod rows;
 mod text;
 
@@ -73,16 +73,8 @@ pub const REGISTRY: &[Fuzzer] = &[
         run: rows::clustering_order,
     },
     Fuzzer {
-        name: "cql: connections take any bytes",
-        run: cql::frames,
-    },
-    Fuzzer {
-        name: "cql: the parser takes any text",
-        run: cql::parser,
-    },
-    Fuzzer {
         name: "node: every request is answered",
-        run: cql::requests,
+        run: requests::answered,
     },
 ];
 

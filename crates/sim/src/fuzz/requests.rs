@@ -1,16 +1,12 @@
-//! Fuzzers of what clients send: frames, statements, bound values.
+//! The fuzzer of whole nodes: statements and bound values as clients make them up.
 
 use crate::node::machine::{Answer, Machine};
 use crate::random::Rng;
-use bytes::BytesMut;
-use cql::frame::compression::Compression;
+use cql::frame::Opcode;
 use cql::frame::put::Put;
-use cql::frame::{Decoder, Opcode, ProtocolVersion};
 use model::env::Random;
 use storage::{Generation, StoreConfig};
 
-/// Statements the parser accepts, one a line.
-const ACCEPTED: &str = include_str!("../../../cql/src/parse/corpus/accepted.cql");
 /// Statements over [`SCHEMA`], a space between any two tokens.
 const STATEMENTS: &str = include_str!("statements.txt");
 const SCHEMA: [&str; 5] = [
@@ -25,10 +21,6 @@ const SCHEMA: [&str; 5] = [
 ];
 /// Statements sent to one node before the next seed gets a fresh one.
 const STATEMENTS_A_NODE: u64 = 60;
-const SPICES: [&str; 24] = [
-    "(", ")", "[", "]", "{", "}", "<", ">", "'", "\"", "$$", "--", "/*", "*/", ":", "?", "..", "-",
-    "0x", "P1Y", "\u{0}", "é", "😀", ";",
-];
 const LITERALS: [&str; 28] = [
     "null",
     "?",
@@ -60,89 +52,8 @@ const LITERALS: [&str; 28] = [
     "token(1)",
 ];
 
-/// The incoming side of a connection takes any bytes, in every framing, and any that it makes a frame of can be read.
-pub fn frames(rng: &mut Rng) -> Result<(), String> {
-    let version = *rng.pick(&[
-        ProtocolVersion::V3,
-        ProtocolVersion::V4,
-        ProtocolVersion::V5,
-    ]);
-    let mut decoder = Decoder::new(1 << 16);
-    if rng.chance(60) {
-        let compression = *rng.pick(&[None, Some(Compression::Lz4), Some(Compression::Snappy)]);
-        let compression =
-            compression.filter(|kind| *kind == Compression::Lz4 || !version.has_segments());
-        decoder.start(version, compression);
-    }
-    let mut input = BytesMut::new();
-    for _ in 0..=rng.index(6) {
-        let length = rng.index(80);
-        let mut body = rng.bytes(length);
-        // Small numbers are what lengths and counts look like.
-        for _ in 0..rng.index(20) {
-            if !body.is_empty() {
-                let at = rng.index(body.len());
-                body[at] = rng.below(4) as u8;
-            }
-        }
-        if rng.chance(90) {
-            input.extend_from_slice(&[version as u8, rng.below(32) as u8, 0, 1]);
-            input.extend_from_slice(&[rng.below(17) as u8]);
-            let said = if rng.chance(90) {
-                length as u32
-            } else {
-                rng.next_u64() as u32
-            };
-            input.extend_from_slice(&said.to_be_bytes());
-        }
-        input.extend_from_slice(&body);
-    }
-    while let Ok(Some(frame)) = decoder.next(&mut input) {
-        // What is wrong with a body is an error, never a panic.
-        let _ = frame.message();
-    }
-    Ok(())
-}
-
-/// The parser takes statements cut, spliced and sprinkled with odd characters.
-pub fn parser(rng: &mut Rng) -> Result<(), String> {
-    let corpus: Vec<&str> = ACCEPTED.lines().collect();
-    let (text, other): (&str, &str) = (*rng.pick(&corpus), *rng.pick(&corpus));
-    let text = mutated_text(text, other, rng);
-    match cql::parse::parse(&text) {
-        // Printing walks the whole tree.
-        Ok(parsed) => drop(format!("{:?}", parsed.statement)),
-        Err(error) if error.message.is_empty() => return Err(format!("no message for {text}")),
-        Err(_) => {}
-    }
-    Ok(())
-}
-
-fn mutated_text(text: &str, other: &str, rng: &mut Rng) -> String {
-    let mut characters: Vec<char> = text.chars().collect();
-    for _ in 0..=rng.index(4) {
-        let at = rng.index(characters.len() + 1);
-        let end = (at + rng.index(12)).min(characters.len());
-        match rng.below(5) {
-            0 => drop(characters.drain(at..end)),
-            1 => drop(characters.splice(at..at, rng.pick(&SPICES).chars())),
-            2 => {
-                let tail = other.chars().skip(rng.index(other.len() + 1));
-                characters.truncate(at);
-                characters.extend(tail);
-            }
-            3 => {
-                let copy: Vec<char> = characters[at..end].to_vec();
-                characters.splice(at..at, copy);
-            }
-            _ => characters.truncate(at),
-        }
-    }
-    characters.into_iter().collect()
-}
-
 /// A node answers every statement with every kind of values, whatever a client makes up, and goes on.
-pub fn requests(rng: &mut Rng) -> Result<(), String> {
+pub fn answered(rng: &mut Rng) -> Result<(), String> {
     let generation = Generation {
         number: 0,
         previous: None,
