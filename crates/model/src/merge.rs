@@ -188,6 +188,12 @@ fn stronger_liveness(one: Liveness, other: Liveness) -> Liveness {
 
 /// Whether `one` wins over `other` at the same place.
 pub fn stronger_cell(one: &Cell<'_>, other: &Cell<'_>) -> bool {
+    // A deleted counter stays deleted, whatever is counted later (Cassandra's `Cells.resolveCounter`): contexts only grow.
+    match (one.kind, other.kind) {
+        (CellKind::Tombstone { .. }, CellKind::Counter) => return true,
+        (CellKind::Counter, CellKind::Tombstone { .. }) => return false,
+        _ => {}
+    }
     // Kind rank: a plain value loses to an expiring one, which loses to a tombstone; then the later local time.
     fn rank(cell: &Cell<'_>) -> (i64, u8, i64, std::cmp::Reverse<u32>) {
         let (kind, local, ttl) = match cell.kind {
