@@ -178,9 +178,16 @@ fn ln(number: &Decimal) -> Result<Decimal, String> {
     rounded(ln_fixed(number)?, 0)
 }
 
+/// Of a power of ten its exponent; of one a zero with the scale Cassandra gives it.
 fn log10(number: &Decimal) -> Result<Decimal, String> {
-    if is_one(number) {
-        return Ok(Decimal::integer(BigInt::ZERO));
+    const SCALE_OF_ZERO: i64 = -33;
+    if let Ok(stripped) = number.stripped()
+        && stripped.unscaled == BigInt::from(1)
+    {
+        return match i64::from(stripped.scale) {
+            0 => Decimal::new(BigInt::ZERO, SCALE_OF_ZERO).map_err(|failure| failure.to_string()),
+            scale => Ok(Decimal::integer(BigInt::from(-scale))),
+        };
     }
     rounded(ln_fixed(number)? * one() / ln_ten(), 0)
 }

@@ -40,7 +40,9 @@ pub(super) fn cosine(scalar: &Scalar, arguments: &Bytes<'_>, _: &CallContext) ->
     }
     compare(arguments, |left, right| {
         let lengths = f64::from(dot(left, left)) * f64::from(dot(right, right));
-        f64::midpoint(1.0, f64::from(dot(left, right)) / lengths.sqrt()) as f32
+        // Rounded to a float at every step, as Cassandra does.
+        let cosine = (f64::from(dot(left, right)) / lengths.sqrt()) as f32;
+        f32::midpoint(1.0, cosine)
     })
 }
 

@@ -64,7 +64,8 @@ fn digits(bytes: &[u8]) -> usize {
         .count()
 }
 
-/// Length of a duration such as `1y2mo3d`, units in any case.
+/// Length of a duration such as `1y2mo3d`, units in any case. What follows at once is a token of its own, as in
+/// Cassandra: `1WHERE` is a week and `HERE`.
 fn unit_duration(bytes: &[u8]) -> Option<usize> {
     let mut length = 0;
     loop {
@@ -78,10 +79,7 @@ fn unit_duration(bytes: &[u8]) -> Option<usize> {
         }
         length += count + unit;
     }
-    let at_boundary = !bytes
-        .get(length)
-        .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    (length > 0 && at_boundary).then_some(length)
+    (length > 0).then_some(length)
 }
 
 fn unit_length(bytes: &[u8]) -> usize {
