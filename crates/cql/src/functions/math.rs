@@ -178,16 +178,24 @@ fn ln(number: &Decimal) -> Result<Decimal, String> {
     rounded(ln_fixed(number)?, 0)
 }
 
-/// Of a power of ten its exponent; of one a zero with the scale Cassandra gives it.
+/// The quotient of two natural logarithms of 34 digits. Of some powers of ten it is exact, and then comes without the
+/// zeros of an inexact one.
 fn log10(number: &Decimal) -> Result<Decimal, String> {
-    const SCALE_OF_ZERO: i64 = -33;
+    const LOGARITHM_SCALE: i64 = 33;
     if let Ok(stripped) = number.stripped()
         && stripped.unscaled == BigInt::from(1)
     {
-        return match i64::from(stripped.scale) {
-            0 => Decimal::new(BigInt::ZERO, SCALE_OF_ZERO).map_err(|failure| failure.to_string()),
-            scale => Ok(Decimal::integer(BigInt::from(-scale))),
-        };
+        let (mut exponent, mut zeros) = (-i64::from(stripped.scale), 0);
+        if exponent == 0 {
+            return Decimal::new(BigInt::ZERO, -LOGARITHM_SCALE);
+        }
+        while exponent % 10 == 0 {
+            exponent /= 10;
+            zeros += 1;
+        }
+        if matches!(exponent.abs(), 1 | 2 | 5) {
+            return Decimal::new(BigInt::from(exponent), -zeros);
+        }
     }
     rounded(ln_fixed(number)? * one() / ln_ten(), 0)
 }
