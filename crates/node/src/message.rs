@@ -1,6 +1,7 @@
 //! Messages between the shards of a node.
 
 use crate::budget::Held;
+use crate::execute::serial::Turn;
 use crate::statement::Statement;
 use crate::system::NodeFacts;
 use bytes::Bytes;
@@ -105,6 +106,8 @@ pub enum ShardMessage {
         command: Box<ReadCommand>,
         /// Drop it after this.
         deadline: BootNanos,
+        /// When it may look.
+        turn: Turn,
     },
     /// What was read.
     ReadDone {

@@ -13,6 +13,7 @@ use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel, WorkDone};
 use crate::execute::batchlog::Batchlog;
 use crate::execute::operation::Operation;
+use crate::execute::serial::Turn;
 use crate::hybrid_clock::HybridClock;
 use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::metrics::ShardMetrics;
@@ -233,7 +234,7 @@ impl Shard {
         from: u16,
         request: RequestId,
         command: &ReadCommand,
-        deadline: BootNanos,
+        (deadline, turn): (BootNanos, Turn),
         now: Now,
         out: &mut Effects,
     ) {
@@ -244,13 +245,16 @@ impl Shard {
         }
         self.metrics.replica_reads += 1;
         let waiter = Waiter::Shard(from, request);
+        if turn == Turn::OwnTurn {
+            return self.read_in_turn(command, waiter, now, out);
+        }
         if let Some(result) = self.replica.read(command, waiter, now, &mut out.io) {
             self.send_rows(from, request, result, out);
         }
     }
 
     /// Sends another shard what it asked to read, if there is room for that on its way.
-    fn send_rows(
+    pub(crate) fn send_rows(
         &mut self,
         shard: u16,
         request: RequestId,
@@ -292,7 +296,8 @@ impl Shard {
                 request,
                 command,
                 deadline,
-            } => self.serve_read(from, request, &command, deadline, now, out),
+                turn,
+            } => self.serve_read(from, request, &command, (deadline, turn), now, out),
             ShardMessage::Cancel { request } => self.replica.cancel(Waiter::Shard(from, request)),
             ShardMessage::Applied { request, result } => self.on_applied(request, result, now, out),
             ShardMessage::ReadDone {
@@ -476,7 +481,7 @@ impl Shard {
         }
     }
 
-    fn on_read(
+    pub(crate) fn on_read(
         &mut self,
         number: RequestId,
         from: u16,
@@ -490,6 +495,7 @@ impl Shard {
             Some(Operation::Rmw(_)) => self.rmw_read(number, result, now, out),
             Some(Operation::Scattered(_)) => self.scattered_read(number, result, now, out),
             Some(Operation::Count(_)) => self.count_read(number, result, now, out),
+            Some(Operation::Serial(_)) => self.serial_read(number, result, now, out),
             Some(_) | None => {}
         }
     }

@@ -61,6 +61,7 @@ impl Shard {
             Some(
                 Operation::Rmw(_)
                 | Operation::Count(_)
+                | Operation::Serial(_)
                 | Operation::Replay(_)
                 | Operation::Reserved
                 | Operation::Admin(_),

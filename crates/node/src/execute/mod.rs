@@ -26,4 +26,5 @@ mod rows;
 mod scattered;
 pub mod schema;
 mod select;
+pub mod serial;
 mod snapshot;

@@ -26,6 +26,8 @@ pub enum Operation {
     Scattered(Box<super::scattered::ScatteredOperation>),
     /// Increments being counted.
     Count(Box<super::counter::CountOperation>),
+    /// A read that waits for its turn.
+    Serial(Box<super::serial::SerialOperation>),
     /// A request another shard executes.
     Forwarded {
         /// The answer owed.
@@ -103,9 +105,11 @@ impl Operation {
             Self::Scattered(operation) => operation.deadline,
             Self::Gather(operation) => operation.deadline,
             // Its coordinator has the deadline, or nobody; it always ends.
-            Self::Count(_) | Self::Replay(_) | Self::Reserved | Self::Admin(_) => {
-                BootNanos(u64::MAX)
-            }
+            Self::Count(_)
+            | Self::Serial(_)
+            | Self::Replay(_)
+            | Self::Reserved
+            | Self::Admin(_) => BootNanos(u64::MAX),
             Self::Forwarded { deadline, .. } | Self::Work { deadline, .. } => *deadline,
         }
     }

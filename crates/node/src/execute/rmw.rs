@@ -352,6 +352,7 @@ impl Shard {
     ) {
         match self.operations.get_mut(number) {
             Some(Operation::Count(_)) => self.count_start(number, now, out),
+            Some(Operation::Serial(_)) => self.serial_start(number, now, out),
             Some(Operation::Rmw(operation)) if operation.reply.is_none() && !operation.written => {
                 self.operations.remove(number);
                 self.release_partition(partition);

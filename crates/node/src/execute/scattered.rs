@@ -7,6 +7,7 @@
 use super::operation::Operation;
 use super::request::Terms;
 use super::rmw::{Part, read_rows, slices_of};
+use super::serial::Turn;
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Waiter;
@@ -131,6 +132,7 @@ impl Shard {
                     request: number,
                     command: Box::new(command),
                     deadline,
+                    turn: Turn::Any,
                 };
                 return self.tell(owner, message, out);
             }

@@ -13,6 +13,7 @@ use super::merge::merge_ranges;
 use super::operation::Operation;
 use super::page::PagingState;
 use super::request::Terms;
+use super::serial::Turn;
 use crate::budget::{Held, SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS};
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
@@ -354,6 +355,11 @@ impl Shard {
             .note(now, || format!("Reading from shard {owner}"));
         operation.awaited = 1;
         operation.asked_shard = Some(owner);
+        let turn = if operation.terms.consistency.is_serial() {
+            Turn::OwnTurn
+        } else {
+            Turn::Any
+        };
         let number = self.operations.insert(Operation::Reserved);
         if owner != self.number {
             let deadline = operation.deadline;
@@ -361,6 +367,7 @@ impl Shard {
                 request: number,
                 command,
                 deadline,
+                turn,
             };
             self.tell(owner, message, out);
             self.operations
@@ -368,6 +375,12 @@ impl Shard {
             return None;
         }
         self.metrics.replica_reads += 1;
+        if turn == Turn::OwnTurn {
+            self.operations
+                .replace(number, Operation::Select(operation));
+            self.read_in_turn(&command, Waiter::Local(number), now, out);
+            return None;
+        }
         match self
             .replica
             .read(&command, Waiter::Local(number), now, &mut out.io)
@@ -412,6 +425,7 @@ impl Shard {
                 request: number,
                 command,
                 deadline,
+                turn: Turn::Any,
             };
             self.tell(shard, message, out);
         }

@@ -1,0 +1,85 @@
+//! Reads at SERIAL and LOCAL_SERIAL: in the partition's turn, so that a conditional write they show is durable, and one
+//! under way is waited for.
+
+use super::operation::Operation;
+use crate::effects::Effects;
+use crate::message::ReplicaError;
+use crate::replica::Waiter;
+use crate::shard::Shard;
+use cluster::coordinate::partition_queue::Partition;
+use model::read::{Partitions, ReadCommand, ReadResponse};
+use model::time::Now;
+
+/// When a read may look at its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// At once.
+    Any,
+    /// When no conditional write is under way.
+    OwnTurn,
+}
+
+/// A read that waits for its turn, or has it.
+#[derive(Debug)]
+pub struct SerialOperation {
+    command: ReadCommand,
+    partition: Partition,
+    waiter: Waiter,
+}
+
+impl Shard {
+    /// Reads a partition of this shard when it is the read's turn; the waiter always hears.
+    pub(crate) fn read_in_turn(
+        &mut self,
+        command: &ReadCommand,
+        waiter: Waiter,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Partitions::Key(key) = &command.partitions else {
+            unreachable!("only reads of one partition take turns")
+        };
+        let partition = (command.table, key.clone());
+        let operation = SerialOperation {
+            command: command.clone(),
+            partition: partition.clone(),
+            waiter,
+        };
+        let operation = Operation::Serial(Box::new(operation));
+        let number = self.operations.insert(operation);
+        if self.partitions.acquire(partition, number).is_some() {
+            self.serial_start(number, now, out);
+        }
+    }
+
+    /// The partition is held: read it.
+    pub(super) fn serial_start(&mut self, number: u64, now: Now, out: &mut Effects) {
+        let Some(Operation::Serial(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let result = self
+            .replica
+            .read(&operation.command, Waiter::Local(number), now, &mut out.io);
+        if let Some(result) = result {
+            self.serial_read(number, result, now, out);
+        }
+    }
+
+    /// The rows are here: the next may have the partition.
+    pub(crate) fn serial_read(
+        &mut self,
+        number: u64,
+        result: Result<ReadResponse, ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Serial(operation)) = self.operations.remove(number) else {
+            return;
+        };
+        self.release_partition(&operation.partition);
+        match operation.waiter {
+            Waiter::Local(request) => self.on_read(request, self.number, result, now, out),
+            Waiter::Shard(shard, request) => self.send_rows(shard, request, result, out),
+        }
+    }
+}
