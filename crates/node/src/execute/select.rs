@@ -107,6 +107,8 @@ impl SelectOperation {
             .filter(|resume| range || resume.clustering.is_some());
         let group = plan.is_grouped().then(|| {
             let per_partition = bound.per_partition_limit;
+            // Groups of DISTINCT come in one page, as in Cassandra.
+            let page = if plan.distinct { u64::MAX } else { page };
             GroupFold::new(plan, page, limit, per_partition, resume.as_ref())
         });
         Self {
@@ -182,16 +184,9 @@ fn advice(plan: &SelectPlan) -> Option<&'static str> {
     }
 }
 
-/// The rows of several named partitions are put in order when all are there, so they cannot come in pages. A limit no
-/// greater than the page makes one page of them.
-fn check_paged_order(
-    plan: &SelectPlan,
-    bound: &BoundSelect,
-    terms: &Terms,
-) -> Result<(), RequestError> {
-    let page = terms.page_size.filter(|size| *size > 0).map(u64::from);
-    let paged = page.is_some_and(|page| plan.is_grouped() || bound.limit > page);
-    if plan.client_order.is_some() && paged {
+/// The rows of several named partitions are put in order when all are there, so they cannot come in pages.
+fn check_paged_order(plan: &SelectPlan, terms: &Terms) -> Result<(), RequestError> {
+    if plan.client_order.is_some() && terms.page_size.is_some_and(|size| size > 0) {
         return Err(RequestError::invalid(
             "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or the IN and sort client side, or disable paging for this query",
         ));
@@ -226,7 +221,7 @@ impl Shard {
             Err(error) => return Err((reply, error)),
         };
         reply.warnings.extend(advice(plan).map(Into::into));
-        if let Err(error) = check_paged_order(plan, &bound, &terms) {
+        if let Err(error) = check_paged_order(plan, &terms) {
             return Err((reply, error));
         }
         let range = bound.restrictions.keys.is_none();

@@ -62,17 +62,13 @@ impl Grouping {
             };
             next = after(keys, next, &column, restrictions)?;
         }
-        if next < key_columns
-            && !keys[next..key_columns]
-                .iter()
-                .all(|column| restrictions.is_fixed(column))
-        {
+        if next < key_columns {
             return Err(invalid(
                 "Group by is not supported on only a part of the partition key",
             ));
         }
         Ok(Some(Self {
-            columns: (next - usize::from(function.is_some())).max(key_columns),
+            columns: next - usize::from(function.is_some()),
             function,
         }))
     }
