@@ -184,9 +184,17 @@ fn advice(plan: &SelectPlan) -> Option<&'static str> {
     }
 }
 
-/// The rows of several named partitions are put in order when all are there, so they cannot come in pages.
-fn check_paged_order(plan: &SelectPlan, terms: &Terms) -> Result<(), RequestError> {
-    if plan.client_order.is_some() && terms.page_size.is_some_and(|size| size > 0) {
+/// The rows of several named partitions are put in order when all are there, so they cannot come in pages. None at all can,
+/// but for a group of none.
+fn check_paged_order(
+    plan: &SelectPlan,
+    bound: &BoundSelect,
+    terms: &Terms,
+) -> Result<(), RequestError> {
+    let nothing = bound.restrictions.slices.is_empty()
+        || bound.restrictions.keys.as_ref().is_some_and(Vec::is_empty);
+    let paged = terms.page_size.is_some_and(|size| size > 0);
+    if plan.client_order.is_some() && paged && (plan.is_grouped() || !nothing) {
         return Err(RequestError::invalid(
             "Cannot page queries with both ORDER BY and a IN restriction on the partition key; you must either remove the ORDER BY or the IN and sort client side, or disable paging for this query",
         ));
@@ -221,7 +229,7 @@ impl Shard {
             Err(error) => return Err((reply, error)),
         };
         reply.warnings.extend(advice(plan).map(Into::into));
-        if let Err(error) = check_paged_order(plan, &terms) {
+        if let Err(error) = check_paged_order(plan, &bound, &terms) {
             return Err((reply, error));
         }
         let range = bound.restrictions.keys.is_none();

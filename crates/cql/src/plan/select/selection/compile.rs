@@ -427,6 +427,11 @@ impl Compiler<'_, '_> {
                 }
                 match selector {
                     Selector::List(_) => CqlType::List(Arc::new(first), Frozen::Yes),
+                    _ if first.any(&|ctype| *ctype == CqlType::Duration) => {
+                        return Err(invalid(format!(
+                            "Durations are not allowed inside sets: frozen<set<{first}>>"
+                        )));
+                    }
                     _ => CqlType::Set(Arc::new(first), Frozen::Yes),
                 }
             }
