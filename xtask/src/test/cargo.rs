@@ -65,20 +65,17 @@ pub fn tests(report: &mut Report) {
     report.add(passed, failed);
 }
 
-/// Seeds of the simulated storage engine and of simulated nodes, beside those its unit tests run, and how long they may take: a machine that
-/// is slow runs fewer.
-const SIMULATED_SEEDS: &str = "60";
-
-/// The simulator and every fuzzer, for about so many seconds each.
-pub fn simulator(seconds: u64, report: &mut Report) {
-    let seconds = seconds.to_string();
+/// The simulated storage engine and simulated nodes with so many seeds, beside those unit tests run, and the fuzzers for so many seconds,
+/// which also bound the simulator: a slow machine runs fewer seeds.
+pub fn simulator(seeds: u64, seconds: u64, report: &mut Report) {
+    let (count, seconds) = (seeds.to_string(), seconds.to_string());
     let sim = |arguments: &[&str], report: &mut Report| {
         let name = format!("sim {}", arguments[0]);
         let run = ["run", "--quiet", "--package", "sim", "--"];
         let arguments = [&run, arguments, &["--seconds", &seconds]].concat();
         step(&name, &arguments, report);
     };
-    let seeds = ["--first", "1000", "--seeds", SIMULATED_SEEDS];
+    let seeds = ["--first", "1000", "--seeds", &count];
     for what in ["storage", "node", "rot"] {
         sim(&[&[what], &seeds[..]].concat(), report);
     }

@@ -22,9 +22,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Seconds for each of simulator and fuzzers, in the quick tier and in the whole.
-const QUICK_SECONDS: u64 = 10;
-const WHOLE_SECONDS: u64 = 60;
+/// Seeds of the simulator and seconds of the fuzzers, in the quick tier and in the whole.
+const QUICK: (u64, u64) = (10, 10);
+const WHOLE: (u64, u64) = (60, 60);
 /// Rounds of `kill -9` in the middle of the load.
 const KILLS: u64 = 10;
 
@@ -45,10 +45,8 @@ pub fn run(arguments: &[&str]) -> TaskResult {
     report.section("unit and property tests");
     cargo::tests(&mut report);
     report.section("simulator and fuzzers");
-    cargo::simulator(
-        if quick { QUICK_SECONDS } else { WHOLE_SECONDS },
-        &mut report,
-    );
+    let (seeds, seconds) = if quick { QUICK } else { WHOLE };
+    cargo::simulator(seeds, seconds, &mut report);
     report.section("golden scripts");
     match golden::compare_with_own(Profile::Debug) {
         Ok(tally) => report.add(tally.passed, tally.failed),

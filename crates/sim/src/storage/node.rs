@@ -15,8 +15,8 @@ use storage::{LayoutFile, ReadProgress, Store, StoreConfig, StoreError};
 /// First second of virtual time: late enough that TTLs and ages are positive.
 pub const EPOCH_SECONDS: i64 = 1_700_000_000;
 const LAYOUT_SPACE: u8 = 9;
-/// Bytes of work a store is given per turn.
-const TURN_BYTES: usize = 64 << 10;
+/// Bytes of work a store is given per turn, one of these: with few, partitions take many steps.
+const TURN_BYTES: [usize; 4] = [64 << 10, 64 << 10, 4 << 10, 300];
 
 /// Makes a shard's configuration from its numbers.
 pub type Configure = fn(u64, StoreConfig) -> StoreConfig;
@@ -62,6 +62,7 @@ pub struct Node {
     pub history: u64,
     seed: u64,
     configure: Configure,
+    turn_bytes: usize,
     /// Turns of a start after which it is stopped.
     turns_left: Option<u64>,
 }
@@ -81,6 +82,7 @@ impl Node {
             history: 0,
             seed,
             configure,
+            turn_bytes: *Rng::new(seed ^ 0x5717).pick(&TURN_BYTES),
             turns_left: None,
         }
     }
@@ -241,7 +243,7 @@ impl Node {
         for shard in 0..self.stores.len() {
             let now = self.now();
             let store = &mut self.stores[shard];
-            more |= store.background(now, TURN_BYTES, &mut self.io);
+            more |= store.background(now, self.turn_bytes, &mut self.io);
             store.end_of_turn(now, &mut self.io);
             self.submit(shard as u16);
             self.collect(shard);
