@@ -16,7 +16,7 @@ use storage::{LayoutFile, ReadProgress, Store, StoreConfig, StoreError};
 pub const EPOCH_SECONDS: i64 = 1_700_000_000;
 const LAYOUT_SPACE: u8 = 9;
 /// Bytes of work a store is given per turn, one of these: with few, partitions take many steps.
-const TURN_BYTES: [usize; 4] = [64 << 10, 64 << 10, 4 << 10, 300];
+const TURN_BYTES: [usize; 3] = [64 << 10, 64 << 10, 4 << 10];
 
 /// Makes a shard's configuration from its numbers.
 pub type Configure = fn(u64, StoreConfig) -> StoreConfig;
