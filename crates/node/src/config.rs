@@ -52,8 +52,8 @@ pub struct NodeConfig {
     pub password_cost: u32,
     /// What decides about schema statements.
     pub ddl: cql::plan::ddl::DdlConfig,
-    /// Bytes the metadata log may take before its entries are replaced by a snapshot.
-    pub metadata_log_bytes: u64,
+    /// When the metadata log's entries are replaced by a snapshot.
+    pub metadata_log: MetadataLogBound,
     /// When the process started, in seconds.
     pub started_seconds: i64,
     /// Bytes a shard's block cache may take.
@@ -64,6 +64,24 @@ pub struct NodeConfig {
     pub properties: Vec<(String, String)>,
     /// Settings as `system_views.settings` shows them.
     pub settings: Vec<(String, String)>,
+}
+
+/// What the metadata log may take before its entries are replaced by a snapshot: the larger of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadataLogBound {
+    /// Bytes.
+    pub bytes: u64,
+    /// Times the bytes of the snapshot.
+    pub snapshots: u64,
+}
+
+impl Default for MetadataLogBound {
+    fn default() -> Self {
+        Self {
+            bytes: METADATA_LOG_BYTES,
+            snapshots: 4,
+        }
+    }
 }
 
 impl Default for NodeConfig {
@@ -93,7 +111,7 @@ impl Default for NodeConfig {
             tombstone_failure: 100_000,
             password_cost: 10,
             ddl: cql::plan::ddl::DdlConfig::default(),
-            metadata_log_bytes: METADATA_LOG_BYTES,
+            metadata_log: MetadataLogBound::default(),
             started_seconds: 0,
             cache_bytes_per_shard: 0,
             answer_bytes_per_shard: 64 << 20,

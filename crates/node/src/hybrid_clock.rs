@@ -10,6 +10,11 @@ pub struct HybridClock {
 }
 
 impl HybridClock {
+    /// An earlier process gave this timestamp: what is given from now on is larger, wherever the wall clock was set to.
+    pub fn observe(&self, timestamp: i64) {
+        self.last.fetch_max(timestamp, Ordering::Relaxed);
+    }
+
     /// The next timestamp in microseconds: the wall clock, or one more than the last given.
     pub fn next(&self, now: Now) -> i64 {
         let mut given = now.wall.0;
@@ -46,5 +51,8 @@ mod tests {
             ],
             [10, 11, 12, 20]
         );
+        clock.observe(30);
+        clock.observe(25);
+        assert_eq!([clock.next(at(21)), clock.next(at(40))], [31, 40]);
     }
 }

@@ -125,6 +125,11 @@ impl Shard {
     pub fn new(parts: ShardParts) -> Self {
         let shards = parts.config.shards as usize;
         let virtual_keyspaces = Arc::new(crate::system::keyspaces());
+        // What is written from now on is younger than every truncation.
+        let truncations = parts.store.stats().tables.into_iter();
+        for at in truncations.map(|table| table.truncated_at) {
+            parts.clock.observe(at);
+        }
         let mut random = SplitMix::new(parts.seed);
         Self {
             number: parts.number,

@@ -5,7 +5,7 @@ use crate::config::{Authentication, CommitlogSync, Settings, memory};
 use crate::process::{self, Addresses, Factory, Serving, StartError};
 use crate::shard::Shard;
 use ::node::client::ClientId;
-use ::node::config::NodeConfig;
+use ::node::config::{MetadataLogBound, NodeConfig};
 use ::node::effects::{Effects, WorkDone};
 use ::node::execute::admin::AdminWork;
 use ::node::hybrid_clock::HybridClock;
@@ -15,7 +15,6 @@ use ::node::startup::{NodeShard, StartupConfig};
 use cql::frame::RequestFrame;
 use cql::plan::ddl::DdlConfig;
 use model::env::{Clock, IoOutcome, IoTag};
-use model::limits::METADATA_LOG_BYTES;
 use model::time::Now;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -108,7 +107,7 @@ fn node_config(settings: &Settings, addresses: &Addresses) -> NodeConfig {
             default_keyspace_rf: features.default_keyspace_rf,
             memtable_configurations: features.memtable_configurations.clone(),
         },
-        metadata_log_bytes: METADATA_LOG_BYTES,
+        metadata_log: MetadataLogBound::default(),
         started_seconds: SystemClock.wall().seconds(),
         cache_bytes_per_shard: memory::of_shard(settings, memory::CACHE) as u64,
         answer_bytes_per_shard: memory::of_shard(settings, memory::ANSWERS),

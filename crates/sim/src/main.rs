@@ -99,10 +99,11 @@ fn node(seeds: &Seeds, operations: u64) -> Result<(), ExitCode> {
         sim::node::run(seed, operations).map_err(|failure| failure.to_string())
     })?;
     println!(
-        "node: {} seeds, {} requests acknowledged, {} restarts: all promises held",
+        "node: {} seeds, {} requests acknowledged, {} restarts, {} times a full disk: all promises held",
         runs.len(),
         runs.iter().map(|run| run.acknowledged).sum::<u64>(),
-        runs.iter().map(|run| run.restarts).sum::<u64>()
+        runs.iter().map(|run| run.restarts).sum::<u64>(),
+        runs.iter().map(|run| run.full).sum::<u64>()
     );
     Ok(())
 }

@@ -367,6 +367,8 @@ impl Shard {
                     match (Uuid::from_slice(&key.key), self.batchlog.parts(row)) {
                         (Ok(id), _) if self.batchlog.in_flight.contains(&id) => {}
                         (Ok(id), Some((written_at, mutations))) => {
+                            // Its row must be older than what removes it.
+                            self.clock.observe(written_at);
                             let parts = mutations.into_iter();
                             let parts =
                                 parts.filter_map(|part| self.still_wanted(part, written_at));

@@ -381,11 +381,17 @@ impl Shard {
     ) {
         let (ticket, result) = ended;
         if ticket == REPLACED_TICKET {
-            if let Err(error) = result {
-                let text = format!("the metadata log could not be replaced by a snapshot: {error}");
-                out.log.push((LogLevel::Warn, text));
-            }
-            return;
+            let line = match result {
+                Ok(()) => (
+                    LogLevel::Info,
+                    "the metadata log is replaced by a snapshot".to_owned(),
+                ),
+                Err(error) => (
+                    LogLevel::Warn,
+                    format!("the metadata log could not be replaced by a snapshot: {error}"),
+                ),
+            };
+            return out.log.push(line);
         }
         let progress = std::mem::replace(&mut self.schema_changes.progress, Progress::Installing);
         let Progress::Storing(change) = progress else {

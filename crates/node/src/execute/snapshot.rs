@@ -7,18 +7,16 @@ use model::env::IoQueue;
 
 /// The ticket of a replacement; those of changes begin at one.
 pub(super) const REPLACED_TICKET: u64 = 0;
-/// How many times the room of its snapshot the log may take.
-const SNAPSHOTS_PER_LOG: u64 = 4;
 
 impl Shard {
     /// Replaces the log's entries if they are worth it. The schema in force is what all of them come to: no change is
     /// under way that is not in it.
     pub(super) fn shorten_metadata_log(&mut self, io: &mut IoQueue) {
-        let bound = self.config.metadata_log_bytes;
+        let bound = self.config.metadata_log;
         let changes = &mut self.schema_changes;
         let Some(log) = &mut changes.log else { return };
-        let worth = bound.max(SNAPSHOTS_PER_LOG.saturating_mul(changes.snapshot_bytes));
-        if log.bytes() <= worth {
+        let allowed = |snapshot: u64| bound.bytes.max(bound.snapshots.saturating_mul(snapshot));
+        if log.bytes() <= allowed(changes.snapshot_bytes) {
             return;
         }
         let node = self.topology.local();
@@ -31,7 +29,7 @@ impl Shard {
             metadata::encode(Entry::Identity(identity)),
         ];
         changes.snapshot_bytes = entries.iter().map(|entry| entry.len() as u64).sum();
-        if log.bytes() > SNAPSHOTS_PER_LOG.saturating_mul(changes.snapshot_bytes) {
+        if log.bytes() > allowed(changes.snapshot_bytes) {
             log.replace(entries, REPLACED_TICKET, io);
         }
     }

@@ -63,7 +63,7 @@ pub fn answered(rng: &mut Rng) -> Result<(), String> {
     while !machine.is_ready()? {
         machine.turn();
     }
-    machine.connect();
+    machine.connect()?;
     for text in SCHEMA {
         if let Answer::Error(_, message) = machine.ask(0, text)? {
             return Err(format!("{text}: {message}"));

@@ -10,8 +10,8 @@ use cql::frame::{DecodeError, Decoder, Opcode, ProtocolVersion};
 use model::env::Random;
 use model::time::{BootNanos, Now, WallMicros};
 use node::client::ClientId;
-use node::config::NodeConfig;
-use node::effects::Effects;
+use node::config::{MetadataLogBound, NodeConfig};
+use node::effects::{Effects, Order, Work, WorkDone};
 use node::hybrid_clock::HybridClock;
 use node::message::ShardMessage;
 use node::startup::{NodeShard, StartupConfig};
@@ -22,6 +22,11 @@ use storage::StoreConfig;
 
 /// First second of virtual time: late enough that TTLs and ages are positive.
 const EPOCH_SECONDS: i64 = 1_700_000_000;
+/// Small, so that the metadata log is replaced often.
+const METADATA_LOG: MetadataLogBound = MetadataLogBound {
+    bytes: 16 << 10,
+    snapshots: 1,
+};
 /// Longest way of a message between shards, in nanoseconds.
 const MESSAGE_DELAY: u64 = 300_000;
 /// What a turn of background work takes, in nanoseconds.
@@ -32,6 +37,24 @@ const IDLE_NANOS: u64 = 5_000_000;
 const SKIP_METADATA: u8 = 0x02;
 /// Largest body a client sends.
 const MAX_BODY_BYTES: usize = 1 << 20;
+/// Longest time that hashing a password takes, in nanoseconds.
+const WORK_DELAY: u64 = 80_000_000;
+/// How often the threads for that have no room, in percent.
+const WORK_REFUSED: u64 = 3;
+/// Longest virtual time a client waits for an answer, in milliseconds.
+const PATIENCE_MS: u64 = 60_000;
+/// Connections of a shard beside its first have this bit: they only log in.
+const EXTRA_CLIENT: u64 = 1 << 32;
+/// The protocol's `Protocol_error`.
+const PROTOCOL_ERROR: i32 = 0x000A;
+/// The protocol's `Authentication_error`.
+const BAD_CREDENTIALS: i32 = 0x0100;
+/// The protocol's `Overloaded`.
+const OVERLOADED: i32 = 0x1001;
+/// What the hash of a password begins with; the machine does not know bcrypt.
+const FAKE_HASH: &str = "hash of ";
+/// The role a new cluster has, and its password.
+const SUPERUSER: &str = "cassandra";
 
 /// What a client was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +87,16 @@ pub struct Machine {
     messages: BTreeMap<(u64, u64), (u16, u16, ShardMessage)>,
     /// Arrival of the last message of each pair: they do not overtake.
     arrivals: BTreeMap<(u16, u16), u64>,
-    /// Requests by shard and stream.
-    streams: BTreeMap<(u16, i16), u64>,
+    /// Requests by client and stream.
+    streams: BTreeMap<(ClientId, i16), u64>,
+    /// Passwords being hashed or checked, by the time that is done and a counter that keeps them apart.
+    work: BTreeMap<(u64, u64), (u16, u64, WorkDone)>,
     next_request: u64,
     counter: u64,
     nanos: u64,
+    /// How far the wall clock is from the virtual time, in microseconds.
+    wall_offset: i64,
+    next_client: u64,
     out: Effects,
     rng: Rng,
     store: StoreConfig,
@@ -88,9 +116,12 @@ impl Machine {
             messages: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             streams: BTreeMap::new(),
+            work: BTreeMap::new(),
             next_request: 0,
             counter: 0,
             nanos: 1,
+            wall_offset: 0,
+            next_client: 0,
             out: Effects::default(),
             rng,
             store,
@@ -98,8 +129,9 @@ impl Machine {
     }
 
     fn now(&self) -> Now {
+        let micros = (self.nanos / 1000) as i64 + self.wall_offset;
         Now {
-            wall: WallMicros(EPOCH_SECONDS * 1_000_000 + (self.nanos / 1000) as i64),
+            wall: WallMicros(EPOCH_SECONDS * 1_000_000 + micros),
             boot: BootNanos(self.nanos),
         }
     }
@@ -107,6 +139,11 @@ impl Machine {
     /// Milliseconds of virtual time so far.
     pub fn millis(&self) -> u64 {
         self.nanos / 1_000_000
+    }
+
+    /// Somebody sets the wall clock, by so many microseconds.
+    pub fn step_wall_clock(&mut self, micros: i64) {
+        self.wall_offset += micros;
     }
 
     /// Shards that run.
@@ -120,6 +157,8 @@ impl Machine {
         let node = Arc::new(NodeConfig {
             shards,
             client_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9042)),
+            password_authentication: true,
+            metadata_log: METADATA_LOG,
             ..NodeConfig::default()
         });
         let clock = Arc::new(HybridClock::default());
@@ -149,19 +188,60 @@ impl Machine {
         }
     }
 
-    /// Connects a client to each shard. It must be ready.
-    pub fn connect(&mut self) {
+    /// Connects a client to each shard and logs it in. The node must be ready.
+    pub fn connect(&mut self) -> Result<(), String> {
         for number in 0..self.shard_count() {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000 + number));
-            let id = ClientId(u64::from(number));
-            self.with_shard(number, |shard, _, _| {
-                shard.on_client_connected(id, address, false)
-            });
-            let mut body = Vec::new();
-            body.put_short(1);
-            body.put_string("CQL_VERSION");
-            body.put_string("3.0.0");
-            self.frame(number, Opcode::Startup, &body);
+            let client = ClientId(u64::from(number));
+            if !self.log_in(client, SUPERUSER, SUPERUSER)? {
+                return Err("the superuser cannot log in".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a role can log in with a password, on a connection of its own.
+    pub fn can_log_in(&mut self, role: &str, password: &str) -> Result<bool, String> {
+        self.next_client += 1;
+        let shard = self.rng.below(u64::from(self.shard_count()));
+        let client = ClientId(shard | EXTRA_CLIENT * self.next_client);
+        let done = self.log_in(client, role, password);
+        self.with_shard(shard as u16, |shard, _, _| shard.on_client_closed(client));
+        done
+    }
+
+    fn log_in(&mut self, client: ClientId, role: &str, password: &str) -> Result<bool, String> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
+        self.with_shard(shard_of(client), |shard, _, _| {
+            shard.on_client_connected(client, address, false);
+        });
+        let mut startup = Vec::new();
+        startup.put_short(1);
+        startup.put_string("CQL_VERSION");
+        startup.put_string("3.0.0");
+        let begun = self.frame(client, Opcode::Startup, &startup);
+        self.wait(begun, "STARTUP")?;
+        let mut token = Vec::new();
+        token.put_bytes(Some(format!("\0{role}\0{password}").as_bytes()));
+        loop {
+            let first = self.frame(client, Opcode::AuthResponse, &token);
+            // Impatient clients are told to wait, and cost nothing.
+            let second = self
+                .rng
+                .chance(20)
+                .then(|| self.frame(client, Opcode::AuthResponse, &token));
+            let answer = self.wait(first, "AUTH_RESPONSE")?;
+            if let Some(second) = second {
+                match self.wait(second, "AUTH_RESPONSE")? {
+                    Answer::Error(PROTOCOL_ERROR, _) => {}
+                    other => return Err(format!("a second login at a time: {other:?}")),
+                }
+            }
+            match answer {
+                Answer::Error(OVERLOADED, _) => {}
+                Answer::Error(BAD_CREDENTIALS, _) => return Ok(false),
+                Answer::Error(code, message) => return Err(format!("login: {code:#x} {message}")),
+                _ => return Ok(true),
+            }
         }
     }
 
@@ -171,37 +251,37 @@ impl Machine {
         body.put_bytes(Some(text.as_bytes()));
         body.put_short(1);
         body.put_byte(SKIP_METADATA);
-        self.frame(shard, Opcode::Query, &body)
+        self.frame(ClientId(u64::from(shard)), Opcode::Query, &body)
     }
 
     /// Sends a statement and runs until it is answered.
     pub fn ask(&mut self, shard: u16, text: &str) -> Result<Answer, String> {
         let request = self.query(shard, text);
-        self.wait(request)
+        self.wait(request, text)
     }
 
     /// Sends a request and runs until it is answered.
     pub fn request(&mut self, shard: u16, opcode: Opcode, body: &[u8]) -> Result<Answer, String> {
-        let request = self.frame(shard, opcode, body);
-        self.wait(request)
+        let request = self.frame(ClientId(u64::from(shard)), opcode, body);
+        self.wait(request, opcode.name())
     }
 
-    fn wait(&mut self, request: u64) -> Result<Answer, String> {
-        let limit = self.millis() + 60_000;
+    fn wait(&mut self, request: u64, what: &str) -> Result<Answer, String> {
+        let limit = self.millis() + PATIENCE_MS;
         while self.millis() < limit {
             if let Some(answer) = self.answers.remove(&request) {
                 return Ok(answer);
             }
             self.turn();
         }
-        Err("never answered".to_owned())
+        Err(format!("never answered: {what}"))
     }
 
-    fn frame(&mut self, shard: u16, opcode: Opcode, body: &[u8]) -> u64 {
+    fn frame(&mut self, client: ClientId, opcode: Opcode, body: &[u8]) -> u64 {
         self.next_request += 1;
         let request = self.next_request;
         let stream = (request % 30_000) as i16;
-        self.streams.insert((shard, stream), request);
+        self.streams.insert((client, stream), request);
         let mut envelope = vec![ProtocolVersion::V4 as u8, 0];
         envelope.put_short(stream as u16);
         envelope.put_byte(opcode as u8);
@@ -213,8 +293,8 @@ impl Machine {
             .ok()
             .flatten()
             .expect("a frame of our own");
-        self.with_shard(shard, |node, now, out| {
-            node.on_client_frame(ClientId(u64::from(shard)), frame, now, out);
+        self.with_shard(shard_of(client), |node, now, out| {
+            node.on_client_frame(client, frame, now, out);
         });
         request
     }
@@ -229,15 +309,21 @@ impl Machine {
         }
         let message = self.messages.keys().next().map(|(at, _)| *at);
         let wake = self.wakes.iter().flatten().map(|at| at.0).min();
+        let work = self.work.keys().next().map(|(at, _)| *at);
         let busy = self.busy.contains(&true).then_some(self.nanos + TURN_NANOS);
         let idle = Some(self.nanos + IDLE_NANOS);
-        let events = [message, self.disk.next_at(), wake, busy, idle];
+        let events = [message, work, self.disk.next_at(), wake, busy, idle];
         let at = events.into_iter().flatten().min().unwrap_or(self.nanos);
         self.nanos = self.nanos.max(at);
         if message == Some(at) {
             let (_, (from, to, message)) = self.messages.pop_first().expect("seen above");
             self.with_shard(to, |shard, now, out| {
                 shard.on_shard_messages(from, &mut vec![message], now, out);
+            });
+        } else if work == Some(at) {
+            let (_, (shard, number, done)) = self.work.pop_first().expect("seen above");
+            self.with_shard(shard, |shard, now, out| {
+                shard.on_work(number, done, now, out)
             });
         } else if self.disk.next_at() == Some(at)
             && let Some((owner, tag, outcome)) = self.disk.step()
@@ -277,8 +363,11 @@ impl Machine {
                 .insert((*arrival, self.counter), (number, to, message));
         }
         let buffer = std::mem::take(&mut self.out.buffer);
-        for (_, range) in std::mem::take(&mut self.out.responses) {
-            self.answered(number, &buffer[range]);
+        for (client, range) in std::mem::take(&mut self.out.responses) {
+            self.answered(client, &buffer[range]);
+        }
+        for order in std::mem::take(&mut self.out.work) {
+            self.begin_work(number, order);
         }
         for (_, line) in self.out.log.drain(..) {
             self.log.push(format!(
@@ -286,14 +375,31 @@ impl Machine {
                 self.nanos / 1_000_000
             ));
         }
-        assert!(self.out.work.is_empty(), "nobody sets a password");
+    }
+
+    /// A thread hashes or checks a password, or none has room for it.
+    fn begin_work(&mut self, shard: u16, order: Order) {
+        let done = match order.work {
+            _ if self.rng.chance(WORK_REFUSED) => WorkDone::Refused,
+            Work::VerifyPassword { password, hash } => {
+                let of_superuser = !hash.starts_with(FAKE_HASH) && password == SUPERUSER;
+                WorkDone::Verified(of_superuser || hash == format!("{FAKE_HASH}{password}"))
+            }
+            Work::HashPassword { password, .. } => {
+                WorkDone::Hashed(Ok(format!("{FAKE_HASH}{password}")))
+            }
+        };
+        self.counter += 1;
+        let at = self.nanos + self.rng.below(WORK_DELAY);
+        let done = (shard, order.number, done);
+        self.work.insert((at, self.counter), done);
     }
 
     /// Keeps a client's answer.
-    fn answered(&mut self, shard: u16, envelope: &[u8]) {
+    fn answered(&mut self, client: ClientId, envelope: &[u8]) {
         self.note(envelope);
         let stream = i16::from_be_bytes([envelope[2], envelope[3]]);
-        let Some(request) = self.streams.remove(&(shard, stream)) else {
+        let Some(request) = self.streams.remove(&(client, stream)) else {
             return;
         };
         let opcode = Opcode::from_number(envelope[4]).expect("an opcode of our own");
@@ -318,6 +424,23 @@ impl Machine {
         }
     }
 
+    /// Whether no request is under way on any shard.
+    pub fn is_quiet(&self) -> bool {
+        self.shards.iter().all(NodeShard::is_quiet)
+    }
+
+    /// Has every shard make everything durable.
+    pub fn drain(&mut self) {
+        for number in 0..self.shard_count() {
+            self.with_shard(number, |shard, _, out| shard.drain(out));
+        }
+    }
+
+    /// Whether everything is durable.
+    pub fn is_drained(&self) -> bool {
+        self.shards.iter().all(NodeShard::is_drained)
+    }
+
     /// Power fails: what was not synced survives in any part.
     pub fn crash(&mut self) {
         self.end();
@@ -335,6 +458,7 @@ impl Machine {
         self.messages.clear();
         self.arrivals.clear();
         self.streams.clear();
+        self.work.clear();
         self.answers.clear();
         self.out = Effects::default();
     }
@@ -361,6 +485,10 @@ fn skip_type(body: &mut Reader<'_>) -> Result<(), DecodeError> {
         0x31 => (0..body.short()?).try_for_each(|_| skip_type(body)),
         _ => Ok(()),
     }
+}
+
+fn shard_of(client: ClientId) -> u16 {
+    client.0 as u16
 }
 
 /// Reads a RESULT.
