@@ -20,6 +20,8 @@ const STILL_BETTER: f64 = 1.04;
 pub struct Lengths {
     /// A window of the warming.
     pub window: Duration,
+    /// Windows that the warming takes at least: on a busy machine figures seem to settle long before a compiler is done.
+    pub least: usize,
     /// Windows after which the warming ends although the figures have not settled.
     pub windows: usize,
     /// The measured stretch at saturation, and that at a fixed rate.
@@ -32,13 +34,15 @@ impl Lengths {
     /// For figures to be published.
     pub const FULL: Self = Self {
         window: Duration::from_secs(2),
-        windows: 60,
+        least: 30,
+        windows: 90,
         measured: Duration::from_secs(10),
         ramp: Duration::from_secs(2),
     };
     /// For a look.
     pub const QUICK: Self = Self {
         window: Duration::from_secs(1),
+        least: 8,
         windows: 12,
         measured: Duration::from_secs(3),
         ramp: Duration::from_millis(500),
@@ -74,7 +78,7 @@ fn warm(load: &mut Load, server: u32, source: &mut dyn Source, lengths: Lengths)
     load.run(source, Pace::Saturation, lengths.window, &mut |window| {
         let measured = Measured::new(&window, meter.lap()?);
         windows.push((measured.throughput, measured.cpu_us));
-        settled = is_settled(&windows);
+        settled = windows.len() >= lengths.least && is_settled(&windows);
         Ok(if settled || windows.len() >= lengths.windows {
             ControlFlow::Break(())
         } else {
