@@ -5,12 +5,16 @@ use crate::execute::serial::Turn;
 use crate::statement::Statement;
 use crate::system::NodeFacts;
 use bytes::Bytes;
+use cluster::coordinate::write::{Progress, Write};
+use cluster::coordinate::{ReplicaPlan, read};
 use cql::frame::response::Event;
 use cql::frame::{ProtocolVersion, RequestFrame};
 use cql::functions::CallContext;
+use model::error::{RequestError, WriteType};
 use model::read::{ReadCommand, ReadResponse};
 use model::schema::Schema;
 use model::time::BootNanos;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Number of a request of the shard that sent it; its answer carries the same.
@@ -28,6 +32,34 @@ pub enum ReplicaError {
     Failed(u16, String),
     /// What was asked is wrong, found out only with the data at hand.
     Invalid(String),
+}
+
+impl ReplicaError {
+    /// What the client of a read by `plan` is told when its only replica, `node`, could not answer.
+    pub fn of_read(self, plan: &ReplicaPlan, node: IpAddr) -> RequestError {
+        match self {
+            Self::Overloaded(message) => RequestError::Overloaded(message),
+            Self::Invalid(message) => RequestError::Invalid(message),
+            Self::Failed(reason, detail) => {
+                read::failure(plan, node, reason, format!(": {detail}"))
+            }
+        }
+    }
+
+    /// The same of a write that no other replica can acknowledge.
+    pub fn of_write(self, plan: ReplicaPlan, write_type: WriteType, node: IpAddr) -> RequestError {
+        match self {
+            Self::Overloaded(message) => RequestError::Overloaded(message),
+            Self::Invalid(message) => RequestError::Invalid(message),
+            Self::Failed(reason, detail) => {
+                let mut write = Write::new(plan, write_type);
+                match write.on_failure(node, reason, format!(": {detail}")) {
+                    Progress::Done(Err(error)) => error,
+                    Progress::Done(Ok(())) | Progress::Pending => write.on_timeout(),
+                }
+            }
+        }
+    }
 }
 
 /// Who a forwarded request is executed for.

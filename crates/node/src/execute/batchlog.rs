@@ -16,9 +16,9 @@ use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::system_row::SystemRow;
 use cluster::coordinate::ReplicaPlan;
-use cluster::coordinate::write::{Progress, Write};
+use cluster::coordinate::write::Write;
 use model::clustering::Slice;
-use model::error::{RequestError, WriteType};
+use model::error::WriteType;
 use model::filter::RowFilter;
 use model::key::{self, DecoratedKey};
 use model::limits::MAX_MUTATION_BYTES;
@@ -257,18 +257,8 @@ impl Shard {
             ),
             Err(error) => {
                 self.batchlog.leave(id, now);
-                let error = match error {
-                    ReplicaError::Overloaded(message) => RequestError::Overloaded(message),
-                    ReplicaError::Invalid(message) => RequestError::Invalid(message),
-                    ReplicaError::Failed(reason, detail) => {
-                        let mut write = Write::new(plan, WriteType::BatchLog);
-                        let node = self.config.client_address.ip();
-                        match write.on_failure(node, reason, format!(": {detail}")) {
-                            Progress::Done(Err(error)) => error,
-                            Progress::Done(Ok(())) | Progress::Pending => write.on_timeout(),
-                        }
-                    }
-                };
+                let node = self.config.client_address.ip();
+                let error = error.of_write(plan, WriteType::BatchLog, node);
                 self.fail(&reply, &error, now, out);
             }
         }

@@ -16,8 +16,8 @@ use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
 use cluster::coordinate::partition_queue::Partition;
-use cluster::coordinate::write::{Progress, Write};
-use cluster::coordinate::{Access, ReplicaPlan, read};
+use cluster::coordinate::write::Write;
+use cluster::coordinate::{Access, ReplicaPlan};
 use cql::frame::RequestFrame;
 use cql::frame::response::put_void;
 use cql::plan::modify::{CurrentRows, ModifyPlan, WriteContext};
@@ -248,13 +248,7 @@ impl Shard {
         let response = match result {
             Ok(response) => response,
             Err(error) => {
-                let error = match error {
-                    ReplicaError::Overloaded(message) => RequestError::Overloaded(message),
-                    ReplicaError::Invalid(message) => RequestError::Invalid(message),
-                    ReplicaError::Failed(reason, detail) => {
-                        read::failure(&operation.plan, node, reason, format!(": {detail}"))
-                    }
-                };
+                let error = error.of_read(&operation.plan, node);
                 return self.rmw_end(number, Err(error), now, out);
             }
         };
@@ -289,19 +283,8 @@ impl Shard {
         let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
             return;
         };
-        let error = match result {
-            Ok(()) => None,
-            Err(ReplicaError::Overloaded(message)) => Some(RequestError::Overloaded(message)),
-            Err(ReplicaError::Invalid(message)) => Some(RequestError::Invalid(message)),
-            Err(ReplicaError::Failed(reason, detail)) => {
-                let mut write = Write::new(operation.plan.clone(), operation.write_type);
-                match write.on_failure(node, reason, format!(": {detail}")) {
-                    Progress::Done(Err(error)) => Some(error),
-                    Progress::Done(Ok(())) | Progress::Pending => Some(write.on_timeout()),
-                }
-            }
-        };
-        if let Some(error) = error {
+        if let Err(error) = result {
+            let error = error.of_write(operation.plan.clone(), operation.write_type, node);
             return self.rmw_end(number, Err(error), now, out);
         }
         self.rmw_end(number, Ok(true), now, out);

@@ -13,9 +13,9 @@ use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Waiter;
 use crate::reply::Reply;
 use crate::shard::Shard;
+use cluster::coordinate::ReplicaPlan;
 use cluster::coordinate::partition_queue::Partition;
 use cluster::coordinate::write::Write;
-use cluster::coordinate::{ReplicaPlan, read};
 use cql::plan::modify::{CurrentRows, WriteContext};
 use cql::plan::values::BoundValues;
 use model::error::{RequestError, WriteType};
@@ -180,11 +180,7 @@ impl Shard {
                 operation.current.responses.push((table, response));
                 return true;
             }
-            Err(ReplicaError::Overloaded(message)) => RequestError::Overloaded(message),
-            Err(ReplicaError::Invalid(message)) => RequestError::Invalid(message),
-            Err(ReplicaError::Failed(reason, detail)) => {
-                read::failure(&operation.plan, node, reason, format!(": {detail}"))
-            }
+            Err(error) => error.of_read(&operation.plan, node),
         };
         self.scattered_fail(number, &error, now, out);
         false

@@ -25,14 +25,10 @@ impl Shard {
     ) {
         let node = self.config.client_address.ip();
         let error = match error {
-            ReplicaError::Overloaded(message) => RequestError::Overloaded(message),
-            ReplicaError::Invalid(message) => RequestError::Invalid(message),
             ReplicaError::Failed(READ_TOO_MANY_TOMBSTONES, _) => {
                 return self.fail_tombstones(operation, now, out);
             }
-            ReplicaError::Failed(reason, detail) => {
-                read::failure(&operation.replicas, node, reason, format!(": {detail}"))
-            }
+            other => other.of_read(&operation.replicas, node),
         };
         self.fail(&operation.reply, &error, now, out);
     }
