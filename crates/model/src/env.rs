@@ -9,9 +9,10 @@
 //! `SyncDirectory` of its directory completes.
 
 use crate::time::{BootNanos, Now, WallMicros};
+use std::fmt::Debug;
 
 /// Reads the clocks.
-pub trait Clock {
+pub trait Clock: Debug {
     /// Wall clock.
     fn wall(&self) -> WallMicros;
     /// Boot-time clock.

@@ -85,9 +85,9 @@ impl Reply {
     }
 
     /// Notes an event in the trace.
-    pub fn note(&mut self, now: model::time::Now, activity: impl FnOnce() -> String) {
+    pub fn note(&mut self, activity: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
-            trace.note(now, activity());
+            trace.note(activity());
         }
     }
 }

@@ -27,6 +27,7 @@ use cluster::topology::Topology;
 use cql::frame::response::{Event, put_event};
 use cql::frame::{ProtocolVersion, RequestFrame};
 use cql::plan::Catalog;
+use model::env::Clock;
 use model::env::{IoOutcome, IoTag, Random};
 use model::error::RequestError;
 use model::key::Token;
@@ -82,6 +83,8 @@ pub struct Shard {
     pub(crate) holders: VecDeque<(Partition, u64)>,
     pub(crate) batchlog: Batchlog,
     pub(crate) clock: Arc<HybridClock>,
+    /// What the events of traces are timed with.
+    pub(crate) stopwatch: Arc<dyn Clock + Send + Sync>,
     pub(crate) random: SplitMix,
     pub(crate) list_position: i64,
     /// Tells the list elements of this shard's run from those of every other shard, node and run.
@@ -116,6 +119,8 @@ pub struct ShardParts {
     pub metadata_log: Option<storage::MetaLog>,
     /// The node's clock for timestamps.
     pub clock: Arc<HybridClock>,
+    /// What the events of traces are timed with.
+    pub stopwatch: Arc<dyn Clock + Send + Sync>,
     /// Seed of its random numbers.
     pub seed: u64,
 }
@@ -145,6 +150,7 @@ impl Shard {
             partitions: PartitionQueue::default(),
             holders: VecDeque::new(),
             clock: parts.clock,
+            stopwatch: parts.stopwatch,
             list_position: 0,
             list_origin: random.next_u64() as u32,
             random,

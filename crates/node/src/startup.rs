@@ -15,7 +15,7 @@ use crate::random::SplitMix;
 use crate::shard::{LAYOUT_IO_SPACE, METADATA_IO_SPACE, Shard, ShardParts, TurnEnd};
 use cluster::topology::{Node, NodeId, Topology};
 use cql::frame::RequestFrame;
-use model::env::{IoOutcome, IoTag};
+use model::env::{Clock, IoOutcome, IoTag};
 use model::schema::Schema;
 use model::time::Now;
 use std::net::SocketAddr;
@@ -36,6 +36,8 @@ pub struct StartupConfig {
     pub store: StoreConfig,
     /// The node's clock for timestamps.
     pub clock: Arc<HybridClock>,
+    /// What the events of traces are timed with: a turn is one moment for all else, too coarse for them.
+    pub stopwatch: Arc<dyn Clock + Send + Sync>,
     /// Seed of its random numbers, different for every shard and start.
     pub seed: u64,
 }
@@ -502,6 +504,7 @@ impl NodeShard {
             store,
             metadata_log: log,
             clock: self.config.clock.clone(),
+            stopwatch: self.config.stopwatch.clone(),
             seed: self.config.seed,
         })
     }

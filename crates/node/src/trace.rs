@@ -1,12 +1,14 @@
 //! Tracing: what a traced request did, written to `system_traces` when it is answered.
 
 use crate::system_row::SystemRow;
+use model::env::Clock;
 use model::key::{self, DecoratedKey};
 use model::mutation::Mutation;
 use model::schema::Schema;
 use model::time::Now;
 use model::value;
 use std::net::IpAddr;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Seconds a trace is kept: a day, as Cassandra's `trace_type_query_ttl`.
@@ -23,37 +25,49 @@ pub struct Trace {
     pub request: &'static str,
     /// Its statement, consistency level and so on.
     pub parameters: Vec<(String, String)>,
+    clock: Arc<dyn Clock + Send + Sync>,
     started: Now,
-    events: Vec<(u64, String)>,
+    events: Vec<(Now, String)>,
 }
 
 impl Trace {
     /// Starts a session.
-    pub fn new(id: Uuid, client: IpAddr, request: &'static str, started: Now) -> Self {
+    pub fn new(
+        id: Uuid,
+        client: IpAddr,
+        request: &'static str,
+        clock: Arc<dyn Clock + Send + Sync>,
+    ) -> Self {
         Self {
             id,
             client,
             request,
             parameters: Vec::new(),
-            started,
+            started: clock.now(),
+            clock,
             events: Vec::new(),
         }
     }
 
     /// Notes an event.
-    pub fn note(&mut self, now: Now, activity: String) {
-        self.events
-            .push((now.boot.since(self.started.boot) / 1000, activity));
+    pub fn note(&mut self, activity: String) {
+        self.events.push((self.clock.now(), activity));
     }
 
-    /// The session and its events as rows of the tables of `system_traces`.
+    /// Whole microseconds from the start to a moment, at least one: cqlsh takes none for a trace that is not finished.
+    fn elapsed(&self, moment: Now) -> i32 {
+        let micros = moment.boot.since(self.started.boot) / 1000;
+        i32::try_from(micros).unwrap_or(i32::MAX).max(1)
+    }
+
+    /// The session, which ends now, and its events as rows of the tables of `system_traces`. `next_uuid` makes a time
+    /// UUID of a moment.
     pub fn mutations(
         &self,
         schema: &Schema,
         node: IpAddr,
         thread: &str,
-        now: Now,
-        mut next_uuid: impl FnMut() -> Uuid,
+        mut next_uuid: impl FnMut(Now) -> Uuid,
     ) -> Vec<Mutation> {
         let (Some(sessions), Some(events)) = (
             schema.table("system_traces", "sessions"),
@@ -62,7 +76,8 @@ impl Trace {
             return Vec::new();
         };
         let key = DecoratedKey::new(key::join(&[self.id.as_bytes().as_slice()]));
-        let duration = (now.boot.since(self.started.boot) / 1000) as i32;
+        let now = self.clock.now();
+        let duration = self.elapsed(now);
         let parameters: Vec<&[u8]> = self
             .parameters
             .iter()
@@ -83,13 +98,13 @@ impl Trace {
             .set("started_at", &self.started.wall.millis().to_be_bytes());
         let mut mutations = vec![session.finish(&key, &[])];
         let mut mutation = Mutation::new(key.clone());
-        for (elapsed, activity) in &self.events {
-            let id = next_uuid();
+        for (moment, activity) in &self.events {
+            let id = next_uuid(*moment);
             let event = SystemRow::new(events, now.wall.0)
                 .expiring(TRACE_TTL_SECONDS, now)
                 .set("activity", activity.as_bytes())
                 .set("source", &address(node))
-                .set("source_elapsed", &(*elapsed as i32).to_be_bytes())
+                .set("source_elapsed", &self.elapsed(*moment).to_be_bytes())
                 .set("source_port", &7000i32.to_be_bytes())
                 .set("thread", thread.as_bytes());
             mutation.merge(event.finish(&key, &[id.as_bytes()]));
@@ -103,5 +118,38 @@ fn address(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::time::{BootNanos, WallMicros};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Goes on by 700 ns each time it is read.
+    #[derive(Debug, Default)]
+    struct Ticking(AtomicU64);
+
+    impl Clock for Ticking {
+        fn wall(&self) -> WallMicros {
+            WallMicros(1)
+        }
+
+        fn boot(&self) -> BootNanos {
+            BootNanos(self.0.fetch_add(700, Ordering::Relaxed))
+        }
+    }
+
+    #[test]
+    fn events_of_one_turn_have_times_of_their_own_and_none_is_zero() {
+        let client = IpAddr::from([127, 0, 0, 1]);
+        let clock = Arc::new(Ticking::default());
+        let mut trace = Trace::new(Uuid::nil(), client, "Execute CQL3 query", clock);
+        for _ in 0..4 {
+            trace.note("done".to_owned());
+        }
+        let elapsed = trace.events.iter().map(|(at, _)| trace.elapsed(*at));
+        assert_eq!(elapsed.collect::<Vec<_>>(), [1, 1, 2, 2]);
     }
 }

@@ -53,6 +53,7 @@ impl Factory for Node {
             node: self.config.clone(),
             store: self.store.clone(),
             clock: self.clock.clone(),
+            stopwatch: Arc::new(SystemClock),
             seed: self
                 .seed
                 .wrapping_add(u64::from(index).wrapping_mul(0x9E37_79B9_7F4A_7C15)),

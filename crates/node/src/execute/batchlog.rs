@@ -189,7 +189,7 @@ impl Shard {
             let error = super::modify::oversized(entry.len());
             return self.fail(&reply, &error, now, out);
         }
-        reply.note(now, || {
+        reply.note(|| {
             format!(
                 "Writing a batch of {} mutations to the batch log",
                 parts.len()

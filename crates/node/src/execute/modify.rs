@@ -61,7 +61,7 @@ impl Shard {
             );
             return Err((reply, RequestError::Invalid(message)));
         }
-        reply.note(now, || "Determining replicas for mutation".into());
+        reply.note(|| "Determining replicas for mutation".into());
         let replicas = match self.admit(Access::Write, terms.consistency, &plan.table.keyspace) {
             Ok(replicas) => replicas,
             Err(error) => return Err((reply, error)),
@@ -162,9 +162,7 @@ impl Shard {
         out: &mut Effects,
     ) {
         if let Some(reply) = &mut reply {
-            reply.note(now, || {
-                format!("Appending {} mutation(s) to the commit log", parts.len())
-            });
+            reply.note(|| format!("Appending {} mutation(s) to the commit log", parts.len()));
         }
         let operation = WriteOperation {
             reply,
@@ -292,7 +290,7 @@ impl Shard {
         let Some(mut reply) = operation.reply else {
             return;
         };
-        reply.note(now, || "Mutation is durable".into());
+        reply.note(|| "Mutation is durable".into());
         match ended {
             Ok(()) => {
                 reply.result(out, put_void);

@@ -160,7 +160,13 @@ impl Shard {
                 _ => "Execute CQL3 query",
             };
             let id = self.random.time_uuid(now);
-            reply.trace = Some(Box::new(Trace::new(id, requester.address.ip(), name, now)));
+            let client = requester.address.ip();
+            reply.trace = Some(Box::new(Trace::new(
+                id,
+                client,
+                name,
+                self.stopwatch.clone(),
+            )));
         }
         let result = match message.request {
             Request::Query(query) => self.query(requester, frame, &query, reply, now, out),
@@ -215,7 +221,7 @@ impl Shard {
                 query.parameters.consistency.to_string(),
             ));
         }
-        reply.note(now, || format!("Parsing {}", query.text));
+        reply.note(|| format!("Parsing {}", query.text));
         let keyspace = query
             .parameters
             .keyspace
@@ -231,7 +237,7 @@ impl Shard {
             Ok(planned) => planned,
             Err(error) => return Err((reply, error)),
         };
-        reply.note(now, || "Preparing statement".into());
+        reply.note(|| "Preparing statement".into());
         let context = requester.moment.context(0);
         let values = match BoundValues::new(
             query.parameters.values,
@@ -501,7 +507,9 @@ impl Shard {
         let node = self.config.client_address.ip();
         let thread = format!("shard-{}", self.number);
         let random = &mut self.random;
-        let mutations = trace.mutations(&self.schema, node, &thread, now, || random.time_uuid(now));
+        let mutations = trace.mutations(&self.schema, node, &thread, |moment| {
+            random.time_uuid(moment)
+        });
         for mutation in mutations {
             self.write_unattended(&mutation, now, out);
         }

@@ -221,7 +221,7 @@ impl Shard {
             Err(error) => self.rmw_end(number, Err(error), now, out),
             Ok(command) => {
                 if let Some(reply) = &mut operation.reply {
-                    reply.note(now, || "Reading existing values".into());
+                    reply.note(|| "Reading existing values".into());
                 }
                 if let Some(result) =
                     self.replica

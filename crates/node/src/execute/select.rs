@@ -240,7 +240,7 @@ impl Shard {
             self.metrics.reads += 1;
             self.config.read_timeout_ms
         };
-        reply.note(now, || {
+        reply.note(|| {
             if range {
                 "Computing ranges to query".into()
             } else {
@@ -355,7 +355,7 @@ impl Shard {
     ) -> Option<(Box<SelectOperation>, ReadResponse)> {
         operation
             .reply
-            .note(now, || format!("Reading from shard {owner}"));
+            .note(|| format!("Reading from shard {owner}"));
         operation.awaited = 1;
         operation.asked_shard = Some(owner);
         let turn = if operation.terms.consistency.is_serial() {
@@ -416,7 +416,7 @@ impl Shard {
         let shards = self.config.shards;
         operation
             .reply
-            .note(now, || format!("Reading from {shards} shard(s)"));
+            .note(|| format!("Reading from {shards} shard(s)"));
         operation.awaited = usize::from(shards);
         operation.asked_shard = None;
         operation.answers = (0..shards).map(|_| None).collect();

@@ -7,7 +7,7 @@ use cql::frame::header::{HEADER_BYTES, flags};
 use cql::frame::put::Put;
 use cql::frame::reader::Reader;
 use cql::frame::{DecodeError, Decoder, Opcode, ProtocolVersion};
-use model::env::Random;
+use model::env::{Clock, Random};
 use model::time::{BootNanos, Now, WallMicros};
 use node::client::ClientId;
 use node::config::{MetadataLogBound, NodeConfig};
@@ -17,7 +17,7 @@ use node::message::ShardMessage;
 use node::startup::{NodeShard, StartupConfig};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use storage::StoreConfig;
 
 /// First second of virtual time: late enough that TTLs and ages are positive.
@@ -69,6 +69,30 @@ pub enum Answer {
     Error(i32, String),
 }
 
+/// What the shards time their traces with: the moment of the wake-up they are in.
+#[derive(Debug)]
+struct Stopwatch(Mutex<Now>);
+
+impl Stopwatch {
+    fn set(&self, now: Now) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}
+
+impl Clock for Stopwatch {
+    fn wall(&self) -> WallMicros {
+        self.now().wall
+    }
+
+    fn boot(&self) -> BootNanos {
+        self.now().boot
+    }
+
+    fn now(&self) -> Now {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The machine.
 pub struct Machine {
     /// Its disk.
@@ -94,6 +118,7 @@ pub struct Machine {
     next_request: u64,
     counter: u64,
     nanos: u64,
+    stopwatch: Arc<Stopwatch>,
     /// How far the wall clock is from the virtual time, in microseconds.
     wall_offset: i64,
     next_client: u64,
@@ -120,6 +145,10 @@ impl Machine {
             next_request: 0,
             counter: 0,
             nanos: 1,
+            stopwatch: Arc::new(Stopwatch(Mutex::new(Now {
+                wall: WallMicros(0),
+                boot: BootNanos(0),
+            }))),
             wall_offset: 0,
             next_client: 0,
             out: Effects::default(),
@@ -169,6 +198,7 @@ impl Machine {
                     node: node.clone(),
                     store: self.store.clone(),
                     clock: clock.clone(),
+                    stopwatch: self.stopwatch.clone(),
                     seed: self.rng.next_u64(),
                 })
             })
@@ -348,6 +378,7 @@ impl Machine {
         let Some(shard) = self.shards.get_mut(index) else {
             return;
         };
+        self.stopwatch.set(now);
         event(shard, now, &mut self.out);
         let end = shard.end_of_turn(now, &mut self.out);
         self.busy[index] = end.more;

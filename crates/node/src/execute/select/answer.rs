@@ -73,9 +73,7 @@ impl Shard {
             },
             None => None,
         };
-        operation
-            .reply
-            .note(now, || format!("Read {live} live rows"));
+        operation.reply.note(|| format!("Read {live} live rows"));
         let form = match &operation.terms.known_metadata {
             Some(known) if *known != plan.metadata.id() => MetadataForm::Changed,
             _ if operation.terms.skip_metadata => MetadataForm::Skipped,
