@@ -74,6 +74,19 @@ impl Replica {
         }
     }
 
+    /// Has what was read so far confirmed to be as durable as an acknowledged write; the waiter hears when it is. For
+    /// answers that must still be true after a crash although they acknowledge no write.
+    pub fn confirm(&mut self, waiter: Waiter) {
+        let ticket = self.tickets.insert(waiter);
+        let confirmed = match self.store.confirm(ticket) {
+            Ok(false) => return,
+            Ok(true) => Ok(()),
+            Err(error) => Err(classed(&error)),
+        };
+        self.tickets.remove(ticket);
+        self.finished.push(Finished::Applied(waiter, confirmed));
+    }
+
     /// Reads; `None` if the waiter hears later.
     pub fn read(
         &mut self,

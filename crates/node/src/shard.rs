@@ -488,6 +488,7 @@ impl Shard {
             Some(Operation::Replay(_)) => self.replay_applied(number, result, now, out),
             Some(Operation::Rmw(_)) => self.rmw_applied(number, result, now, out),
             Some(Operation::Count(_)) => self.count_applied(number, result, now, out),
+            Some(Operation::Serial(_)) => self.serial_end(number, result, now, out),
             Some(_) | None => {}
         }
     }

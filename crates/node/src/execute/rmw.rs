@@ -66,6 +66,8 @@ pub struct RmwOperation {
     pub(super) current: CurrentRows,
     /// Whether something of it may be written already.
     written: bool,
+    /// Whether its conditions do not hold.
+    refused: bool,
     /// When the client is told to give up.
     pub deadline: BootNanos,
 }
@@ -177,6 +179,7 @@ impl Shard {
             partition: partition.clone(),
             current: CurrentRows::default(),
             written: false,
+            refused: false,
             deadline: now.boot.plus_millis(timeout_ms),
         };
         let number = self.operations.insert(Operation::Rmw(Box::new(operation)));
@@ -261,8 +264,12 @@ impl Shard {
         }
         match operation.decide() {
             Err(error) => self.rmw_end(number, Err(error), now, out),
-            Ok(Decision::Refused) => self.rmw_end(number, Ok(false), now, out),
-            Ok(Decision::Apply(None)) => self.rmw_applied(number, Ok(()), now, out),
+            // The answer tells of a write that may have failed and been read all the same.
+            Ok(Decision::Refused) => {
+                operation.refused = true;
+                self.replica.confirm(Waiter::Local(number));
+            }
+            Ok(Decision::Apply(None)) => self.replica.confirm(Waiter::Local(number)),
             Ok(Decision::Apply(Some(mutation))) => {
                 operation.written = true;
                 self.metrics.replica_writes += 1;
@@ -271,7 +278,7 @@ impl Shard {
         }
     }
 
-    /// The partition's mutation is durable or was refused.
+    /// The partition's mutation, or what the answer tells of, is durable; or not.
     pub(crate) fn rmw_applied(
         &mut self,
         number: u64,
@@ -287,7 +294,8 @@ impl Shard {
             let error = error.of_write(operation.plan.clone(), operation.write_type, node);
             return self.rmw_end(number, Err(error), now, out);
         }
-        self.rmw_end(number, Ok(true), now, out);
+        let applied = !operation.refused;
+        self.rmw_end(number, Ok(applied), now, out);
     }
 
     /// Answers and gives the partition to whoever is next.

@@ -1,5 +1,5 @@
-//! Reads at SERIAL and LOCAL_SERIAL: in the partition's turn, so that a conditional write they show is durable, and one
-//! under way is waited for.
+//! Reads at SERIAL and LOCAL_SERIAL: in the partition's turn, so that a conditional write under way is waited for, and
+//! answered when what they show is durable: a write that failed on a full disk can be read, but a crash may undo it.
 
 use super::operation::Operation;
 use crate::effects::Effects;
@@ -25,6 +25,8 @@ pub struct SerialOperation {
     command: ReadCommand,
     partition: Partition,
     waiter: Waiter,
+    /// What was read, while it is made sure that it is durable.
+    response: Option<ReadResponse>,
 }
 
 impl Shard {
@@ -44,6 +46,7 @@ impl Shard {
             command: command.clone(),
             partition: partition.clone(),
             waiter,
+            response: None,
         };
         let operation = Operation::Serial(Box::new(operation));
         let number = self.operations.insert(operation);
@@ -65,7 +68,7 @@ impl Shard {
         }
     }
 
-    /// The rows are here: the next may have the partition.
+    /// The rows are here.
     pub(crate) fn serial_read(
         &mut self,
         number: u64,
@@ -73,9 +76,31 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        let Some(Operation::Serial(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        match result {
+            Err(error) => self.serial_end(number, Err(error), now, out),
+            Ok(response) => {
+                operation.response = Some(response);
+                self.replica.confirm(Waiter::Local(number));
+            }
+        }
+    }
+
+    /// What was read is durable, or may not be: the next may have the partition.
+    pub(crate) fn serial_end(
+        &mut self,
+        number: u64,
+        confirmed: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         let Some(Operation::Serial(operation)) = self.operations.remove(number) else {
             return;
         };
+        let response = operation.response;
+        let result = confirmed.map(|()| response.expect("read before it is confirmed"));
         self.release_partition(&operation.partition);
         match operation.waiter {
             Waiter::Local(request) => self.on_read(request, self.number, result, now, out),

@@ -8,6 +8,7 @@ use cql::frame::put::Put;
 use cql::frame::reader::Reader;
 use cql::frame::{DecodeError, Decoder, Opcode, ProtocolVersion};
 use model::env::{Clock, Random};
+use model::error::Consistency;
 use model::time::{BootNanos, Now, WallMicros};
 use node::client::ClientId;
 use node::config::{MetadataLogBound, NodeConfig};
@@ -277,9 +278,14 @@ impl Machine {
 
     /// Sends a statement to a shard; [`Self::answers`] has the answer under the number returned.
     pub fn query(&mut self, shard: u16, text: &str) -> u64 {
+        self.query_at(Consistency::One, shard, text)
+    }
+
+    /// Sends a statement at a consistency level.
+    pub fn query_at(&mut self, consistency: Consistency, shard: u16, text: &str) -> u64 {
         let mut body = Vec::new();
         body.put_bytes(Some(text.as_bytes()));
-        body.put_short(1);
+        body.put_short(consistency as u16);
         body.put_byte(SKIP_METADATA);
         self.frame(ClientId(u64::from(shard)), Opcode::Query, &body)
     }
@@ -287,6 +293,12 @@ impl Machine {
     /// Sends a statement and runs until it is answered.
     pub fn ask(&mut self, shard: u16, text: &str) -> Result<Answer, String> {
         let request = self.query(shard, text);
+        self.wait(request, text)
+    }
+
+    /// Reads at SERIAL and runs until it is answered.
+    pub fn select_serially(&mut self, text: &str) -> Result<Answer, String> {
+        let request = self.query_at(Consistency::Serial, 0, text);
         self.wait(request, text)
     }
 

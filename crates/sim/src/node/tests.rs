@@ -2,6 +2,7 @@
 
 use super::machine::{Answer, Machine};
 use super::run;
+use crate::disk::Faults;
 use crate::random::Rng;
 use storage::{Generation, StoreConfig};
 
@@ -19,7 +20,7 @@ fn promises_hold() {
 fn seeds_of_old_failures() {
     for seed in [
         14, // after the clock was set back, the row of a batch was younger than what removed it
-        22,
+        22, 40011, // a conditional write that failed on a full disk was told of, then lost
     ] {
         if let Err(failure) = run(seed, 300) {
             panic!("{failure}");
@@ -66,6 +67,37 @@ fn the_metadata_log_is_replaced_by_what_it_came_to() {
         panic!("the tables are listed");
     };
     assert_eq!(rows.len(), TABLES);
+}
+
+/// A conditional write that fails on a full disk can be read, and a crash undoes it. Nobody is told of it for certain.
+#[test]
+fn what_a_full_disk_may_lose_is_not_told() {
+    let mut machine = serving();
+    let replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}";
+    for statement in [
+        format!("CREATE KEYSPACE ks WITH replication = {replication}"),
+        "CREATE TABLE ks.t (k int PRIMARY KEY, v text)".to_owned(),
+        format!("INSERT INTO ks.t (k, v) VALUES (1, '{:03000}')", 0),
+    ] {
+        assert!(!matches!(machine.ask(0, &statement), Ok(Answer::Error(..))));
+    }
+    let is_error = |answer: &Result<Answer, String>| matches!(answer, Ok(Answer::Error(..)));
+    let swap =
+        |from, to| format!("UPDATE ks.t SET v = '{to:03000}' WHERE k = 1 IF v = '{from:03000}'");
+    machine.disk.faults.capacity = machine.disk.used() + 20_000;
+    let mut value = 0;
+    while !is_error(&machine.ask(0, &swap(value, value + 1))) {
+        value += 1;
+    }
+    let serial = machine.select_serially("SELECT v FROM ks.t WHERE k = 1");
+    assert!(is_error(&serial), "{serial:?}");
+    let refused = machine.ask(0, &swap(value, value + 2));
+    assert!(is_error(&refused), "{refused:?}");
+    machine.disk.faults = Faults::NONE;
+    machine.pass(1_000);
+    let there = Some(format!("{:03000}", value + 1).into_bytes());
+    let told = Answer::Rows(vec![vec![Some(vec![0]), there]]);
+    assert_eq!(machine.ask(0, &swap(value, value + 2)), Ok(told));
 }
 
 #[test]

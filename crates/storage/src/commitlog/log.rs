@@ -311,6 +311,21 @@ impl Log {
         position
     }
 
+    /// Whether everything appended is as durable as an acknowledgement promises. If not, the ticket is reported when it
+    /// is, or with the reason why it may not be.
+    pub(crate) fn confirm(&mut self, ticket: u64) -> Result<bool, StoreError> {
+        if let Health::Poisoned(reason) = &self.health {
+            return Err(StoreError::Poisoned(reason.clone()));
+        }
+        match (self.config.sync, self.batches.back_mut()) {
+            (SyncMode::Periodic { .. }, _) | (_, None) => Ok(true),
+            (SyncMode::Group | SyncMode::Batch, Some(batch)) => {
+                batch.tickets.push(ticket);
+                Ok(false)
+            }
+        }
+    }
+
     fn put(&mut self, kind: Kind, ticket: Option<u64>, body: impl FnOnce(&mut Vec<u8>)) {
         let open = self.batches.len() > usize::from(self.in_flight)
             && self

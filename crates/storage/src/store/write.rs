@@ -73,6 +73,14 @@ impl Store {
         })
     }
 
+    /// Whether everything that can be read is as durable as an acknowledged write. If not, the ticket comes out of
+    /// [`Store::durable_tickets`], or of [`Store::failed_tickets`]: what is read may then be gone after a crash.
+    pub fn confirm(&mut self, ticket: u64) -> Result<bool, StoreError> {
+        self.log
+            .as_mut()
+            .map_or(Ok(true), |log| log.confirm(ticket))
+    }
+
     fn append(
         &mut self,
         mutation: &[u8],
