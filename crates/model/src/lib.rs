@@ -10,6 +10,7 @@ pub mod comparable;
 pub mod env;
 pub mod error;
 pub mod filter;
+pub mod hybrid_clock;
 pub mod key;
 pub mod limits;
 pub mod merge;

@@ -7,7 +7,6 @@ pub mod config;
 pub mod effects;
 pub mod execute;
 mod facts;
-pub mod hybrid_clock;
 pub mod message;
 pub mod metadata;
 pub mod metrics;

@@ -14,7 +14,6 @@ use crate::effects::{Effects, LogLevel, WorkDone};
 use crate::execute::batchlog::Batchlog;
 use crate::execute::operation::Operation;
 use crate::execute::serial::Turn;
-use crate::hybrid_clock::HybridClock;
 use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::metrics::ShardMetrics;
 use crate::random::SplitMix;
@@ -30,6 +29,7 @@ use cql::plan::Catalog;
 use model::env::Clock;
 use model::env::{IoOutcome, IoTag, Random};
 use model::error::RequestError;
+use model::hybrid_clock::HybridClock;
 use model::key::Token;
 use model::limits::{MAX_SHARD_QUEUE, SHARDING_IGNORE_MSB};
 use model::read::{ReadCommand, ReadResponse};
@@ -130,11 +130,6 @@ impl Shard {
     pub fn new(parts: ShardParts) -> Self {
         let shards = parts.config.shards as usize;
         let virtual_keyspaces = Arc::new(crate::system::keyspaces());
-        // What is written from now on is younger than every truncation.
-        let truncations = parts.store.stats().tables.into_iter();
-        for at in truncations.map(|table| table.truncated_at) {
-            parts.clock.observe(at);
-        }
         let mut random = SplitMix::new(parts.seed);
         Self {
             number: parts.number,

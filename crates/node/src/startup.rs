@@ -8,7 +8,6 @@ use crate::client::ClientId;
 use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel, WorkDone};
 use crate::execute::admin::AdminWork;
-use crate::hybrid_clock::HybridClock;
 use crate::message::ShardMessage;
 use crate::metadata::{self, Entry, Identity};
 use crate::random::SplitMix;
@@ -25,6 +24,9 @@ use storage::{Generation, LayoutFile, MetaLog, Store, StoreConfig};
 /// Bytes of recovery a turn does: about half a millisecond.
 const RECOVERY_BYTES: usize = 128 << 10;
 
+/// How far the wall clock may be behind the node's timestamps before a start warns, in microseconds.
+const CLOCK_WARN_MICROS: i64 = 1_000_000;
+
 /// What a shard is made of.
 #[derive(Debug, Clone)]
 pub struct StartupConfig {
@@ -32,10 +34,8 @@ pub struct StartupConfig {
     pub number: u16,
     /// What the node was told.
     pub node: Arc<NodeConfig>,
-    /// What its store is told; shard, shards and generation are set here.
+    /// What its store is told, and the node's clock for timestamps; shard, shards and generation are set here.
     pub store: StoreConfig,
-    /// The node's clock for timestamps.
-    pub clock: Arc<HybridClock>,
     /// What the events of traces are timed with: a turn is one moment for all else, too coarse for them.
     pub stopwatch: Arc<dyn Clock + Send + Sync>,
     /// Seed of its random numbers, different for every shard and start.
@@ -302,7 +302,7 @@ impl NodeShard {
             let (next, again) = match state {
                 State::Reading { layout, log } => self.read(layout, log, now, out),
                 State::Founding { layout, log, order } => self.found(layout, log, order, now, out),
-                State::Recovering(recovering) => self.recovered(recovering, out),
+                State::Recovering(recovering) => self.recovered(recovering, now, out),
                 other => (other, false),
             };
             self.state = next;
@@ -443,7 +443,12 @@ impl NodeShard {
     }
 
     /// Is the store recovered, and may it serve?
-    fn recovered(&mut self, mut recovering: Box<Recovering>, out: &mut Effects) -> (State, bool) {
+    fn recovered(
+        &mut self,
+        mut recovering: Box<Recovering>,
+        now: Now,
+        out: &mut Effects,
+    ) -> (State, bool) {
         if let Some(error) = recovering.store.recovery_error() {
             return (State::Failed(error.to_string()), false);
         }
@@ -460,6 +465,7 @@ impl NodeShard {
                         out.messages.push((shard, ShardMessage::Go));
                     }
                     recovering.go = true;
+                    self.compare_clocks(now, out);
                 } else {
                     layout.commit(&mut out.io);
                 }
@@ -474,6 +480,19 @@ impl NodeShard {
             (State::Running(Box::new(self.run(*recovering))), false)
         } else {
             (State::Recovering(recovering), false)
+        }
+    }
+
+    /// Every shard has observed what the node gave before: says so if the wall clock is behind it.
+    fn compare_clocks(&self, now: Now, out: &mut Effects) {
+        let ahead = self.config.store.clock.last().saturating_sub(now.wall.0);
+        if ahead > CLOCK_WARN_MICROS {
+            let text = format!(
+                "the wall clock is {} s behind the timestamps this node gave before its restart: until it has caught up, \
+                 they go on from there, and are younger than those that clients give",
+                ahead / 1_000_000
+            );
+            out.log.push((LogLevel::Warn, text));
         }
     }
 
@@ -503,7 +522,7 @@ impl NodeShard {
             topology: Arc::new(topology),
             store,
             metadata_log: log,
-            clock: self.config.clock.clone(),
+            clock: self.config.store.clock.clone(),
             stopwatch: self.config.stopwatch.clone(),
             seed: self.config.seed,
         })

@@ -8,7 +8,6 @@ use ::node::client::ClientId;
 use ::node::config::{MetadataLogBound, NodeConfig};
 use ::node::effects::{Effects, WorkDone};
 use ::node::execute::admin::AdminWork;
-use ::node::hybrid_clock::HybridClock;
 use ::node::message::ShardMessage;
 use ::node::shard::TurnEnd;
 use ::node::startup::{NodeShard, StartupConfig};
@@ -31,7 +30,6 @@ pub fn run(settings: &Settings, ready: impl FnOnce(Serving)) -> Result<(), Start
     let factory = |addresses: &Addresses| Node {
         config: Arc::new(node_config(settings, addresses)),
         store: store_config(settings),
-        clock: Arc::default(),
         seed: seed(),
     };
     process::run(settings, factory, ready)
@@ -40,7 +38,6 @@ pub fn run(settings: &Settings, ready: impl FnOnce(Serving)) -> Result<(), Start
 struct Node {
     config: Arc<NodeConfig>,
     store: StoreConfig,
-    clock: Arc<HybridClock>,
     seed: u64,
 }
 
@@ -52,7 +49,6 @@ impl Factory for Node {
             number: index,
             node: self.config.clone(),
             store: self.store.clone(),
-            clock: self.clock.clone(),
             stopwatch: Arc::new(SystemClock),
             seed: self
                 .seed

@@ -1,6 +1,8 @@
 //! What a store is told when it is opened.
 
+use model::hybrid_clock::HybridClock;
 use model::limits;
+use std::sync::Arc;
 
 /// When a write counts as durable (`commitlog_sync`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub struct StoreConfig {
     pub shards: u16,
     /// Generation of the data directory.
     pub generation: Generation,
+    /// The node's clock for timestamps: the log records what it gave, a start makes it go on from there.
+    pub clock: Arc<HybridClock>,
     /// Upper byte of the tags and file ids the store uses: one value per user of the shard's disk queue.
     pub io_space: u8,
     /// Directory of commit-log segments.
@@ -76,6 +80,7 @@ impl StoreConfig {
             shard,
             shards,
             generation,
+            clock: Arc::default(),
             io_space: 1,
             commitlog_directory: "commitlog".to_owned(),
             data_directory: "data".to_owned(),

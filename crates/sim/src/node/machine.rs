@@ -13,7 +13,6 @@ use model::time::{BootNanos, Now, WallMicros};
 use node::client::ClientId;
 use node::config::{MetadataLogBound, NodeConfig};
 use node::effects::{Effects, Order, Work, WorkDone};
-use node::hybrid_clock::HybridClock;
 use node::message::ShardMessage;
 use node::startup::{NodeShard, StartupConfig};
 use std::collections::BTreeMap;
@@ -191,14 +190,13 @@ impl Machine {
             metadata_log: METADATA_LOG,
             ..NodeConfig::default()
         });
-        let clock = Arc::new(HybridClock::default());
+        self.store.clock = Arc::default();
         self.shards = (0..shards)
             .map(|number| {
                 NodeShard::new(StartupConfig {
                     number,
                     node: node.clone(),
                     store: self.store.clone(),
-                    clock: clock.clone(),
                     stopwatch: self.stopwatch.clone(),
                     seed: self.rng.next_u64(),
                 })

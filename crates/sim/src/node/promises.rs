@@ -21,8 +21,7 @@ pub(super) enum Fate {
 /// What clients were told.
 #[derive(Debug, Default)]
 pub(super) struct Promises {
-    /// Whether the wall clock is set back between one start and the next. A write that a client does not stamp may then be
-    /// older than what is there, so that nobody writes twice to the same place.
+    /// Whether the wall clock is set back between one start and the next.
     pub clock_steps: bool,
     pub rows: BTreeMap<u64, Fate>,
     /// Batches: parts and fate.

@@ -62,7 +62,7 @@ impl Request {
                 number,
                 parts: 2 + rng.below(5),
             },
-            42..54 if !promises.clock_steps => Self::Swap {
+            42..54 => Self::Swap {
                 key,
                 from: promises.registers[key as usize],
                 to: number,

@@ -19,8 +19,10 @@ fn promises_hold() {
 #[test]
 fn seeds_of_old_failures() {
     for seed in [
-        14, // after the clock was set back, the row of a batch was younger than what removed it
-        22, 40011, // a conditional write that failed on a full disk was told of, then lost
+        // After the clock was set back, conditional writes were older than what they replaced,
+        4, 6, 11, 22, // and the row of a batch was younger than what removed it.
+        14, // A conditional write that failed on a full disk was told of, then lost.
+        40_011,
     ] {
         if let Err(failure) = run(seed, 300) {
             panic!("{failure}");

@@ -1,16 +1,18 @@
 //! The writing side of the commit log: batches, one sync in flight.
 
 use super::Position;
-use super::record::{self, Checkpoint, Kind};
+use super::record::{self, CLOCK_RECORD_BYTES, Checkpoint, Kind};
 use super::replay::SegmentImage;
 use crate::config::SyncMode;
 use crate::error::StoreError;
 use crate::io::{Purpose, Requests};
 use model::env::{FileId, IoError, IoOutcome, IoQueue, IoRequest};
+use model::hybrid_clock::HybridClock;
 use model::time::{BootNanos, Now};
 use model::track::MutationId;
 use model::varint;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// Milliseconds between two attempts on a full disk.
 pub(super) const RETRY_MS: u64 = 500;
@@ -62,6 +64,7 @@ pub(crate) struct LogConfig {
     pub shard: u16,
     pub segment_bytes: u32,
     pub sync: SyncMode,
+    pub clock: Arc<HybridClock>,
 }
 
 #[derive(Debug)]
@@ -81,6 +84,30 @@ pub(super) struct Batch {
     pub(super) offset: u32,
     pub(super) data: Vec<u8>,
     pub(super) tickets: Vec<u64>,
+    /// Its record of the clock, filled when it is submitted.
+    pub(super) clock: Option<ClockRecord>,
+}
+
+/// Where a batch records the clock, and how that record is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClockRecord {
+    at: usize,
+    salt: u32,
+    synced: u32,
+}
+
+impl Batch {
+    /// Records what the clock has given: nothing in the batch was given later.
+    fn fill_clock(&mut self, last: i64) {
+        let Some(ClockRecord { at, salt, synced }) = self.clock else {
+            return;
+        };
+        let mut record = Vec::with_capacity(CLOCK_RECORD_BYTES);
+        record::put_record(&mut record, salt, synced, Kind::Clock, |out| {
+            out.extend_from_slice(&last.to_le_bytes());
+        });
+        self.data[at..at + CLOCK_RECORD_BYTES].copy_from_slice(&record);
+    }
 }
 
 #[derive(Debug)]
@@ -243,6 +270,7 @@ impl Log {
     /// Whether a record of this body and the seal still fit in the active segment.
     pub(crate) fn fits(&self, body: usize) -> bool {
         self.active.offset as usize
+            + CLOCK_RECORD_BYTES
             + record::record_bytes(body + 2 * varint::MAX_BYTES)
             + record::seal_bytes(self.active.ids.len() + 1)
             <= self.config.segment_bytes as usize
@@ -274,6 +302,7 @@ impl Log {
             .map(|(&number, &(end, _))| (number, end))
             .collect();
         self.put(Kind::Checkpoint, None, |out| checkpoint.encode(out));
+        self.put_clock();
     }
 
     /// Writes the first checkpoint of a log just opened.
@@ -285,6 +314,7 @@ impl Log {
             .map(|(&number, &(end, _))| (number, end))
             .collect();
         self.put(Kind::Checkpoint, None, |out| checkpoint.encode(out));
+        self.put_clock();
     }
 
     /// Appends a mutation; its ticket is reported when it is durable. It must fit.
@@ -294,6 +324,9 @@ impl Log {
         mutation: &[u8],
         ticket: u64,
     ) -> Position {
+        if self.open_batch().clock.is_none() {
+            self.put_clock();
+        }
         let position = self.end();
         match id {
             None => self.put(Kind::Mutation, Some(ticket), |out| {
@@ -326,7 +359,17 @@ impl Log {
         }
     }
 
-    fn put(&mut self, kind: Kind, ticket: Option<u64>, body: impl FnOnce(&mut Vec<u8>)) {
+    /// Begins a record of the clock in the batch that is being filled.
+    fn put_clock(&mut self) {
+        let (salt, synced) = (self.active.salt, self.active.synced);
+        let batch = self.open_batch();
+        let at = batch.data.len();
+        batch.clock = Some(ClockRecord { at, salt, synced });
+        self.put(Kind::Clock, None, |out| out.extend_from_slice(&[0; 8]));
+    }
+
+    /// The batch that is being filled: not in flight, and of the active segment.
+    fn open_batch(&mut self) -> &mut Batch {
         let open = self.batches.len() > usize::from(self.in_flight)
             && self
                 .batches
@@ -338,24 +381,24 @@ impl Log {
                 offset: self.active.offset,
                 data: Vec::new(),
                 tickets: Vec::new(),
+                clock: None,
             });
         }
-        let batch = self.batches.back_mut().expect("just made");
+        self.batches.back_mut().expect("just made")
+    }
+
+    fn put(&mut self, kind: Kind, ticket: Option<u64>, body: impl FnOnce(&mut Vec<u8>)) {
+        let (salt, synced) = (self.active.salt, self.active.synced);
+        let batch = self.open_batch();
         let before = batch.data.len();
-        record::put_record(
-            &mut batch.data,
-            self.active.salt,
-            self.active.synced,
-            kind,
-            body,
-        );
+        record::put_record(&mut batch.data, salt, synced, kind, body);
         let bytes = batch.data.len() - before;
         self.active.offset += bytes as u32;
         self.queued_bytes += bytes;
         if let Some(ticket) = ticket {
             match self.config.sync {
                 SyncMode::Periodic { .. } => self.durable.push(ticket),
-                SyncMode::Group | SyncMode::Batch => batch.tickets.push(ticket),
+                SyncMode::Group | SyncMode::Batch => self.open_batch().tickets.push(ticket),
             }
         }
     }
@@ -376,12 +419,13 @@ impl Log {
         if self.in_flight {
             return;
         }
-        let Some(batch) = self.batches.front() else {
+        let Some(batch) = self.batches.front_mut() else {
             return;
         };
         let Some(&file) = self.files.get(&batch.segment) else {
             return;
         };
+        batch.fill_clock(self.config.clock.last());
         let mut chain = Vec::with_capacity(3);
         // A segment's first record vouches for the segments before it.
         let before = self.unsynced.range(..batch.segment);

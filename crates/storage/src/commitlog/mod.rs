@@ -10,6 +10,8 @@
 //!   earlier segments end. So a bad record below such a mark is rot and an error; above it is a torn tail that was
 //!   never acknowledged.
 //! - A number of a segment is never used twice within a generation of the directory.
+//! - Every batch with mutations, and the first of a segment, records the largest timestamp the node had given when it was
+//!   submitted: none of those in it is larger but those of clients.
 //! - After a failed sync nothing is written any more.
 
 mod log;
@@ -20,7 +22,7 @@ mod segments;
 mod tests;
 
 pub(crate) use log::{Health, Log, LogConfig, LogStep, MAX_QUEUED_BYTES};
-pub(crate) use record::{Checkpoint, Kind, tracked_body};
+pub(crate) use record::{Checkpoint, Kind, clock_body, tracked_body};
 pub(crate) use replay::{SegmentImage, SegmentName, Verdict};
 
 /// A place in the log of one shard.

@@ -27,13 +27,21 @@ pub(crate) enum Kind {
     Checkpoint = 3,
     /// Index of ids; the last record of a sealed segment.
     Seal = 4,
+    /// The largest timestamp the node had given to writes when the batch of records it stands in was written.
+    Clock = 5,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Mutation, Self::Tracked, Self::Checkpoint, Self::Seal]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        [
+            Self::Mutation,
+            Self::Tracked,
+            Self::Checkpoint,
+            Self::Seal,
+            Self::Clock,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -150,6 +158,14 @@ impl<'a> Record<'a> {
             bytes: record_bytes(length),
         })
     }
+}
+
+/// Bytes of a [`Kind::Clock`] record.
+pub(super) const CLOCK_RECORD_BYTES: usize = RECORD_HEAD_BYTES + 8;
+
+/// The timestamp of a [`Kind::Clock`] record.
+pub(crate) fn clock_body(body: &[u8]) -> Option<i64> {
+    body.try_into().ok().map(i64::from_le_bytes)
 }
 
 /// Takes the id off the body of a [`Kind::Tracked`] record.

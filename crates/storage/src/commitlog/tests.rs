@@ -10,6 +10,7 @@ use model::env::{IoDone, IoQueue, IoRequest};
 use model::time::{BootNanos, Now, WallMicros};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const NOW: Now = Now {
     wall: WallMicros(1),
@@ -36,6 +37,7 @@ fn one_call_keeps_no_more_spares_than_there_may_be() {
         shard: 0,
         segment_bytes: SEGMENT_BYTES,
         sync: SyncMode::Group,
+        clock: Arc::default(),
     };
     let (mut requests, mut io) = (Requests::new(1), IoQueue::default());
     let mut log = Log::new(config, 1, BTreeMap::new(), NOW);

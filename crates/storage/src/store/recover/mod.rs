@@ -380,7 +380,12 @@ impl Store {
             shard: self.config.shard,
             segment_bytes: self.config.segment_bytes as u32,
             sync: self.config.sync,
+            clock: self.config.clock.clone(),
         };
+        // What is written from now on is younger than every truncation.
+        for state in self.tables.values() {
+            self.config.clock.observe(state.truncated_at);
+        }
         let mut log = Log::new(config, last + 1, found, now);
         let floor = self.log_floor().unwrap_or(log.end());
         let checkpoint = crate::commitlog::Checkpoint {

@@ -5,12 +5,13 @@
 //! idempotent and merge in any order, so that changes nothing; those of one partition keep theirs.
 
 use super::Recovery;
-use crate::commitlog::{Kind, Position, SegmentImage, Verdict, tracked_body};
+use crate::commitlog::{Kind, Position, SegmentImage, Verdict, clock_body, tracked_body};
 use crate::config::OnRot;
 use crate::error::StoreError;
 use crate::io::Purpose;
 use crate::store::{Phase, Store};
 use model::env::{FileId, IoQueue, IoRequest};
+use model::hybrid_clock::HybridClock;
 use model::key::Token;
 use model::mutation::MutationView;
 use model::track::MutationId;
@@ -51,16 +52,23 @@ impl Replay {
 
     /// Checks up to `budget` bytes of records and notes the mutations among them. Returns how many records were skipped
     /// because they were rotten.
-    fn note(&mut self, budget: u32, on_rot: OnRot) -> Result<u64, StoreError> {
+    fn note(&mut self, budget: u32, on_rot: OnRot, clock: &HybridClock) -> Result<u64, StoreError> {
         let (start, mut skipped) = (self.offset, 0);
         while !self.is_read && self.offset - start < budget {
             let at = self.offset;
             let ended = self.known_end == Some(at);
             if let Some((next, record)) = self.image.read(at).filter(|_| !ended) {
-                if matches!(record.kind, Kind::Mutation | Kind::Tracked) {
-                    let mutation = self.mutation(at);
-                    let (_, view, _) = mutation.ok_or_else(|| self.malformed(at))?;
-                    self.order.push((view.token, at));
+                match record.kind {
+                    Kind::Mutation | Kind::Tracked => {
+                        let mutation = self.mutation(at);
+                        let (_, view, _) = mutation.ok_or_else(|| self.malformed(at))?;
+                        self.order.push((view.token, at));
+                    }
+                    Kind::Clock => {
+                        let given = clock_body(record.body);
+                        clock.observe(given.ok_or_else(|| self.malformed(at))?);
+                    }
+                    Kind::Checkpoint | Kind::Seal => {}
                 }
                 self.offset = next;
                 continue;
@@ -97,7 +105,8 @@ impl Store {
         if replay.is_read {
             self.apply_noted(&mut replay, budget)?;
         } else {
-            self.skipped_records += replay.note(budget as u32, self.config.on_rot)?;
+            self.skipped_records +=
+                replay.note(budget as u32, self.config.on_rot, &self.config.clock)?;
         }
         if replay.is_read && replay.order.is_empty() {
             let close = IoRequest::Close { file: replay.file };

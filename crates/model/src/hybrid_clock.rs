@@ -1,6 +1,9 @@
-//! The node's clock for write timestamps: the wall clock, but never the same or an earlier value twice.
+//! The node's clock for write timestamps: the wall clock, but never the same or an earlier value twice, also after a
+//! restart with a wall clock that was set back. For that every sync of the commit log records what was given so far, and
+//! a start observes it before anybody serves. Clients' own timestamps are not observed: one from the far future would
+//! take the node's with it.
 
-use model::time::Now;
+use crate::time::Now;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// One atomic a node, the sole state shards share.
@@ -13,6 +16,11 @@ impl HybridClock {
     /// An earlier process gave this timestamp: what is given from now on is larger, wherever the wall clock was set to.
     pub fn observe(&self, timestamp: i64) {
         self.last.fetch_max(timestamp, Ordering::Relaxed);
+    }
+
+    /// The largest timestamp given or observed.
+    pub fn last(&self) -> i64 {
+        self.last.load(Ordering::Relaxed)
     }
 
     /// The next timestamp in microseconds: the wall clock, or one more than the last given.
@@ -33,7 +41,7 @@ impl HybridClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::time::{BootNanos, WallMicros};
+    use crate::time::{BootNanos, WallMicros};
 
     #[test]
     fn never_runs_backwards_or_stands_still() {
@@ -53,6 +61,7 @@ mod tests {
         );
         clock.observe(30);
         clock.observe(25);
+        assert_eq!(clock.last(), 30);
         assert_eq!([clock.next(at(21)), clock.next(at(40))], [31, 40]);
     }
 }
