@@ -1,6 +1,7 @@
 //! The writing side of the commit log: batches, one sync in flight.
 
 use super::Position;
+use super::batch::{Batch, ClockRecord};
 use super::record::{self, CLOCK_RECORD_BYTES, Checkpoint, Kind};
 use super::replay::SegmentImage;
 use crate::config::SyncMode;
@@ -76,38 +77,6 @@ pub(super) struct Active {
     /// Below this the segment is synced.
     pub(super) synced: u32,
     pub(super) ids: Vec<(MutationId, u32)>,
-}
-
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) segment: u64,
-    pub(super) offset: u32,
-    pub(super) data: Vec<u8>,
-    pub(super) tickets: Vec<u64>,
-    /// Its record of the clock, filled when it is submitted.
-    pub(super) clock: Option<ClockRecord>,
-}
-
-/// Where a batch records the clock, and how that record is made.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ClockRecord {
-    at: usize,
-    salt: u32,
-    synced: u32,
-}
-
-impl Batch {
-    /// Records what the clock has given: nothing in the batch was given later.
-    fn fill_clock(&mut self, last: i64) {
-        let Some(ClockRecord { at, salt, synced }) = self.clock else {
-            return;
-        };
-        let mut record = Vec::with_capacity(CLOCK_RECORD_BYTES);
-        record::put_record(&mut record, salt, synced, Kind::Clock, |out| {
-            out.extend_from_slice(&last.to_le_bytes());
-        });
-        self.data[at..at + CLOCK_RECORD_BYTES].copy_from_slice(&record);
-    }
 }
 
 #[derive(Debug)]
@@ -376,13 +345,8 @@ impl Log {
                 .back()
                 .is_some_and(|batch| batch.segment == self.active.number);
         if !open {
-            self.batches.push_back(Batch {
-                segment: self.active.number,
-                offset: self.active.offset,
-                data: Vec::new(),
-                tickets: Vec::new(),
-                clock: None,
-            });
+            let batch = Batch::new(self.active.number, self.active.offset);
+            self.batches.push_back(batch);
         }
         self.batches.back_mut().expect("just made")
     }

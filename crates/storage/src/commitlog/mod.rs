@@ -14,6 +14,7 @@
 //!   submitted: none of those in it is larger but those of clients.
 //! - After a failed sync nothing is written any more.
 
+mod batch;
 mod log;
 mod record;
 mod replay;
