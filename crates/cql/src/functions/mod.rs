@@ -37,7 +37,7 @@ mod vector;
 
 pub use aggregate::{Accumulator, Aggregate};
 pub use argument::{Argument, Assignment, value_assignment};
-pub use context::CallContext;
+pub use context::{CallContext, CallSite};
 pub use resolve::{
     Function, cast, cast_name, count_rows, negation_name, operator_name, resolve, resolve_scalar,
     token,

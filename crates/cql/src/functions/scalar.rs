@@ -1,6 +1,6 @@
 //! A function of one row's values.
 
-use super::{CallContext, SYSTEM};
+use super::{CallContext, CallSite, SYSTEM};
 use model::error::RequestError;
 use model::types::{CqlType, Identifier};
 use std::borrow::Cow;
@@ -28,6 +28,7 @@ pub struct Scalar {
     pub(super) body: Body,
     pub(super) on_null: OnNull,
     pub(super) deterministic: bool,
+    pub(super) site: CallSite,
 }
 
 impl fmt::Debug for Scalar {
@@ -59,6 +60,7 @@ impl Scalar {
             body,
             on_null: OnNull::ReturnsNull,
             deterministic: true,
+            site: CallSite::ANEW,
         }
     }
 
@@ -71,6 +73,12 @@ impl Scalar {
     /// The same, with results that differ from call to call.
     pub(super) fn not_deterministic(mut self) -> Self {
         self.deterministic = false;
+        self
+    }
+
+    /// The same, called at a place of its own in a statement.
+    pub fn at(mut self, site: CallSite) -> Self {
+        self.site = site;
         self
     }
 

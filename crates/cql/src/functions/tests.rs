@@ -392,7 +392,7 @@ fn samples(row: &Row, ctype: &CqlType, entropy: &CallContext) -> Vec<Value> {
     for length in [0, 1, 2, 4, 5, 8, 12, 16, 20] {
         for _ in 0..4 {
             let bytes: Vec<u8> = (0..length)
-                .map(|_| entropy.random() as u8 & entropy.random() as u8)
+                .map(|_| random(entropy) as u8 & random(&entropy) as u8)
                 .collect();
             samples.push(Some(bytes));
         }
@@ -444,7 +444,7 @@ fn call_with_samples(scalar: &Scalar, row: &Row, entropy: &CallContext) -> usize
         .collect();
     for _ in 0..40 {
         let pick = |samples: &Vec<Value>| {
-            samples[(entropy.random() % samples.len() as u64) as usize].clone()
+            samples[(random(entropy) % samples.len() as u64) as usize].clone()
         };
         let chosen: Vec<Value> = choices.iter().map(pick).collect();
         let borrowed: Vec<Option<&[u8]>> = chosen.iter().map(Option::as_deref).collect();
@@ -579,4 +579,8 @@ fn a_receiver_chooses_among_overloads() {
             .to_string(),
         "Unknown function pw.foo called"
     );
+}
+
+fn random(entropy: &CallContext) -> u64 {
+    entropy.draw(CallSite::ANEW).0 as u64
 }

@@ -105,11 +105,11 @@ fn millis(ctype: &CqlType, wire: Option<&[u8]>) -> Option<i64> {
     }
 }
 
-fn now_timeuuid(_: &Scalar, _: &Bytes<'_>, context: &CallContext) -> Outcome {
-    // Ten intervals a microsecond keep the calls of one execution in order; node and clock sequence are random, with
-    // the variant bits and the multicast bit that marks a node without hardware address (RFC 4122, section 4.5).
-    let within = i64::from(context.next_call().min(9));
-    let low = (context.random() >> 2) | 0x8000_0100_0000_0000;
+fn now_timeuuid(scalar: &Scalar, _: &Bytes<'_>, context: &CallContext) -> Outcome {
+    // The calls of one execution are in order; node and clock sequence are random, with the variant bits and the
+    // multicast bit that marks a node without hardware address (RFC 4122, section 4.5).
+    let (random, within) = context.draw(scalar.site);
+    let low = (random as u64 >> 2) | 0x8000_0100_0000_0000;
     let intervals = context
         .now_micros
         .wrapping_mul(10)
@@ -118,8 +118,8 @@ fn now_timeuuid(_: &Scalar, _: &Bytes<'_>, context: &CallContext) -> Outcome {
     Ok(Some(timeuuid(intervals, low)))
 }
 
-fn random_uuid(_: &Scalar, _: &Bytes<'_>, context: &CallContext) -> Outcome {
-    let bytes = (u128::from(context.random()) << 64 | u128::from(context.random())).to_be_bytes();
+fn random_uuid(scalar: &Scalar, _: &Bytes<'_>, context: &CallContext) -> Outcome {
+    let bytes = context.draw(scalar.site).0.to_be_bytes();
     Ok(Some(
         uuid::Builder::from_random_bytes(bytes)
             .into_uuid()

@@ -5,6 +5,7 @@
 //! Jackson's where a text is no JSON at all.
 
 use super::*;
+use crate::functions::CallSite;
 use crate::plan::literal::hex;
 use model::types::{CqlType, Frozen, UserType};
 use std::sync::Arc;
@@ -198,7 +199,7 @@ fn no_text_panics_or_nests_too_deeply() {
         .filter_map(|line| line.split('\t').next())
         .collect();
     let entropy = CallContext::new(0, 5);
-    let pick = |bound: usize| (entropy.random() % bound as u64) as usize;
+    let pick = |bound: usize| (entropy.draw(CallSite::ANEW).0 as u64 % bound as u64) as usize;
     for _ in 0..20_000 {
         let mut text: Vec<char> = corpus[pick(corpus.len())].chars().collect();
         for _ in 0..=pick(3) {

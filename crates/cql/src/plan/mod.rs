@@ -18,6 +18,7 @@ pub mod values;
 
 use crate::ast;
 use crate::frame::ColumnSpec;
+use crate::functions::CallSite;
 use batch::BatchPlan;
 use model::error::RequestError;
 use model::schema::{Column, Keyspace, Schema, Table};
@@ -97,6 +98,7 @@ pub fn prepare(
         partition_key: Vec::new(),
         markers: BTreeMap::new(),
         key_markers: Vec::new(),
+        last_site: CallSite::ANEW,
     };
     let plan = match parsed.statement {
         ast::Statement::Select(select) => {

@@ -7,6 +7,8 @@ mod current;
 mod if_clause;
 mod operation;
 mod prepare;
+#[cfg(test)]
+mod tests;
 
 pub use conditions::{ConditionPlan, ConditionsPlan};
 pub use current::CurrentRows;
@@ -210,11 +212,13 @@ impl ModifyPlan {
             self.rows(values)?
         };
         let mut mutations = Vec::with_capacity(keys.len());
-        for key in keys {
+        for (index, key) in keys.into_iter().enumerate() {
             let mut mutation = Mutation::new(key);
-            self.build_partition(&mut mutation, &rows, values, context, &stamp)?;
+            let first_row = (index * rows.len().max(1)) as u32;
+            self.build_partition(&mut mutation, &rows, first_row, values, context, &stamp)?;
             mutations.push(mutation);
         }
+        values.context.enter_row(0);
         Ok(mutations)
     }
 
@@ -222,6 +226,7 @@ impl ModifyPlan {
         &self,
         mutation: &mut Mutation,
         rows: &[RowTarget],
+        first_row: u32,
         values: &BoundValues<'_>,
         context: &WriteContext<'_>,
         stamp: &Stamp,
@@ -232,6 +237,7 @@ impl ModifyPlan {
             self.delete_rows(update, rows, stamp);
             return Ok(());
         }
+        values.context.enter_row(first_row);
         let mut statics = CellBuffer::default();
         for operation in self
             .operations
@@ -253,10 +259,11 @@ impl ModifyPlan {
             statics.write(&mut RowWriter::new(&mut row));
             update.add_static(row);
         }
-        for target in rows {
+        for (number, target) in (first_row..).zip(rows) {
             let RowTarget::Row(clustering, original) = target else {
                 unreachable!("only DELETE of rows takes ranges")
             };
+            values.context.enter_row(number);
             let mut cells = CellBuffer::default();
             for operation in self
                 .operations

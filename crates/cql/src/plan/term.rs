@@ -12,7 +12,7 @@ use super::values::{Bound, BoundValues};
 use super::{Catalog, invalid, named, renamed, resolve_type};
 use crate::ast;
 use crate::frame::ColumnSpec;
-use crate::functions::{self, Argument, Assignment, Scalar};
+use crate::functions::{self, Argument, Assignment, CallSite, Scalar};
 use model::error::RequestError;
 use model::schema::Table;
 use model::types::CqlType;
@@ -51,6 +51,8 @@ pub struct TermContext<'a> {
     pub markers: BTreeMap<usize, ColumnSpec>,
     /// The partition key's columns, and of each the last marker met that stands for a value of it.
     pub key_markers: Vec<(String, Option<usize>)>,
+    /// Where the last call whose result is not determined by its arguments stands.
+    pub last_site: CallSite,
 }
 
 impl<'a> TermContext<'a> {
@@ -429,6 +431,12 @@ impl TermContext<'_> {
             );
             prepared.push(self.prepare(argument, &slot)?);
         }
+        let scalar = if scalar.is_deterministic() {
+            scalar
+        } else {
+            self.last_site = self.last_site.next();
+            scalar.at(self.last_site)
+        };
         Ok(Term::Call(scalar, prepared))
     }
 

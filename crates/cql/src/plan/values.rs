@@ -111,6 +111,14 @@ pub struct OwnedValues {
     values: Vec<OwnedValue>,
     now_micros: i64,
     seed: u64,
+    drawn: u32,
+}
+
+impl OwnedValues {
+    /// Evaluating with them goes on after so many values drawn ([`CallContext::drawn`]).
+    pub fn resume_after(&mut self, drawn: u32) {
+        self.drawn = drawn;
+    }
 }
 
 impl<'a> BoundValues<'a> {
@@ -124,7 +132,8 @@ impl<'a> BoundValues<'a> {
         OwnedValues {
             values: self.values.iter().map(owned).collect(),
             now_micros: self.context.now_micros,
-            seed: self.context.random(),
+            seed: self.context.seed(),
+            drawn: self.context.drawn(),
         }
     }
 
@@ -136,6 +145,7 @@ impl<'a> BoundValues<'a> {
             OwnedValue::Set(bytes) => Value::Set(bytes),
         };
         let context = CallContext::new(owned.now_micros, owned.seed);
+        context.resume_after(owned.drawn);
         Self {
             values: owned.values.iter().map(borrowed).collect(),
             columns: Vec::new(),

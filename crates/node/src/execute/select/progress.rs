@@ -218,6 +218,8 @@ impl SelectOperation {
             }
             last = Some(row.resume(u64::MAX));
         }
+        let drawn = values.context.drawn();
+        self.values.resume_after(drawn);
         if response.more {
             self.resume = last.or(self.resume.take());
             return Ok(None);
