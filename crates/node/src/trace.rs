@@ -1,7 +1,12 @@
 //! Tracing: what a traced request did, written to `system_traces` when it is answered.
 
 use crate::system_row::SystemRow;
+use cql::frame::ColumnSpec;
+use cql::frame::request::QueryParameters;
+use cql::plan::literal;
+use cql::plan::values::{Bound, BoundValues};
 use model::env::Clock;
+use model::error::Consistency;
 use model::key::{self, DecoratedKey};
 use model::mutation::Mutation;
 use model::schema::Schema;
@@ -13,6 +18,9 @@ use uuid::Uuid;
 
 /// Seconds a trace is kept: a day, as Cassandra's `trace_type_query_ttl`.
 pub const TRACE_TTL_SECONDS: u32 = 86_400;
+
+/// How much of a bound value a session shows, as in Cassandra.
+const SHOWN_VALUE_CHARS: usize = 1000;
 
 /// A request being traced.
 #[derive(Debug)]
@@ -46,6 +54,44 @@ impl Trace {
             started: clock.now(),
             clock,
             events: Vec::new(),
+        }
+    }
+
+    /// Keeps what a statement was asked with.
+    pub fn asked(&mut self, text: &str, parameters: &QueryParameters<'_>) {
+        self.parameters.push(("query".into(), text.into()));
+        if let Some(size) = parameters.page_size {
+            self.parameters.push(("page_size".into(), size.to_string()));
+        }
+        self.levels(parameters.consistency, parameters.serial_consistency);
+    }
+
+    /// Keeps the consistency levels of a request.
+    pub fn levels(&mut self, consistency: Consistency, serial: Option<Consistency>) {
+        let serial = serial.unwrap_or(Consistency::Serial);
+        for (name, level) in [
+            ("consistency_level", consistency),
+            ("serial_consistency_level", serial),
+        ] {
+            self.parameters.push((name.into(), level.to_string()));
+        }
+    }
+
+    /// Keeps the values bound to a prepared statement, as literals cut off at [`SHOWN_VALUE_CHARS`].
+    pub fn bound(&mut self, markers: &[ColumnSpec], values: &BoundValues<'_>) {
+        for (index, marker) in markers.iter().enumerate() {
+            let mut text = String::new();
+            match values.get(index) {
+                Bound::Unset => text.push_str("unset"),
+                Bound::Null => literal::print(&marker.cql_type, None, &mut text),
+                Bound::Value(bytes) => literal::print(&marker.cql_type, Some(&bytes), &mut text),
+            }
+            if let Some((end, _)) = text.char_indices().nth(SHOWN_VALUE_CHARS) {
+                text.truncate(end);
+                text.push_str("...'");
+            }
+            let name = format!("bound_var_{index}_{}", marker.name);
+            self.parameters.push((name, text));
         }
     }
 

@@ -12,6 +12,7 @@ mod tree;
 
 pub use decode::decode;
 pub use print::print;
+pub(crate) use print::{Native, native_text};
 pub use row::{Cell, parse_row, print_row};
 pub use tree::{Tree, parse};
 

@@ -118,12 +118,16 @@ fn quote(text: &str, out: &mut String) {
     out.push('"');
 }
 
-enum Native {
+/// A native value as text.
+pub(crate) enum Native {
+    /// Something JSON knows.
     Bare(String),
+    /// What is a string in JSON.
     Quoted(String),
 }
 
-fn native_text(ctype: &CqlType, wire: &[u8]) -> Option<Native> {
+/// The text of a native value; `None` if the bytes are none, or JSON has no such number.
+pub(crate) fn native_text(ctype: &CqlType, wire: &[u8]) -> Option<Native> {
     use Native::{Bare, Quoted};
     Some(match ctype {
         CqlType::Tinyint => Bare(i8::from_be_bytes(wire.try_into().ok()?).to_string()),

@@ -3,6 +3,10 @@
 //! Which kinds of literal a type accepts, and the texts it reads, are those of CQL 3.4.7's constants section; what is
 //! out of range or malformed gets the message Cassandra gives.
 
+mod print;
+
+pub use print::print;
+
 use crate::ast::{Literal, LiteralKind};
 use bigdecimal::BigDecimal;
 use bigdecimal::num_bigint::BigInt;

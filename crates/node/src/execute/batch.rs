@@ -41,10 +41,10 @@ impl Shard {
         out: &mut Effects,
     ) -> Result<(), (Reply, RequestError)> {
         if let Some(trace) = &mut reply.trace {
-            trace.parameters.push((
-                "consistency_level".into(),
-                batch.parameters.consistency.to_string(),
-            ));
+            trace.levels(
+                batch.parameters.consistency,
+                batch.parameters.serial_consistency,
+            );
         }
         let prepared = self
             .batch_members(requester, batch)

@@ -215,11 +215,7 @@ impl Shard {
     ) -> Result<(), (Reply, RequestError)> {
         self.metrics.regular_executed += 1;
         if let Some(trace) = &mut reply.trace {
-            trace.parameters.push(("query".into(), query.text.into()));
-            trace.parameters.push((
-                "consistency_level".into(),
-                query.parameters.consistency.to_string(),
-            ));
+            trace.asked(query.text, &query.parameters);
         }
         reply.note(|| format!("Parsing {}", query.text));
         let keyspace = query
@@ -325,13 +321,7 @@ impl Shard {
             Err(error) => return Err((reply, error)),
         };
         if let Some(trace) = &mut reply.trace {
-            trace
-                .parameters
-                .push(("query".into(), statement.text.to_string()));
-            trace.parameters.push((
-                "consistency_level".into(),
-                execute.parameters.consistency.to_string(),
-            ));
+            trace.asked(&statement.text, &execute.parameters);
         }
         let context = requester.moment.context(0);
         let bound = Terms::new(&execute.parameters, now).and_then(|mut terms| {
@@ -346,9 +336,14 @@ impl Shard {
             ))
         });
         match bound {
-            Ok((terms, values)) => self.run(
-                requester, frame, &statement, &values, terms, reply, now, out,
-            ),
+            Ok((terms, values)) => {
+                if let Some(trace) = &mut reply.trace {
+                    trace.bound(&statement.prepared.variables, &values);
+                }
+                self.run(
+                    requester, frame, &statement, &values, terms, reply, now, out,
+                )
+            }
             Err(error) => Err((reply, error)),
         }
     }

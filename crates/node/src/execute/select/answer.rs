@@ -73,7 +73,12 @@ impl Shard {
             },
             None => None,
         };
-        operation.reply.note(|| format!("Read {live} live rows"));
+        operation.reply.note(|| {
+            format!(
+                "Read {live} live rows and {} tombstone cells",
+                operation.tombstones
+            )
+        });
         let form = match &operation.terms.known_metadata {
             Some(known) if *known != plan.metadata.id() => MetadataForm::Changed,
             _ if operation.terms.skip_metadata => MetadataForm::Skipped,
