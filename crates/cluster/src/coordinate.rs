@@ -26,8 +26,10 @@ pub struct ReplicaPlan {
 /// Whether a request is a read or a write: some levels exist for one only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// SELECT.
+    /// SELECT of partitions that are named.
     Read,
+    /// SELECT of a range of partitions, which a serial level makes no more than a read of a quorum.
+    Range,
     /// INSERT, UPDATE or DELETE.
     Write,
     /// BATCH, of which Cassandra does not check that its level is not a serial one.
@@ -36,14 +38,13 @@ pub enum Access {
     Conditional,
 }
 
-/// Checks the level and finds the replicas; `Unavailable` at once if too few are alive.
-pub fn admit(
+/// Whether there is such an access at this level.
+pub fn check_level(
     access: Access,
     consistency: Consistency,
     keyspace: &Replication,
-    topology: &Topology,
-) -> Result<ReplicaPlan, RequestError> {
-    if access == Access::Read && consistency == Consistency::Any {
+) -> Result<(), RequestError> {
+    if matches!(access, Access::Read | Access::Range) && consistency == Consistency::Any {
         return Err(RequestError::invalid(
             "ANY ConsistencyLevel is only supported for writes",
         ));
@@ -58,6 +59,24 @@ pub fn admit(
             "{consistency} is not supported as conditional update commit consistency. Use ANY if you mean \"make sure it is accepted but I don't care how many replicas commit it for non-SERIAL reads\""
         )));
     }
+    let is_simple = keyspace.class != "NetworkTopologyStrategy";
+    if access == Access::Conditional && consistency == Consistency::EachQuorum && is_simple {
+        return Err(RequestError::invalid(format!(
+            "consistency level EACH_QUORUM not compatible with replication strategy (org.apache.cassandra.locator.{})",
+            keyspace.class
+        )));
+    }
+    Ok(())
+}
+
+/// Checks the level and finds the replicas; `Unavailable` at once if too few are alive.
+pub fn admit(
+    access: Access,
+    consistency: Consistency,
+    keyspace: &Replication,
+    topology: &Topology,
+) -> Result<ReplicaPlan, RequestError> {
+    check_level(access, consistency, keyspace)?;
     // A serial read or promise is one of a quorum, and is told of as such.
     let consistency = match (access, consistency) {
         (Access::Read, Consistency::Serial) => Consistency::Quorum,

@@ -24,6 +24,10 @@ pub const COMMITLOG_SEGMENT_BYTES: usize = 32 * 1024 * 1024;
 pub const MAX_PAGE_ROWS: usize = 1_000_000;
 /// Bytes of rows after which a page ends early, so that no answer outgrows a frame.
 pub const MAX_PAGE_BYTES: usize = 32 * 1024 * 1024;
+/// Partitions one SELECT reads before others have their turn, and bytes it gathers.
+pub const MAX_READS_A_TURN: usize = 128;
+/// See [`MAX_READS_A_TURN`].
+pub const MAX_READ_BYTES_A_TURN: usize = 1024 * 1024;
 /// Restrictions by `IN` may multiply to this many partitions in one statement.
 pub const MAX_IN_COMBINATIONS: usize = 65_536;
 /// Shards of one node.

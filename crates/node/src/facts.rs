@@ -18,7 +18,7 @@ use storage::JobKind;
 use uuid::Uuid;
 
 /// Port of other nodes, as Cassandra's `storage_port`.
-const INTERNODE_PORT: u16 = 7000;
+pub const INTERNODE_PORT: u16 = 7000;
 
 impl Shard {
     /// Answers a read of a computed table.

@@ -81,6 +81,8 @@ pub struct Shard {
     pub(crate) partitions: PartitionQueue<u64>,
     /// Operations that were given their partitions and have not gone on yet.
     pub(crate) holders: VecDeque<(Partition, u64)>,
+    /// SELECTs that left their turn to others.
+    pub(crate) paused_selects: Vec<u64>,
     pub(crate) batchlog: Batchlog,
     pub(crate) clock: Arc<HybridClock>,
     /// What the events of traces are timed with.
@@ -144,6 +146,7 @@ impl Shard {
             operations: Slab::default(),
             partitions: PartitionQueue::default(),
             holders: VecDeque::new(),
+            paused_selects: Vec::new(),
             clock: parts.clock,
             stopwatch: parts.stopwatch,
             list_position: 0,
@@ -397,6 +400,7 @@ impl Shard {
     /// work and says when to be woken at the latest.
     pub fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd {
         self.replay_batches(now, out);
+        self.resume_selects(now, out);
         self.replica.store.end_of_turn(now, &mut out.io);
         let more = self
             .replica
@@ -419,6 +423,7 @@ impl Shard {
             self.batchlog.next_deadline(),
         ];
         let wake = deadlines.into_iter().flatten().min();
+        let more = more || !self.paused_selects.is_empty();
         TurnEnd { more, wake }
     }
 

@@ -392,7 +392,7 @@ fn samples(row: &Row, ctype: &CqlType, entropy: &CallContext) -> Vec<Value> {
     for length in [0, 1, 2, 4, 5, 8, 12, 16, 20] {
         for _ in 0..4 {
             let bytes: Vec<u8> = (0..length)
-                .map(|_| random(entropy) as u8 & random(&entropy) as u8)
+                .map(|_| random(entropy) as u8 & random(entropy) as u8)
                 .collect();
             samples.push(Some(bytes));
         }

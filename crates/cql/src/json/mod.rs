@@ -46,8 +46,12 @@ pub(crate) fn from_json(
         detail,
     };
     let text = String::from_utf8_lossy(text);
-    let tree = tree::parse(&text)
-        .map_err(|reason| failure(format!("Could not decode JSON string '{text}': {reason}")))?;
+    let tree = tree::parse(&text).map_err(|reason| {
+        let name = scalar.display_name();
+        failure(format!(
+            "execution of '{name}[text]' failed: Could not decode JSON string '{text}': {reason}"
+        ))
+    })?;
     decode(scalar.return_type(), &tree).map_err(|error| {
         failure(format!(
             "org.apache.cassandra.serializers.MarshalException: {error}"

@@ -138,13 +138,16 @@ impl SelectPlan {
 
     /// Evaluates restrictions and limits.
     pub fn bind(&self, values: &BoundValues<'_>) -> Result<BoundSelect, RequestError> {
+        let limit = limit_value(self.limit.as_ref(), values)?;
+        let per_partition_limit = limit_value(self.per_partition_limit.as_ref(), values)?;
+        self.selection.check_constants(values)?;
         if let Some(grouping) = &self.grouping {
             grouping.check()?;
         }
         Ok(BoundSelect {
             restrictions: self.restrictions.bind(values)?,
-            limit: limit_value(self.limit.as_ref(), values)?,
-            per_partition_limit: limit_value(self.per_partition_limit.as_ref(), values)?,
+            limit,
+            per_partition_limit,
         })
     }
 

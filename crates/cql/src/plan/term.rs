@@ -592,13 +592,16 @@ fn prepare_literal(constant: &ast::Literal, receiver: &ColumnSpec) -> Result<Ter
     )?))
 }
 
-/// Evaluates what needs no execution.
+/// Evaluates what needs no execution. A call that fails does so when the statement runs, as in Cassandra.
 fn fold(term: Term) -> Result<Term, RequestError> {
     if matches!(term, Term::Constant(_) | Term::Null | Term::Marker(..)) || !term.is_constant() {
         return Ok(term);
     }
-    match term.evaluate(&BoundValues::none())? {
-        Bound::Value(bytes) => Ok(Term::Constant(bytes.into_owned())),
-        Bound::Null | Bound::Unset => Ok(Term::Null),
-    }
+    let folded = match term.evaluate(&BoundValues::none()) {
+        Ok(Bound::Value(bytes)) => Some(bytes.into_owned()),
+        Ok(Bound::Null | Bound::Unset) => None,
+        Err(_) if term.has_call() => return Ok(term),
+        Err(error) => return Err(error),
+    };
+    Ok(folded.map_or(Term::Null, Term::Constant))
 }

@@ -34,7 +34,7 @@ impl Shard {
                 self.select_time_out(number, &operation, now, out)
             }
             Some(Operation::Scattered(operation)) => {
-                self.scattered_time_out(&operation, now, out);
+                self.scattered_time_out(number, &operation, now, out);
             }
             Some(Operation::Forwarded { reply, .. }) => self.not_answered(&reply, now, out),
             Some(Operation::Work { reply, then, .. }) => {

@@ -61,6 +61,10 @@ impl Shard {
             );
             return Err((reply, RequestError::Invalid(message)));
         }
+        if plan.is_counter() && terms.consistency.is_serial() {
+            let message = "Counter operations are inherently non-serializable";
+            return Err((reply, RequestError::invalid(message)));
+        }
         reply.note(|| "Determining replicas for mutation".into());
         let replicas = match self.admit(Access::Write, terms.consistency, &plan.table.keyspace) {
             Ok(replicas) => replicas,
@@ -96,6 +100,18 @@ impl Shard {
             });
         };
         coordinate::admit(access, consistency, &keyspace.replication, &self.topology)
+    }
+
+    /// Whether a keyspace can be accessed so at a level.
+    pub(super) fn check_level(
+        &self,
+        access: Access,
+        consistency: Consistency,
+        keyspace: &str,
+    ) -> Result<(), RequestError> {
+        self.schema.keyspace(keyspace).map_or(Ok(()), |keyspace| {
+            coordinate::check_level(access, consistency, &keyspace.replication)
+        })
     }
 
     /// What an execution of so many statements takes from this shard.

@@ -209,9 +209,8 @@ impl Shard {
         }
         Asked::of(parts)?;
         let keyspace = &parts[0].plan().table.keyspace;
-        if !terms.consistency.is_serial() {
-            self.admit(Access::Read, terms.serial_consistency, keyspace)?;
-        }
+        self.check_level(Access::Conditional, terms.consistency, keyspace)?;
+        self.admit(Access::Read, terms.serial_consistency, keyspace)?;
         self.admit(Access::Conditional, terms.consistency, keyspace)
     }
 
@@ -248,6 +247,10 @@ impl Shard {
         let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
             return;
         };
+        if operation.reply.is_none() {
+            // The client was told that it failed: nothing is written any more.
+            return self.rmw_end(number, Ok(false), now, out);
+        }
         let response = match result {
             Ok(response) => response,
             Err(error) => {
@@ -360,8 +363,13 @@ impl Shard {
         };
         operation.deadline = BootNanos(u64::MAX);
         let error = Write::new(operation.plan.clone(), operation.write_type).on_timeout();
+        // What only reads is ended at once, and gives the partition up when it hears so.
+        let reading = !operation.written && !operation.refused;
         if let Some(reply) = operation.reply.take() {
             self.fail(&reply, &error, now, out);
+        }
+        if reading {
+            self.cancel_read(number, self.number, out);
         }
     }
 }

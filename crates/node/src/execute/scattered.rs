@@ -217,10 +217,14 @@ impl Shard {
     /// The deadline passed before everything was read: nothing is written.
     pub(super) fn scattered_time_out(
         &mut self,
+        number: u64,
         operation: &ScatteredOperation,
         now: Now,
         out: &mut Effects,
     ) {
+        if let Some((_, key)) = operation.partitions.last() {
+            self.cancel_read(number, self.owner(key.token), out);
+        }
         let error = Write::new(operation.plan.clone(), operation.write_type).on_timeout();
         self.fail(&operation.reply, &error, now, out);
     }

@@ -7,6 +7,7 @@
 mod answer;
 mod cancel;
 mod progress;
+mod tombstones;
 
 use super::group::GroupFold;
 use super::merge::merge_ranges;
@@ -26,7 +27,7 @@ use cql::plan::Plan;
 use cql::plan::select::{BoundSelect, SelectPlan};
 use cql::plan::values::{BoundValues, OwnedValues};
 use model::error::RequestError;
-use model::limits::MAX_PAGE_ROWS;
+use model::limits::{MAX_PAGE_ROWS, MAX_READ_BYTES_A_TURN, MAX_READS_A_TURN};
 use model::read::{Partitions, ReadCommand, ReadResponse, Resume};
 use model::schema::TableKind;
 use model::time::{BootNanos, Now};
@@ -50,6 +51,8 @@ pub struct SelectOperation {
     next_key: usize,
     resume: Option<Resume>,
     gathered: Vec<ReadResponse>,
+    /// Bytes of `gathered`.
+    gathered_bytes: usize,
     /// What `gathered` holds of the shard's budget.
     gathered_held: Held,
     group: Option<GroupFold>,
@@ -62,9 +65,12 @@ pub struct SelectOperation {
     asked_rows: u64,
     /// The shard it goes to, if it goes to one.
     asked_shard: Option<u16>,
+    /// Live rows read.
+    live: u64,
+    /// Tombstones read.
     tombstones: u64,
-    /// Tombstones it may still meet.
-    tombstones_left: u64,
+    /// Tombstones that one read of it may meet.
+    tombstone_failure: u64,
     /// When the client is told to give up.
     pub deadline: BootNanos,
 }
@@ -123,6 +129,7 @@ impl SelectOperation {
             next_key,
             resume,
             gathered: Vec::new(),
+            gathered_bytes: 0,
             gathered_held: Held::default(),
             group,
             answers: Vec::new(),
@@ -130,8 +137,9 @@ impl SelectOperation {
             awaited: 0,
             asked_rows: 0,
             asked_shard: None,
+            live: 0,
             tombstones: 0,
-            tombstones_left: begun.tombstone_failure,
+            tombstone_failure: begun.tombstone_failure,
             deadline: begun.deadline,
         }
     }
@@ -222,9 +230,18 @@ impl Shard {
     ) -> Result<(), (Reply, RequestError)> {
         let plan = select_plan(statement);
         let admitted = self
-            .admit(Access::Read, terms.consistency, &plan.table.keyspace)
-            .and_then(|replicas| Ok((replicas, bind(plan, values, &terms)?)));
-        let (replicas, (bound, state)) = match admitted {
+            .check_level(Access::Read, terms.consistency, &plan.table.keyspace)
+            .and_then(|()| bind(plan, values, &terms))
+            .and_then(|(bound, state)| {
+                let access = if bound.restrictions.keys.is_none() {
+                    Access::Range
+                } else {
+                    Access::Read
+                };
+                let replicas = self.admit(access, terms.consistency, &plan.table.keyspace)?;
+                Ok((replicas, bound, state))
+            });
+        let (replicas, bound, state) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => return Err((reply, error)),
         };
@@ -281,10 +298,16 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        let (mut reads, mut bytes) = (0, 0);
         loop {
             if let Some(response) = ready.take() {
-                if response.tombstones > operation.tombstones_left {
+                reads += 1;
+                bytes += response.bytes.len();
+                if response.tombstones > operation.tombstone_failure {
                     return self.fail_tombstones(&operation, now, out);
+                }
+                if response.tombstones > self.config.tombstone_warn {
+                    operation.warn_of_tombstones(&response);
                 }
                 if response.bytes.len() > SMALL_ANSWER_BYTES
                     && !self
@@ -306,6 +329,9 @@ impl Shard {
                     Err(error) => return self.fail(&operation.reply, &error, now, out),
                 }
             }
+            if reads >= MAX_READS_A_TURN || bytes >= MAX_READ_BYTES_A_TURN {
+                return self.pause_select(operation);
+            }
             match operation.next() {
                 Step::Finish(state) => {
                     return self.answer_select(operation, state.as_ref(), now, out);
@@ -317,6 +343,23 @@ impl Shard {
                     }
                     None => return,
                 },
+            }
+        }
+    }
+
+    /// Leaves the turn to others, for as long as they take one each.
+    fn pause_select(&mut self, mut operation: Box<SelectOperation>) {
+        operation.asked_shard = None;
+        let number = self.operations.insert(Operation::Select(operation));
+        self.paused_selects.push(number);
+    }
+
+    /// Goes on with the SELECTs that left their turn to others.
+    pub(crate) fn resume_selects(&mut self, now: Now, out: &mut Effects) {
+        for number in std::mem::take(&mut self.paused_selects) {
+            // One whose deadline passed is gone.
+            if let Some(Operation::Select(operation)) = self.operations.remove(number) {
+                self.drive_select(operation, None, now, out);
             }
         }
     }

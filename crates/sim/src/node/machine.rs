@@ -125,6 +125,8 @@ pub struct Machine {
     out: Effects,
     rng: Rng,
     store: StoreConfig,
+    /// What nodes that are started are told, but for the shards, the login and the metadata log.
+    pub config: NodeConfig,
 }
 
 impl Machine {
@@ -154,6 +156,7 @@ impl Machine {
             out: Effects::default(),
             rng,
             store,
+            config: NodeConfig::default(),
         }
     }
 
@@ -163,6 +166,11 @@ impl Machine {
             wall: WallMicros(EPOCH_SECONDS * 1_000_000 + micros),
             boot: BootNanos(self.nanos),
         }
+    }
+
+    /// What the shards say of themselves, a line each.
+    pub fn describe(&self) -> Vec<String> {
+        self.shards.iter().map(NodeShard::describe).collect()
     }
 
     /// Milliseconds of virtual time so far.
@@ -188,7 +196,7 @@ impl Machine {
             client_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9042)),
             password_authentication: true,
             metadata_log: METADATA_LOG,
-            ..NodeConfig::default()
+            ..self.config.clone()
         });
         self.store.clock = Arc::default();
         self.shards = (0..shards)

@@ -42,7 +42,11 @@ fn serving() -> Machine {
 }
 
 fn start(machine: &mut Machine) {
-    machine.start(2);
+    start_with(2, machine);
+}
+
+fn start_with(shards: u16, machine: &mut Machine) {
+    machine.start(shards);
     while !machine.is_ready().expect("it starts") {
         machine.turn();
     }
@@ -121,5 +125,139 @@ fn one_seed_is_one_history() {
         let (one, other) = (run(seed, 200).unwrap(), run(seed, 200).unwrap());
         assert_eq!(one, other);
         assert!(one.history != 0 && one.acknowledged > 50 && one.restarts > 0);
+    }
+}
+
+fn done(machine: &mut Machine, statement: &str) {
+    let answer = machine.ask(0, statement);
+    assert!(
+        matches!(answer, Ok(Answer::Done)),
+        "{statement}: {answer:?}"
+    );
+}
+
+/// Creates `ks` and a table in it, told the columns.
+fn create(machine: &mut Machine, columns: &str) {
+    let replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}";
+    for statement in [
+        format!("CREATE KEYSPACE ks WITH replication = {replication}"),
+        format!("CREATE TABLE ks.t ({columns})"),
+    ] {
+        assert!(!matches!(machine.ask(0, &statement), Ok(Answer::Error(..))));
+    }
+}
+
+#[test]
+fn a_select_of_many_partitions_leaves_its_turn_to_others() {
+    const KEYS: i32 = 700;
+    let mut machine = serving();
+    machine.crash();
+    // So that it waits for no other shard.
+    start_with(1, &mut machine);
+    create(&mut machine, "k int PRIMARY KEY, v int");
+    for key in 0..KEYS {
+        done(
+            &mut machine,
+            &format!("INSERT INTO ks.t (k, v) VALUES ({key}, {key})"),
+        );
+    }
+    let keys: Vec<String> = (0..KEYS).map(|key| key.to_string()).collect();
+    let all = format!("SELECT v FROM ks.t WHERE k IN ({})", keys.join(", "));
+    let request = machine.query(0, &all);
+    let other = machine.query(0, "SELECT v FROM ks.t WHERE k IN (1, 2, 3)");
+    assert!(machine.answers.contains_key(&other));
+    assert!(!machine.answers.contains_key(&request));
+    while !machine.answers.contains_key(&request) {
+        machine.turn();
+    }
+    let Some(Answer::Rows(rows)) = machine.answers.remove(&request) else {
+        panic!("rows were asked for");
+    };
+    assert_eq!(rows.len(), KEYS as usize);
+}
+
+/// Reads for a statement whose deadline passed end with it, and what it would have written is not written.
+#[test]
+fn reads_before_writes_end_at_the_deadline() {
+    let mut machine = serving();
+    create(&mut machine, "k int PRIMARY KEY, l list<int>, v int");
+    for key in 0..4 {
+        done(
+            &mut machine,
+            &format!("INSERT INTO ks.t (k, l, v) VALUES ({key}, [1, 2], 1)"),
+        );
+    }
+    machine.drain();
+    while !machine.is_drained() {
+        machine.turn();
+    }
+    machine.crash();
+    start(&mut machine);
+    let reading = |line: &String| !line.contains("; 0 tickets");
+    for statement in [
+        "UPDATE ks.t SET v = 2 WHERE k = 0 IF v = 1",
+        "UPDATE ks.t SET l[0] = 5 WHERE k = 1",
+        "UPDATE ks.t SET l[0] = 5 WHERE k IN (2, 3)",
+        "SELECT v FROM ks.t WHERE k IN (1, 2, 3)",
+    ] {
+        machine.disk.faults.max_delay = 10_000_000_000_000;
+        let answer = machine.ask(0, statement);
+        assert!(
+            matches!(answer, Ok(Answer::Error(0x1100 | 0x1200, _))),
+            "{statement}: {answer:?}"
+        );
+        machine.pass(10);
+        assert!(
+            !machine.describe().iter().any(reading),
+            "{statement}: {:?}",
+            machine.describe()
+        );
+    }
+}
+
+#[test]
+fn reads_that_meet_too_many_tombstones_fail() {
+    let mut machine = serving();
+    create(&mut machine, "k int, c int, v int, PRIMARY KEY (k, c)");
+    machine.crash();
+    machine.config.tombstone_failure = 20;
+    start(&mut machine);
+    for key in 0..2 {
+        for row in 0..15 {
+            done(
+                &mut machine,
+                &format!("DELETE FROM ks.t WHERE k = {key} AND c = {row}"),
+            );
+        }
+    }
+    for range in 0..11 {
+        let (from, to) = (range * 10, range * 10 + 5);
+        done(
+            &mut machine,
+            &format!("DELETE FROM ks.t WHERE k = 2 AND c > {from} AND c < {to}"),
+        );
+    }
+    let few = [
+        "SELECT v FROM ks.t WHERE k = 0",
+        "SELECT v FROM ks.t WHERE k IN (0, 1)",
+        "SELECT v FROM ks.t WHERE k = 2 AND c < 40",
+    ];
+    let many = [
+        "SELECT v FROM ks.t",
+        "SELECT count(*) FROM ks.t",
+        "SELECT v FROM ks.t WHERE k = 2",
+    ];
+    for statement in few {
+        assert!(
+            matches!(machine.ask(0, statement), Ok(Answer::Rows(_))),
+            "{statement}"
+        );
+    }
+    for statement in many {
+        let Ok(Answer::Error(code, message)) = machine.ask(0, statement) else {
+            panic!("{statement} is refused");
+        };
+        assert_eq!(code, 0x1300);
+        assert!(message.contains("READ_TOO_MANY_TOMBSTONES"), "{message}");
     }
 }

@@ -70,6 +70,9 @@ pub(crate) fn point(
         let found = source::open(table, key.token, &key.key, at, Direction::Forward, fetch)?;
         let Some(mut source) = found else { continue };
         source.load(at, slice, Direction::Forward, usize::MAX, fetch)?;
+        if begins_inside(source.ranges(), slice) {
+            return Ok(Point::NotOne);
+        }
         deletion = deletion
             .max(source.deletion())
             .max(covering(source.ranges(), at));
@@ -105,6 +108,9 @@ fn in_memory<'a>(
         };
         deletion = deletion.max(partition.deletion());
         if let Some(ranges) = partition.ranges() {
+            if begins_inside(ranges.pieces(), slice) {
+                return None;
+            }
             deletion = deletion.max(ranges.covering(&slice.start));
         }
         let Some((clustering, row)) = partition.first_row(&slice.start, &slice.end) else {
@@ -140,6 +146,14 @@ fn answer(responder: &mut Responder<'_>, key: &DecoratedKey, clustering: &[u8], 
 /// Whether the slice is all keys with one prefix: of one row, if the prefix is a whole key.
 fn is_prefix(slice: &Slice) -> bool {
     slice.end.split_last() == Some((&comparable::ABOVE, &slice.start))
+}
+
+/// Whether a deleted range begins behind the first row of the slice: it is more than one row, or may be, and such ranges
+/// are counted.
+fn begins_inside(ranges: &[RangeTombstone], slice: &Slice) -> bool {
+    ranges
+        .iter()
+        .any(|range| range.slice.start > slice.start && range.slice.start < slice.end)
 }
 
 fn covering(ranges: &[RangeTombstone], key: &[u8]) -> Deletion {

@@ -16,7 +16,8 @@ pub(crate) struct Life {
     pub is_live: bool,
     /// Whether its bytes can be handed over as they are, if all columns were asked for.
     pub is_plain: bool,
-    /// Tombstones in it, expired cells among them.
+    /// Tombstones in it, expired cells among them: its own deletion counts if nothing of it is alive and no cell counts,
+    /// as in Cassandra.
     pub tombstones: u64,
 }
 
@@ -50,7 +51,7 @@ impl Projection<'_> {
         let mut life = Life {
             is_live: false,
             is_plain: row.deletion.is_none(),
-            tombstones: u64::from(!row.deletion.is_none()),
+            tombstones: 0,
         };
         if let Some(liveness) = row.liveness {
             let live = liveness.is_live(now_seconds);
@@ -63,6 +64,9 @@ impl Projection<'_> {
             life.is_live |= live && exists;
             life.is_plain &= live && exists;
             life.tombstones += u64::from(!live);
+        }
+        if !life.is_live && life.tombstones == 0 && !row.deletion.is_none() {
+            life.tombstones = 1;
         }
         life
     }

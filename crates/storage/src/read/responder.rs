@@ -251,7 +251,6 @@ impl Sink for Responder<'_> {
                 return Flow::NextPartition;
             }
         }
-        self.answer.response.tombstones += u64::from(!deletion.is_none());
         let (static_row, static_is_live) = match static_row {
             Some(row) => self.take_static(row),
             None => (None, false),
@@ -283,7 +282,8 @@ impl Sink for Responder<'_> {
     }
 
     fn range(&mut self, range: &RangeTombstone) {
-        self.answer.response.tombstones += 1;
+        // Where it begins and where it ends, as Cassandra counts.
+        self.answer.response.tombstones += 2;
         if !self.keeps() || self.purge().forgets(range.deletion) {
             return;
         }

@@ -55,6 +55,8 @@ pub struct Selection {
     /// SELECT JSON: the columns become one text.
     json: bool,
     plain: bool,
+    /// Calls whose result is the same for every row.
+    constants: Vec<Expression>,
 }
 
 impl Selection {
@@ -97,13 +99,27 @@ impl Selection {
         let plain = !select.json
             && compiler.aggregates.is_empty()
             && selected.iter().all(|selected| selected.plain);
+        let (inputs, aggregates) = (compiler.inputs, compiler.aggregates);
+        let mut constants = Vec::new();
+        let expressions = selected.iter().map(|selected| &selected.expression);
+        for expression in expressions.chain(aggregates.iter().flat_map(|call| &call.arguments)) {
+            expression.constant_calls(&mut constants);
+        }
         Ok(Self {
             selected,
-            inputs: compiler.inputs,
-            aggregates: compiler.aggregates,
+            inputs,
+            aggregates,
             json: select.json,
             plain,
+            constants,
         })
+    }
+
+    /// Fails if a call that is the same for every row does: also where there is no row, as in Cassandra.
+    pub fn check_constants(&self, values: &BoundValues<'_>) -> Result<(), RequestError> {
+        self.constants
+            .iter()
+            .try_for_each(|call| evaluate(call, &[], &[], values).map(drop))
     }
 
     /// Whether all that is selected are plain columns.

@@ -28,6 +28,20 @@ impl Term {
         }
     }
 
+    /// Whether a function is called in it.
+    pub(super) fn has_call(&self) -> bool {
+        match self {
+            Self::Constant(_) | Self::Null | Self::Marker(..) => false,
+            Self::Sequence(_, items) | Self::Fields(_, items) | Self::Vector(_, items) => {
+                items.iter().any(Self::has_call)
+            }
+            Self::Map(_, entries) => entries
+                .iter()
+                .any(|(key, item)| key.has_call() || item.has_call()),
+            Self::Call(..) => true,
+        }
+    }
+
     /// The index of the marker the term is, if it is one.
     pub fn marker(&self) -> Option<usize> {
         match self {

@@ -33,18 +33,6 @@ impl Shard {
         self.fail(&operation.reply, &error, now, out);
     }
 
-    pub(super) fn fail_tombstones(
-        &mut self,
-        operation: &SelectOperation,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let node = self.config.client_address.ip();
-        let detail = format!(": READ_TOO_MANY_TOMBSTONES from {node}");
-        let error = read::failure(&operation.replicas, node, READ_TOO_MANY_TOMBSTONES, detail);
-        self.fail(&operation.reply, &error, now, out);
-    }
-
     pub(super) fn answer_select(
         &mut self,
         mut operation: Box<SelectOperation>,
@@ -54,17 +42,6 @@ impl Shard {
     ) {
         let statement = operation.statement.clone();
         let plan = select_plan(&statement);
-        let live: u64 = operation
-            .gathered
-            .iter()
-            .map(|response| response.rows)
-            .sum();
-        if operation.tombstones > self.config.tombstone_warn {
-            operation.reply.warnings.push(format!(
-                "Read {live} live rows and {} tombstone cells for query on {}.{} (see tombstone_warn_threshold)",
-                operation.tombstones, plan.table.keyspace, plan.table.name
-            ));
-        }
         let values = BoundValues::from_owned(&operation.values);
         let finished = match operation.group.take() {
             Some(fold) => match fold.finish(plan, &values) {
@@ -75,8 +52,8 @@ impl Shard {
         };
         operation.reply.note(|| {
             format!(
-                "Read {live} live rows and {} tombstone cells",
-                operation.tombstones
+                "Read {} live rows and {} tombstone cells",
+                operation.live, operation.tombstones
             )
         });
         let form = match &operation.terms.known_metadata {

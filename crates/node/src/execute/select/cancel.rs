@@ -1,4 +1,4 @@
-//! What is still being read for a SELECT that failed, or whose deadline passed, is ended, here and on other shards: nobody
+//! What is still being read for a statement that failed, or whose deadline passed, is ended, here and on other shards: nobody
 //! reads for clients that were told no.
 
 use super::SelectOperation;
@@ -24,12 +24,17 @@ impl Shard {
                 .is_some_and(Option::is_none),
         });
         for shard in awaited {
-            if shard == self.number {
-                self.replica.cancel(Waiter::Local(request));
-            } else {
-                let message = ShardMessage::Cancel { request };
-                out.messages.push((shard, message));
-            }
+            self.cancel_read(request, shard, out);
+        }
+    }
+
+    /// Nobody wants what this shard is reading for the operation under this number.
+    pub(in crate::execute) fn cancel_read(&mut self, request: u64, shard: u16, out: &mut Effects) {
+        if shard == self.number {
+            self.replica.cancel(Waiter::Local(request));
+        } else {
+            let message = ShardMessage::Cancel { request };
+            out.messages.push((shard, message));
         }
     }
 }

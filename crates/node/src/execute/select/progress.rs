@@ -47,7 +47,7 @@ impl SelectOperation {
         } else {
             self.bound.per_partition_limit
         };
-        let tombstones = self.tombstones_left;
+        let tombstones = self.tombstone_failure;
         let limits = if plan.is_grouped() {
             Limits {
                 rows: GROUP_CHUNK_ROWS,
@@ -91,8 +91,8 @@ impl SelectOperation {
 
     /// Takes in what was read; the end of the page, if it is reached.
     pub(super) fn take(&mut self, response: ReadResponse) -> Result<Option<Step>, RequestError> {
+        self.live += response.rows;
         self.tombstones += response.tombstones;
-        self.tombstones_left = self.tombstones_left.saturating_sub(response.tombstones);
         if self.plan().is_grouped() {
             return self.take_grouped(&response);
         }
@@ -102,14 +102,10 @@ impl SelectOperation {
             return Ok(Some(Step::Finish(None)));
         }
         let (count, partition_done) = self.advance(&response);
-        let bytes = self
-            .gathered
-            .iter()
-            .map(|response| response.bytes.len())
-            .sum::<usize>()
-            + response.bytes.len();
+        let bytes = self.gathered_bytes + response.bytes.len();
         let more = response.more;
         if count > 0 {
+            self.gathered_bytes = bytes;
             self.gathered.push(response);
         }
         let full = self.page_left == 0 || bytes >= MAX_PAGE_BYTES;

@@ -30,6 +30,28 @@ pub(super) enum Expression {
     Build(CqlType, Vec<Expression>),
 }
 
+impl Expression {
+    /// Collects the calls in it of deterministic functions of terms alone.
+    pub(super) fn constant_calls(&self, found: &mut Vec<Self>) {
+        match self {
+            Self::Input(_) | Self::Aggregated(_) | Self::Term(_) => {}
+            Self::Call(scalar, arguments) => {
+                let constant = |argument: &Self| matches!(argument, Self::Term(_));
+                if scalar.is_deterministic() && arguments.iter().all(constant) {
+                    return found.push(self.clone());
+                }
+                arguments
+                    .iter()
+                    .for_each(|argument| argument.constant_calls(found));
+            }
+            Self::Field(of, _) | Self::Element(of, ..) | Self::Slice(of, ..) => {
+                of.constant_calls(found);
+            }
+            Self::Build(_, parts) => parts.iter().for_each(|part| part.constant_calls(found)),
+        }
+    }
+}
+
 /// A value, borrowed from the row where it can be.
 pub(super) type Value<'a> = Option<Cow<'a, [u8]>>;
 

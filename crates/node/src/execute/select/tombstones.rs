@@ -1,0 +1,48 @@
+//! Reads that meet many tombstones: the client is warned above `tombstone_warn_threshold`, and refused above
+//! `tombstone_failure_threshold`. Both hold for each read of a statement by itself: of a partition, or of a range.
+
+use super::{SelectOperation, select_plan};
+use crate::effects::Effects;
+use crate::execute::rows::rows;
+use crate::facts::INTERNODE_PORT;
+use crate::message::READ_TOO_MANY_TOMBSTONES;
+use crate::shard::Shard;
+use cluster::coordinate::read;
+use model::read::ReadResponse;
+use model::time::Now;
+
+/// How much of a statement a warning shows, as in Cassandra.
+const SHOWN_CHARS: usize = 512;
+
+impl Shard {
+    pub(super) fn fail_tombstones(
+        &mut self,
+        operation: &SelectOperation,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let node = self.config.client_address.ip();
+        let detail = format!(": READ_TOO_MANY_TOMBSTONES from /{node}:{INTERNODE_PORT}");
+        let error = read::failure(&operation.replicas, node, READ_TOO_MANY_TOMBSTONES, detail);
+        self.fail(&operation.reply, &error, now, out);
+    }
+}
+
+impl SelectOperation {
+    /// Warns of what one read met, with the token of its partition: of a range, of the last partition it gave.
+    pub(super) fn warn_of_tombstones(&mut self, response: &ReadResponse) {
+        let plan = select_plan(&self.statement);
+        let token = match &self.bound.restrictions.keys {
+            Some(keys) => keys.get(self.next_key).map(|key| key.token),
+            None => rows(std::iter::once(response), plan.static_counts())
+                .last()
+                .map(|row| row.token),
+        };
+        let token = token.map_or_else(String::new, |token| format!("; token {}", token.0));
+        let text: String = self.statement.text.chars().take(SHOWN_CHARS).collect();
+        self.reply.warnings.push(format!(
+            "Read {} live rows and {} tombstone cells for query {text}{token} (see tombstone_warn_threshold)",
+            response.rows, response.tombstones
+        ));
+    }
+}
