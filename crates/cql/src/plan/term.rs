@@ -5,10 +5,10 @@
 
 mod evaluate;
 
+use evaluate::fold;
 pub use evaluate::{field, sorted_map, sorted_set};
 
 use super::literal;
-use super::values::{Bound, BoundValues};
 use super::{Catalog, invalid, named, renamed, resolve_type};
 use crate::ast;
 use crate::frame::ColumnSpec;
@@ -590,18 +590,4 @@ fn prepare_literal(constant: &ast::Literal, receiver: &ColumnSpec) -> Result<Ter
         &receiver.cql_type,
         constant,
     )?))
-}
-
-/// Evaluates what needs no execution. A call that fails does so when the statement runs, as in Cassandra.
-fn fold(term: Term) -> Result<Term, RequestError> {
-    if matches!(term, Term::Constant(_) | Term::Null | Term::Marker(..)) || !term.is_constant() {
-        return Ok(term);
-    }
-    let folded = match term.evaluate(&BoundValues::none()) {
-        Ok(Bound::Value(bytes)) => Some(bytes.into_owned()),
-        Ok(Bound::Null | Bound::Unset) => None,
-        Err(_) if term.has_call() => return Ok(term),
-        Err(error) => return Err(error),
-    };
-    Ok(folded.map_or(Term::Null, Term::Constant))
 }

@@ -95,6 +95,20 @@ impl Term {
     }
 }
 
+/// Evaluates what needs no execution. A call that fails does so when the statement runs, as in Cassandra.
+pub(super) fn fold(term: Term) -> Result<Term, RequestError> {
+    if matches!(term, Term::Constant(_) | Term::Null | Term::Marker(..)) || !term.is_constant() {
+        return Ok(term);
+    }
+    let folded = match term.evaluate(&BoundValues::none()) {
+        Ok(Bound::Value(bytes)) => Some(bytes.into_owned()),
+        Ok(Bound::Null | Bound::Unset) => None,
+        Err(_) if term.has_call() => return Ok(term),
+        Err(error) => return Err(error),
+    };
+    Ok(folded.map_or(Term::Null, Term::Constant))
+}
+
 fn owned<'a>(bytes: Vec<u8>) -> Bound<'a> {
     Bound::Value(Cow::Owned(bytes))
 }
