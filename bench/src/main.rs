@@ -4,6 +4,7 @@
 //!
 //! - [`options`] is the command line; [`session`] is what is measured on one target, in order.
 //! - [`target`] starts and stops the servers; [`null`] is the one that does nothing.
+//! - [`latte`] compares our client with another.
 //! - [`load`] is the client, [`workload`] and [`orders`] what it asks, [`check`] whether the answers are right.
 //! - [`measure`] and [`process`] turn load into figures, [`results`] keeps them, [`report`] shows them.
 //!
@@ -11,6 +12,7 @@
 
 mod check;
 mod failure;
+mod latte;
 mod load;
 mod measure;
 mod null;
@@ -25,6 +27,7 @@ mod target;
 mod workload;
 
 use failure::{Failure, Outcome};
+use latte::Latte;
 use options::Options;
 use orders::Pool;
 use results::{Run, TargetRun};
@@ -107,7 +110,15 @@ fn run(options: &Options) -> Outcome {
         } else {
             RateRule::Given(&rates)
         };
-        let found = Session::new(target.as_mut(), options, &pool, rule).measure();
+        let session = Session::new(target.as_mut(), options, &pool, rule);
+        if let Some(latte) = &options.latte {
+            let table = session.compare(&Latte::new(latte, &options.root, output));
+            target.stop()?;
+            target.wipe()?;
+            println!("{}", table?);
+            return Ok(());
+        }
+        let found = session.measure();
         // Data of one target is of no use to the next, and the disk may be small.
         target.stop()?;
         target.wipe()?;

@@ -12,12 +12,13 @@ use std::path::PathBuf;
 pub const USAGE: &str = "\
 cargo xtask bench [--quick] [--only write,read,range,mixed,wide,cold-read,cold-range]
                   [--targets oracle,helenus,null] [--skip-oracle] [--record]
-                  [--running IP:PORT,PID]
+                  [--running IP:PORT,PID] [--latte PATH]
                   [--orders N] [--protocol 4|5] [--connections N] [--in-flight N] [--set key=value]…
   --quick        30,000 orders and short measurements, for a look; Cassandra does not get warm
   --skip-oracle  without Apache Cassandra; latencies at the rates of the last run with it
   --record       put table and plot into docs/performance.md
   --running      only this server, which runs already; nothing is flushed, killed or stopped
+  --latte        compare our client with this one (crate latte-cli) instead, on the first target
   --set          a further setting of Helenus";
 
 const ORDERS: u64 = 300_000;
@@ -34,6 +35,8 @@ pub struct Options {
     pub targets: Vec<String>,
     /// A server that runs already, with its process id.
     pub running: Option<(SocketAddr, u32)>,
+    /// The other client, if ours is to be compared with it.
+    pub latte: Option<PathBuf>,
     /// Whether the document is rewritten.
     pub record: bool,
     /// Orders written before reading: a multiple of a partition's rows.
@@ -86,6 +89,7 @@ impl Options {
                     options.running = Some(running(&value()?)?);
                     options.targets = vec!["running".to_owned()];
                 }
+                "--latte" => options.latte = Some(value()?.into()),
                 "--orders" => orders = Some(number(&value()?)?),
                 "--protocol" => options.version = version(&value()?)?,
                 "--connections" => options.connections = number(&value()?)? as usize,
@@ -156,6 +160,7 @@ impl Default for Options {
             only: Scenario::ALL.to_vec(),
             targets: ["oracle", "helenus", "null"].map(str::to_owned).to_vec(),
             running: None,
+            latte: None,
             record: false,
             orders: ORDERS,
             version: ProtocolVersion::V5,

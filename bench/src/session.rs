@@ -43,11 +43,12 @@ pub enum RateRule<'a> {
 
 /// One target while it is measured.
 pub struct Session<'a> {
-    target: &'a mut dyn Target,
-    options: &'a Options,
-    pool: &'a Pool,
+    pub(crate) target: &'a mut dyn Target,
+    pub(crate) options: &'a Options,
+    pub(crate) pool: &'a Pool,
     rates: RateRule<'a>,
-    asked: u64,
+    /// Requests asked so far.
+    pub(crate) asked: u64,
     run: TargetRun,
 }
 
@@ -75,23 +76,10 @@ impl<'a> Session<'a> {
 
     /// Measures everything that the options ask for.
     pub fn measure(mut self) -> Outcome<TargetRun> {
-        self.target.wipe()?;
-        self.run.start_s = self.start(Cache::Ample)?;
-        sleep(IDLE_BEFORE_LOOK);
-        self.run.idle_resident_bytes = resident_bytes(self.target.process()?)?;
-        self.say(&format!(
-            "CQL after {:.2} s, {} MiB",
-            self.run.start_s,
-            self.run.idle_resident_bytes >> 20
-        ));
-        let mut connection = self.connect()?;
-        for statement in SCHEMA {
-            connection.query(statement)?;
-        }
-        self.fill()?;
+        self.begin()?;
         self.flush()?;
         if let Some(directories) = self.target.directories() {
-            check::compare(&mut connection, self.pool, self.options.orders)?;
+            check::compare(&mut self.connect()?, self.pool, self.options.orders)?;
             self.run.data_bytes = Some(disk_bytes(&directories.data));
         }
         self.scenarios(false)?;
@@ -106,16 +94,34 @@ impl<'a> Session<'a> {
         Ok(self.run)
     }
 
+    /// Starts the target on an empty directory and fills it.
+    pub(crate) fn begin(&mut self) -> Outcome {
+        self.target.wipe()?;
+        self.run.start_s = self.start(Cache::Ample)?;
+        sleep(IDLE_BEFORE_LOOK);
+        self.run.idle_resident_bytes = resident_bytes(self.target.process()?)?;
+        self.say(&format!(
+            "CQL after {:.2} s, {} MiB",
+            self.run.start_s,
+            self.run.idle_resident_bytes >> 20
+        ));
+        let mut connection = self.connect()?;
+        for statement in SCHEMA {
+            connection.query(statement)?;
+        }
+        self.fill()
+    }
+
     fn start(&mut self, cache: Cache) -> Outcome<f64> {
         let took = target::start(self.target, cache, self.options.version)?;
         Ok(took.as_secs_f64())
     }
 
-    fn connect(&self) -> Outcome<Connection> {
+    pub(crate) fn connect(&self) -> Outcome<Connection> {
         Connection::open(self.target.address(), self.options.version)
     }
 
-    fn load(&self) -> Outcome<Load> {
+    pub(crate) fn load(&self) -> Outcome<Load> {
         Load::open(Shape {
             address: self.target.address(),
             version: self.options.version,
@@ -136,7 +142,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn flush(&mut self) -> Outcome {
+    pub(crate) fn flush(&mut self) -> Outcome {
         self.target.flush()?;
         wait_until_quiet(self.target.process()?, QUIET_LIMIT)
     }

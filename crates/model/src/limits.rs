@@ -18,6 +18,8 @@ pub const MAX_FIELDS: usize = 32_768;
 pub const MAX_VECTOR_DIMENSIONS: u32 = 8_192;
 /// Largest encoded mutation; `commitlog_segment_size / 2` in Cassandra.
 pub const MAX_MUTATION_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that the mutations of one statement with IN may have together, and those of the keys its IN relations make.
+pub const MAX_STATEMENT_WRITE_BYTES: usize = 4 * MAX_MUTATION_BYTES;
 /// Size of one commit-log segment.
 pub const COMMITLOG_SEGMENT_BYTES: usize = 32 * 1024 * 1024;
 /// Rows a page holds at most when the client asks for none or for more.

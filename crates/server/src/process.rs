@@ -20,6 +20,7 @@ use node::effects::WorkDone;
 use node::execute::admin::AdminWork;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -184,7 +185,12 @@ async fn start<F: Factory>(
     let disk = DiskPool::start(&settings.data_directory, settings.io_threads, &completions)?;
     let work = WorkPool::start(&completions)?;
     let factory = Arc::new(factory(&addresses));
-    let shards = start_shards(settings, &factory, mailboxes, &disk.pool(), &work).await?;
+    let pool = disk.pool();
+    let starting = start_shards(settings, &factory, mailboxes.clone(), &pool, &work);
+    let Some(shards) = unless_ended(starting, &mailboxes, &mut signals).await? else {
+        tracing::info!("ended before it served: there is nothing to drain");
+        return Ok(());
+    };
     let admission = Admission::new(&settings.native, descriptors);
     let (ask, asked) = mpsc::channel(16);
     if let Some(reserved) = ports.admin {
@@ -218,6 +224,25 @@ async fn start<F: Factory>(
     disk.close();
     tracing::info!("ended");
     Ok(())
+}
+
+/// The shards once they have recovered, or nothing if somebody ends the process before. What recovery has done so far is
+/// kept or done again, as after a crash.
+async fn unless_ended(
+    starting: impl Future<Output = Result<Shards, StartError>>,
+    mailboxes: &[Arc<Mailbox>],
+    signals: &mut Signals,
+) -> Result<Option<Shards>, StartError> {
+    let mut starting = pin!(starting);
+    loop {
+        tokio::select! {
+            shards = &mut starting => return shards.map(Some),
+            signal = signals.next() => match signal {
+                Signal::End => return Ok(None),
+                Signal::Describe => log_state(mailboxes).await,
+            },
+        }
+    }
 }
 
 /// Does what signals and the admin API ask, until the end; then every shard is drained.

@@ -71,7 +71,8 @@ impl Write {
             received: self.received,
             block_for: self.plan.block_for,
             write_type: self.write_type,
-            contentions: None,
+            // Conditional writes queue for their partition: none ever lost a ballot to another.
+            contentions: (self.write_type == WriteType::Cas).then_some(0),
         }
     }
 }

@@ -23,7 +23,9 @@ use cells::CellBuffer;
 use model::clustering::Slice;
 use model::error::RequestError;
 use model::key::DecoratedKey;
-use model::limits::{MAX_EXPIRY_SECONDS, MAX_TTL_SECONDS};
+use model::limits::{
+    MAX_EXPIRY_SECONDS, MAX_MUTATION_BYTES, MAX_STATEMENT_WRITE_BYTES, MAX_TTL_SECONDS,
+};
 use model::mutation::{Mutation, PartitionUpdate};
 use model::row::{CellKind, ColumnId, Deletion, Liveness, NEVER, RowWriter};
 use model::schema::Table;
@@ -212,10 +214,14 @@ impl ModifyPlan {
             self.rows(values)?
         };
         let mut mutations = Vec::with_capacity(keys.len());
+        let partitions = keys.len();
         for (index, key) in keys.into_iter().enumerate() {
             let mut mutation = Mutation::new(key);
             let first_row = (index * rows.len().max(1)) as u32;
             self.build_partition(&mut mutation, &rows, first_row, values, context, &stamp)?;
+            if mutations.is_empty() && partitions > 1 {
+                check_total(partitions, mutation.encode().len())?;
+            }
             mutations.push(mutation);
         }
         values.context.enter_row(0);
@@ -259,6 +265,7 @@ impl ModifyPlan {
             statics.write(&mut RowWriter::new(&mut row));
             update.add_static(row);
         }
+        let mut bytes = 0;
         for (number, target) in (first_row..).zip(rows) {
             let RowTarget::Row(clustering, original) = target else {
                 unreachable!("only DELETE of rows takes ranges")
@@ -282,6 +289,10 @@ impl ModifyPlan {
             }
             if !cells.is_empty() || self.kind == ModifyKind::Insert {
                 let row = self.row(cells, original.as_deref(), stamp);
+                bytes += clustering.len() + row.len();
+                if bytes > MAX_MUTATION_BYTES {
+                    return Err(oversized(bytes));
+                }
                 update.add_row(clustering.clone(), row);
             }
         }
@@ -406,4 +417,21 @@ pub(super) fn using_slot(
     ctype: model::types::CqlType,
 ) -> ColumnSpec {
     super::renamed(table, name.to_owned(), ctype)
+}
+
+/// The error for a mutation of too many bytes.
+pub fn oversized(length: usize) -> RequestError {
+    RequestError::Invalid(format!(
+        "Rejected an oversized mutation ({length}/{MAX_MUTATION_BYTES})"
+    ))
+}
+
+/// A statement that names many partitions writes the same to each: what that comes to is known from the first.
+fn check_total(partitions: usize, bytes: usize) -> Result<(), RequestError> {
+    if partitions.saturating_mul(bytes) > MAX_STATEMENT_WRITE_BYTES {
+        return Err(invalid(format!(
+            "The statement writes {bytes} bytes to each of {partitions} partitions; at most {MAX_STATEMENT_WRITE_BYTES} are allowed together"
+        )));
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use crate::effects::Effects;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
-use cluster::coordinate::Access;
+use cluster::coordinate::{Access, ReplicaPlan};
 use cql::ast::BatchKind;
 use cql::frame::RequestFrame;
 use cql::frame::request::{Batch, BatchQuery};
@@ -20,7 +20,7 @@ use model::error::{RequestError, WriteType};
 use model::key::DecoratedKey;
 use model::mutation::Mutation;
 use model::time::Now;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A statement of a batch with its values.
@@ -202,11 +202,10 @@ impl Shard {
             Ok(advice) => reply.warnings.extend(advice),
             Err(error) => return Err((reply, error)),
         }
-        let replicas =
-            match self.admit(Access::Batch, terms.consistency, &first.plan.table.keyspace) {
-                Ok(replicas) => replicas,
-                Err(error) => return Err((reply, error)),
-            };
+        let replicas = match self.admit_batch(members, &terms) {
+            Ok(replicas) => replicas,
+            Err(error) => return Err((reply, error)),
+        };
         let write_type = match kind {
             _ if first.plan.is_counter() => WriteType::Counter,
             BatchKind::Logged if merged.len() > 1 => {
@@ -222,6 +221,29 @@ impl Shard {
 }
 
 impl Shard {
+    /// The most demanding plan of the batch's keyspaces, each of which must have replicas enough.
+    fn admit_batch(
+        &self,
+        members: &[Member<'_>],
+        terms: &Terms,
+    ) -> Result<ReplicaPlan, RequestError> {
+        let keyspaces: BTreeSet<&str> = members
+            .iter()
+            .map(|member| member.plan.table.keyspace.as_str())
+            .collect();
+        let mut strictest: Option<ReplicaPlan> = None;
+        for keyspace in keyspaces {
+            let plan = self.admit(Access::Batch, terms.consistency, keyspace)?;
+            if strictest
+                .as_ref()
+                .is_none_or(|known| known.block_for < plan.block_for)
+            {
+                strictest = Some(plan);
+            }
+        }
+        Ok(strictest.unwrap_or_else(|| self.local_plan()))
+    }
+
     /// What the client is told of a batch's size; an error if it is too large.
     fn judge_size(
         &self,

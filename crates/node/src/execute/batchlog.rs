@@ -17,6 +17,7 @@ use crate::shard::Shard;
 use crate::system_row::SystemRow;
 use cluster::coordinate::ReplicaPlan;
 use cluster::coordinate::write::Write;
+use cql::plan::modify::oversized;
 use model::clustering::Slice;
 use model::error::WriteType;
 use model::filter::RowFilter;
@@ -186,7 +187,7 @@ impl Shard {
         let timestamp = self.clock.next(now);
         let entry = self.batchlog.entry(id, &parts, timestamp).encode();
         if entry.len() > MAX_MUTATION_BYTES {
-            let error = super::modify::oversized(entry.len());
+            let error = oversized(entry.len());
             return self.fail(&reply, &error, now, out);
         }
         reply.note(|| {

@@ -14,7 +14,7 @@ use cluster::coordinate::{self, Access, ReplicaPlan};
 use cql::frame::RequestFrame;
 use cql::frame::response::put_void;
 use cql::plan::Plan;
-use cql::plan::modify::{ModifyPlan, WriteContext};
+use cql::plan::modify::{ModifyPlan, WriteContext, oversized};
 use cql::plan::values::BoundValues;
 use model::error::{Consistency, RequestError, WriteType};
 use model::limits::MAX_MUTATION_BYTES;
@@ -183,6 +183,7 @@ impl Shard {
         let operation = WriteOperation {
             reply,
             write: Write::new(plan, write_type),
+            parts: parts.len(),
             left: parts.len(),
             batch,
             deadline: now.boot.plus_millis(match write_type {
@@ -268,6 +269,9 @@ impl Shard {
         let Some(Operation::Write(operation)) = self.operations.get_mut(number) else {
             return;
         };
+        let node = self.config.client_address.ip();
+        // Refused as a whole; otherwise the rest of it is open, and drivers send again what they are told was refused.
+        let whole = operation.parts == 1 && operation.batch.is_none();
         let ended = match result {
             Ok(()) => {
                 operation.left -= 1;
@@ -279,10 +283,13 @@ impl Shard {
                     Progress::Done(result) => result,
                 }
             }
-            Err(ReplicaError::Overloaded(message)) => Err(RequestError::Overloaded(message)),
-            Err(ReplicaError::Invalid(message)) => Err(RequestError::Invalid(message)),
-            Err(ReplicaError::Failed(reason, detail)) => {
-                let node = self.config.client_address.ip();
+            Err(ReplicaError::Overloaded(text)) if whole => Err(RequestError::Overloaded(text)),
+            Err(ReplicaError::Invalid(text)) if whole => Err(RequestError::Invalid(text)),
+            Err(error) => {
+                let (reason, detail) = match error {
+                    ReplicaError::Failed(reason, detail) => (reason, detail),
+                    ReplicaError::Overloaded(detail) | ReplicaError::Invalid(detail) => (0, detail),
+                };
                 match operation
                     .write
                     .on_failure(node, reason, format!(": {detail}"))
@@ -315,13 +322,6 @@ impl Shard {
             Err(error) => self.fail(&reply, &error, now, out),
         }
     }
-}
-
-/// The error for a mutation of too many bytes.
-pub(super) fn oversized(length: usize) -> RequestError {
-    RequestError::Invalid(format!(
-        "Rejected an oversized mutation ({length}/{MAX_MUTATION_BYTES})"
-    ))
 }
 
 /// Schema and roles are changed by their own statements alone.

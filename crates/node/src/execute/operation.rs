@@ -59,6 +59,8 @@ pub struct WriteOperation {
     pub reply: Option<Reply>,
     /// Counts answers against the consistency level.
     pub write: Write,
+    /// Mutations that were sent.
+    pub parts: usize,
     /// Mutations still to be acknowledged.
     pub left: usize,
     /// What they have to do with the batch log.

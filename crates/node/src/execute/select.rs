@@ -321,7 +321,13 @@ impl Shard {
                         out,
                     );
                 }
-                match operation.take(response) {
+                let grouped = operation.plan().is_grouped();
+                let taken = operation.take(response);
+                if grouped {
+                    // Its rows are folded into the groups.
+                    operation.gathered_held = Held::default();
+                }
+                match taken {
                     Ok(Some(Step::Finish(state))) => {
                         return self.answer_select(operation, state.as_ref(), now, out);
                     }

@@ -77,15 +77,14 @@ impl Admission {
 
     /// Counts a connection from this address.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Admitted {
-        let of_address = self
-            .by_ip
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(address)
-            .or_default()
-            .clone();
+        let (of_address, from_address) = {
+            let mut by_ip = self.by_ip.lock().unwrap_or_else(PoisonError::into_inner);
+            let counters = by_ip.entry(address).or_default().clone();
+            // Counted up under the lock: who counts down to nothing removes the entry.
+            let before = counters.connections.fetch_add(1, Ordering::Relaxed);
+            (counters, before)
+        };
         let total = self.total.connections.fetch_add(1, Ordering::Relaxed);
-        let from_address = of_address.connections.fetch_add(1, Ordering::Relaxed);
         let fits = total < self.max_connections && from_address < self.max_connections_per_ip;
         Admitted {
             admission: self.clone(),
@@ -159,7 +158,7 @@ impl Drop for Admitted {
             .by_ip
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // Counted down under the lock, so that nobody counts up an entry that is being removed.
+        // Counted down under the lock: nobody counts up an entry that is being removed.
         if self.of_address.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
             by_ip.remove(&self.address);
         }

@@ -23,6 +23,8 @@ use tokio::sync::Notify;
 
 /// Answers waiting to be sent above which nothing more is read from the client.
 const MAX_WAITING_BYTES: usize = 1 << 20;
+/// Bytes of answers that are sent and still held, while others wait.
+const MAX_SENT_BYTES: usize = 64 << 10;
 /// Out-buffers a shard keeps for the connections that will have answers next, and the largest that is worth it.
 const KEPT_BUFFERS: usize = 8;
 const KEPT_BYTES: usize = 512 << 10;
@@ -431,6 +433,11 @@ impl Connection {
             match result {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    // A client slower than its answers are made may never have taken all of them.
+                    if state.sent >= MAX_SENT_BYTES && state.sent >= state.out.len() / 2 {
+                        state.out.drain(..state.sent);
+                        state.sent = 0;
+                    }
                     if state.out.len() - state.sent <= MAX_WAITING_BYTES / 2 {
                         self.readable_again.notify_one();
                     }

@@ -4,6 +4,7 @@ use super::access::text;
 use super::settings::Settings;
 use super::value::Value;
 use super::{Configured, ignored, keys};
+use std::net::{IpAddr, SocketAddr};
 
 const DEFAULT_SNITCH: &str = "SimpleSnitch";
 
@@ -55,8 +56,20 @@ pub(super) fn snitch(configured: &Configured) -> String {
     written.rsplit('.').next().unwrap_or_default().to_owned()
 }
 
-pub(super) fn warnings(configured: &Configured) -> Vec<String> {
+/// `own` are this node's addresses.
+pub(super) fn warnings(configured: &Configured, seeds: &[String], own: &[IpAddr]) -> Vec<String> {
     let mut warnings = Vec::new();
+    let others: Vec<&str> = seeds
+        .iter()
+        .map(String::as_str)
+        .filter(|seed| !is_own(seed, own))
+        .collect();
+    if !others.is_empty() {
+        warnings.push(format!(
+            "clusters of several nodes are not built yet: seeds {} are not asked, and THIS NODE IS A CLUSTER OF ITS OWN, whose data no other node has",
+            others.join(", ")
+        ));
+    }
     let ignored = ignored(configured);
     if !ignored.is_empty() {
         warnings.push(format!(
@@ -74,4 +87,15 @@ pub(super) fn warnings(configured: &Configured) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// Whether a seed, `address` or `address:port`, is this node.
+fn is_own(seed: &str, own: &[IpAddr]) -> bool {
+    let address = seed
+        .parse()
+        .or_else(|_| seed.parse().map(|socket: SocketAddr| socket.ip()));
+    match address {
+        Ok(address) => address.is_loopback() || own.contains(&address),
+        Err(_) => seed.eq_ignore_ascii_case("localhost"),
+    }
 }

@@ -212,7 +212,11 @@ impl Settings {
         };
         check_partitioner(configured);
         settings.view = view(configured, &settings);
-        settings.warnings = warnings(configured);
+        settings.warnings = warnings(
+            configured,
+            &settings.seeds,
+            &[listen_address, broadcast_address],
+        );
         settings
     }
 }

@@ -155,7 +155,12 @@ fn list(path: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in directory {
         let entry = entry?;
-        let metadata = entry.metadata()?;
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            // Another shard removed or renamed it meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
         let directory = metadata.is_dir();
         entries.push(Entry {
             name: entry.file_name().to_string_lossy().into_owned(),

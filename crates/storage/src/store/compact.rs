@@ -25,32 +25,40 @@ use std::sync::atomic::Ordering;
 
 /// Milliseconds after which tables are looked at again although nothing was written: tombstones come of age.
 const RECHECK_MS: u64 = 60_000;
+/// Bytes of input up to which a compaction is begun beside one that runs: small ones do not wait for hours.
+const SMALL_BYTES: u64 = 64 << 20;
 
 impl Store {
-    /// Begins the next compaction, if there is one worth while and none is running.
+    /// Begins the next compaction, if there is one worth while: any if none is running, a small one of another table if one
+    /// is. Tables take turns.
     pub(super) fn start_compactions(&mut self, now: Now, io: &mut IoQueue) {
         if !self.agenda.compactions || !matches!(self.phase, Phase::Ready) {
             return;
         }
-        if self
+        let running: Vec<TableId> = self
             .jobs
             .values()
-            .any(|job| matches!(job.work, Work::Compaction { .. }))
-        {
-            return;
-        }
-        let due = |state: &TableState| {
+            .filter(|job| matches!(job.work, Work::Compaction { .. }))
+            .map(|job| job.table)
+            .collect();
+        let most_bytes = match running.len() {
+            0 => u64::MAX,
+            1 => SMALL_BYTES,
+            _ => return,
+        };
+        let due = |id: &TableId, state: &TableState| {
             let automatic = self.config.compaction && state.compaction_due;
-            !state.major.is_empty() || automatic && !state.sstables.is_empty()
+            let wanted = !state.major.is_empty() || automatic && !state.sstables.is_empty();
+            wanted && !running.contains(id)
         };
         let due: Vec<TableId> = self
             .tables
             .iter()
-            .filter(|(_, state)| due(state))
+            .filter(|(id, state)| due(id, state))
             .map(|(id, _)| *id)
             .collect();
         self.agenda.compactions = false;
-        for id in due {
+        for id in super::in_turn(due, self.agenda.compacted_last) {
             let state = self.tables.get_mut(&id).expect("listed above");
             state.compaction_due = false;
             super::sooner(
@@ -66,8 +74,14 @@ impl Store {
                 strategy.everything(&candidates)
             };
             match choice {
+                Some(choice) if input_bytes(&candidates, &choice) > most_bytes => {
+                    // When the one that runs has ended.
+                    state.compaction_due = true;
+                    state.major = tasks;
+                }
                 Some(choice) => {
                     self.agenda.compactions = true;
+                    self.agenda.compacted_last = Some(id);
                     return self.start_compaction(id, &choice, tasks, now, io);
                 }
                 None => tasks
@@ -145,6 +159,14 @@ impl Store {
         state.change([Then::Remove(inputs)]);
         state.change(tasks.into_iter().map(Then::Task));
     }
+}
+
+/// Bytes of what a choice merges.
+fn input_bytes(candidates: &[Candidate], choice: &Choice) -> u64 {
+    let chosen = candidates
+        .iter()
+        .filter(|candidate| choice.inputs.contains(&candidate.id));
+    chosen.map(|candidate| candidate.bytes).sum()
 }
 
 fn candidates(state: &TableState, now: Now) -> Vec<Candidate> {

@@ -114,12 +114,16 @@ impl Store {
             .iter()
             .filter(|(_, state)| state.frozen.front().is_some_and(&mut may_begin))
             .map(|(id, _)| *id)
-            .take(MAX_FLUSHES.saturating_sub(running))
             .collect();
+        let waiting = super::in_turn(waiting, self.agenda.flushed_last);
         // The sync is on its way: they are looked at again in the next turn.
         self.agenda.flushes = unsynced;
         self.fail_unflushable();
-        for id in waiting {
+        for id in waiting
+            .into_iter()
+            .take(MAX_FLUSHES.saturating_sub(running))
+        {
+            self.agenda.flushed_last = Some(id);
             let state = self.tables.get_mut(&id).expect("listed above");
             let name = state.next_name(&self.config);
             let frozen = state.frozen.front_mut().expect("listed above");

@@ -78,6 +78,9 @@ struct Agenda {
     flushes: bool,
     /// Compactions may be worth while.
     compactions: bool,
+    /// The table that was flushed last, and the one that was compacted last: the others come first.
+    flushed_last: Option<TableId>,
+    compacted_last: Option<TableId>,
     /// Tables are looked at again for tombstones that came of age.
     recheck_at: Option<BootNanos>,
     /// Something that failed is tried again.
@@ -89,6 +92,14 @@ struct Agenda {
 /// The earlier of two times, of which either may be none.
 fn sooner(one: &mut Option<BootNanos>, other: BootNanos) {
     *one = Some(one.map_or(other, |one| one.min(other)));
+}
+
+/// Tables in the order in which they get their turn: those behind the last that had one, then those before. A table that is
+/// always due, or always fails, keeps nobody else waiting.
+fn in_turn(mut tables: Vec<TableId>, last: Option<TableId>) -> Vec<TableId> {
+    let behind = tables.partition_point(|id| last.is_some_and(|last| *id <= last));
+    tables.rotate_left(behind);
+    tables
 }
 
 /// One shard's durable data.

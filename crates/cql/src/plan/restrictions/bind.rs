@@ -11,7 +11,7 @@ use model::comparable;
 use model::error::RequestError;
 use model::filter::{Condition, RowFilter};
 use model::key::{self, DecoratedKey, Token};
-use model::limits::{MAX_IN_COMBINATIONS, MAX_KEY_BYTES};
+use model::limits::{MAX_IN_COMBINATIONS, MAX_KEY_BYTES, MAX_STATEMENT_WRITE_BYTES};
 use model::read::{KeyBound, KeyRange};
 use model::schema::{Column, Table};
 use model::value;
@@ -79,6 +79,11 @@ impl Restrictions {
                 "IN restrictions name {combinations} partitions; at most {MAX_IN_COMBINATIONS} are allowed"
             )));
         }
+        let longest: usize = choices
+            .iter()
+            .filter_map(|choice| choice.iter().map(|value| value.as_ref().len()).max())
+            .sum();
+        check_bytes(combinations, longest)?;
         let mut keys = Vec::with_capacity(combinations);
         for mut index in 0..combinations {
             let mut parts: Vec<&[u8]> = vec![&[]; choices.len()];
@@ -183,6 +188,8 @@ impl Restrictions {
                             "IN restrictions on clustering columns name too many rows",
                         ));
                     }
+                    let longest = prefixes.iter().map(Vec::len).max().unwrap_or(0);
+                    check_bytes(prefixes.len() * tuples.len(), longest)?;
                     prefixes = prefixes
                         .iter()
                         .flat_map(|prefix| {
@@ -554,4 +561,14 @@ pub fn row_key(table: &Table, values: &[&[u8]]) -> (Vec<u8>, Option<Vec<u8>>) {
     let key = model::clustering::encode(table, values);
     let original = (!model::clustering::is_exact(table, values)).then(|| key::join(values));
     (key, original)
+}
+
+/// Each combination of IN relations repeats the values beside them.
+fn check_bytes(combinations: usize, longest: usize) -> Result<(), RequestError> {
+    if combinations.saturating_mul(longest) > MAX_STATEMENT_WRITE_BYTES {
+        return Err(invalid(format!(
+            "IN restrictions make {combinations} keys of up to {longest} bytes; at most {MAX_STATEMENT_WRITE_BYTES} bytes are allowed"
+        )));
+    }
+    Ok(())
 }

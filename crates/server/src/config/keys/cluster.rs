@@ -14,7 +14,7 @@ pub(super) const KEYS: &[Key] = &[
     key("hinted_handoff_disabled_datacenters", List, "", &[], Replaced("mutation tracking, which needs no hints")),
     key("max_hint_window", Duration, "3h", &[("max_hint_window_in_ms", Millis)], Replaced("mutation tracking, which needs no hints")),
     key("hints_directory", Text, "", &[], Replaced("mutation tracking, which needs no hints")),
-    key("seed_provider", Class, "", &[], Effective("`SimpleSeedProvider`; its `seeds` are read, `--seeds` sets them.")),
+    key("seed_provider", Class, "", &[], Effective("`SimpleSeedProvider`; `--seeds` sets its `seeds`. Other nodes are not asked yet: the start warns.")),
     key("initial_token", Text, "", &[], NotYet),
     key("num_tokens", Integer, "16", &[], Effective("Cassandra's own default is 1.")),
     key("allocate_tokens_for_keyspace", Text, "", &[], NotYet),

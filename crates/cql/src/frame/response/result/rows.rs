@@ -10,6 +10,7 @@
 use super::kind;
 use crate::frame::metadata::ResultMetadata;
 use crate::frame::put::Put;
+use crate::frame::response::MAX_RESPONSE_BYTES;
 use crate::frame::version::ProtocolVersion;
 
 mod bits {
@@ -64,23 +65,27 @@ impl<'a> RowsWriter<'a> {
 
     /// Appends the next cell: rows in order, in each row the columns in order.
     pub fn cell(&mut self, value: Option<&[u8]>) {
-        self.out.put_bytes(value);
+        if !self.is_oversized() {
+            self.out.put_bytes(value);
+        }
         self.cells += 1;
     }
 
     /// Appends the next cell, whose bytes `write` appends; for values put together from several cells.
     pub fn cell_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.out.len();
-        self.out.put_int(0);
-        write(self.out);
-        let length = (self.out.len() - start - 4) as i32;
-        self.out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        if !self.is_oversized() {
+            let start = self.out.len();
+            self.out.put_int(0);
+            write(self.out);
+            let length = (self.out.len() - start - 4) as i32;
+            self.out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        }
         self.cells += 1;
     }
 
-    /// Bytes written so far.
-    pub fn bytes(&self) -> usize {
-        self.out.len() - self.flags_at
+    /// Whether the answer is longer than a frame can be: cells are left out from then on, for an error takes its place.
+    fn is_oversized(&self) -> bool {
+        self.out.len() - self.flags_at > MAX_RESPONSE_BYTES
     }
 
     /// Whole rows written so far.
