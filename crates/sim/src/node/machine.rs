@@ -50,7 +50,7 @@ const PROTOCOL_ERROR: i32 = 0x000A;
 /// The protocol's `Authentication_error`.
 const BAD_CREDENTIALS: i32 = 0x0100;
 /// The protocol's `Overloaded`.
-const OVERLOADED: i32 = 0x1001;
+pub(super) const OVERLOADED: i32 = 0x1001;
 /// What the hash of a password begins with; the machine does not know bcrypt.
 const FAKE_HASH: &str = "hash of ";
 /// The role a new cluster has, and its password.

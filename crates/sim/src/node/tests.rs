@@ -1,6 +1,6 @@
 //! A node keeps its promises for a few seeds; `cargo run -p sim -- node` tries more.
 
-use super::machine::{Answer, Machine};
+use super::machine::{Answer, Machine, OVERLOADED};
 use super::run;
 use crate::disk::Faults;
 use crate::random::Rng;
@@ -30,13 +30,18 @@ fn seeds_of_old_failures() {
     }
 }
 
-/// A machine with a node that serves.
-fn serving() -> Machine {
+/// A machine that was not started.
+fn idle() -> Machine {
     let generation = Generation {
         number: 0,
         previous: None,
     };
-    let mut machine = Machine::new(Rng::new(1), StoreConfig::new(0, 1, generation));
+    Machine::new(Rng::new(1), StoreConfig::new(0, 1, generation))
+}
+
+/// A machine with a node that serves.
+fn serving() -> Machine {
+    let mut machine = idle();
     start(&mut machine);
     machine
 }
@@ -104,6 +109,56 @@ fn what_a_full_disk_may_lose_is_not_told() {
     let there = Some(format!("{:03000}", value + 1).into_bytes());
     let told = Answer::Rows(vec![vec![Some(vec![0]), there]]);
     assert_eq!(machine.ask(0, &swap(value, value + 2)), Ok(told));
+}
+
+/// A keyspace, and a table of blobs with one row of so many bytes in each of some partitions.
+fn with_blobs(machine: &mut Machine, partitions: u32, bytes: usize) {
+    let replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}";
+    let blob = "ab".repeat(bytes);
+    let keyspace = format!("CREATE KEYSPACE ks WITH replication = {replication}");
+    let table = "CREATE TABLE ks.t (k int PRIMARY KEY, v blob)".to_owned();
+    let rows = (0..partitions).map(|k| format!("INSERT INTO ks.t (k, v) VALUES ({k}, 0x{blob})"));
+    for statement in [keyspace, table].into_iter().chain(rows) {
+        assert!(!matches!(machine.ask(0, &statement), Ok(Answer::Error(..))));
+    }
+}
+
+#[test]
+fn rows_that_are_counted_are_held_one_read_at_a_time() {
+    let mut machine = idle();
+    machine.config.answer_bytes_per_shard = 64 << 10;
+    start(&mut machine);
+    with_blobs(&mut machine, 8, 50_000);
+    let count = "SELECT count(v) FROM ks.t WHERE k IN (0, 1, 2, 3, 4, 5, 6, 7)";
+    let counted = Answer::Rows(vec![vec![Some(8u64.to_be_bytes().to_vec())]]);
+    assert_eq!(machine.ask(0, count), Ok(counted));
+    let rows = "SELECT v FROM ks.t WHERE k IN (0, 1, 2, 3, 4, 5, 6, 7)";
+    let refused = machine.ask(0, rows);
+    assert!(matches!(refused, Ok(Answer::Error(OVERLOADED, _))));
+}
+
+#[test]
+fn what_one_statement_makes_of_its_values_is_bounded() {
+    let mut machine = serving();
+    with_blobs(&mut machine, 1, 300_000);
+    let keys: Vec<String> = (0..1_000).map(|k| k.to_string()).collect();
+    let (keys, blob) = (keys.join(", "), "ab".repeat(100_000));
+    let columns = vec!["v"; 1_000].join(", ");
+    for (statement, says) in [
+        (
+            format!("UPDATE ks.t SET v = 0x{blob} WHERE k IN ({keys})"),
+            "1000 partitions",
+        ),
+        (
+            format!("SELECT {columns} FROM ks.t WHERE k = 0"),
+            "larger than a frame",
+        ),
+    ] {
+        match machine.ask(0, &statement) {
+            Ok(Answer::Error(_, text)) => assert!(text.contains(says), "{text}"),
+            other => panic!("{says}: {:?}", other.map(|_| "no error")),
+        }
+    }
 }
 
 #[test]
