@@ -3,12 +3,14 @@
 //! Counted with atomics by all shards and the acceptor. Bytes are added and taken back once a turn and connection, so a
 //! limit may be overrun by what one turn reads, which the read buffer bounds.
 
+use super::rate::RateLimit;
 use crate::config::NativeTransport;
 use crate::descriptors::Descriptors;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// The process's counters and limits.
 #[derive(Debug)]
@@ -19,6 +21,10 @@ pub struct Admission {
     max_open: u64,
     max_bytes: u64,
     max_bytes_per_ip: u64,
+    /// How many requests a second, if that is limited.
+    pub rate: Option<RateLimit>,
+    /// Whether clients that do not say are refused what is too much.
+    pub throws: bool,
     total: Counters,
     by_ip: Mutex<HashMap<IpAddr, Arc<Counters>>>,
 }
@@ -70,6 +76,10 @@ impl Admission {
             max_connections_per_ip: transport.max_connections_per_ip.unwrap_or(u64::MAX),
             max_bytes: transport.max_in_flight_bytes,
             max_bytes_per_ip: transport.max_in_flight_bytes_per_ip,
+            rate: transport
+                .max_requests_per_second
+                .map(|rate| RateLimit::new(rate, Instant::now())),
+            throws: transport.throw_on_overload,
             total: Counters::default(),
             by_ip: Mutex::default(),
         })
@@ -113,6 +123,11 @@ impl Admission {
 }
 
 impl Admitted {
+    /// The limits.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     /// Whether a request of `more` bytes, beside `pending` not yet counted, is within the limits. A request alone
     /// always is.
     pub fn has_room(&self, pending: u64, more: u64) -> bool {

@@ -9,6 +9,7 @@ use super::tls::Session;
 use super::waiting::Waiting;
 use cql::frame::compression::Compression;
 use cql::frame::header::HEADER_BYTES;
+use cql::frame::request::Request;
 use cql::frame::response::{Prologue, put_error_response};
 use cql::frame::{Decoder, Encoder, Opcode, ProtocolVersion, RequestFrame};
 use model::error::RequestError;
@@ -92,6 +93,10 @@ struct State {
     /// Whether something was appended since the last flush.
     unsent: bool,
     close_when_sent: bool,
+    /// Whether the client asked to be refused what is too much, and not to wait.
+    throws: bool,
+    /// Until when nothing is read, because it asked too much.
+    paused_until: Option<Instant>,
     in_flight: usize,
     in_flight_bytes: u64,
     admitted: Admitted,
@@ -114,11 +119,47 @@ pub enum Progress {
     Hungry,
     /// Answers must go out first.
     Stalled,
+    /// The client asked too much: nothing is read until then.
+    Paused(Instant),
     /// The connection is at its end.
     Closed,
 }
 
+/// Whether a STARTUP says that what is too much shall be refused.
+fn asks_to_throw(frame: &RequestFrame) -> bool {
+    match frame.message().map(|message| message.request) {
+        Ok(Request::Startup(startup)) => startup.option("THROW_ON_OVERLOAD") == Some("1"),
+        _ => false,
+    }
+}
+
 impl State {
+    /// Holds a request against the limit of requests a second: refuses it, or reads no more for a while.
+    fn keep_rate(&mut self, frame: &RequestFrame) -> Result<(), RequestError> {
+        let Some(rate) = &self.admitted.admission().rate else {
+            return Ok(());
+        };
+        if matches!(
+            frame.header.opcode,
+            Opcode::Startup | Opcode::Options | Opcode::AuthResponse
+        ) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if !self.throws {
+            self.paused_until = rate.take(now).map(|wait| now + wait);
+            return Ok(());
+        }
+        if rate.try_take(now) {
+            return Ok(());
+        }
+        Err(RequestError::Overloaded(format!(
+            "Request breached global limit of {} requests/second. Server is currently in an overloaded state and cannot \
+             accept more requests.",
+            rate.per_second()
+        )))
+    }
+
     fn append(&mut self, envelope: &[u8]) {
         self.unsent = true;
         if self.out.capacity() == 0 {
@@ -162,6 +203,8 @@ impl Connection {
                 listed: false,
                 unsent: false,
                 close_when_sent: false,
+                throws: admitted.admission().throws,
+                paused_until: None,
                 in_flight: 0,
                 in_flight_bytes: 0,
                 admitted,
@@ -245,10 +288,17 @@ impl Connection {
             {
                 return Err(Progress::Stalled);
             }
+            if let Some(until) = state.paused_until {
+                if Instant::now() < until {
+                    return Err(Progress::Paused(until));
+                }
+                state.paused_until = None;
+            }
             match state.decoder.next(input) {
                 Ok(Some(frame)) => {
                     state.version = frame.header.version;
                     if frame.header.opcode == Opcode::Startup {
+                        state.throws |= asks_to_throw(&frame);
                         // Its answer decides how the next bytes are read.
                         state.startup = Some(frame.header.stream);
                         state.decoder.pause();
@@ -269,7 +319,8 @@ impl Connection {
         }
     }
 
-    /// Counts a request that the shard is about to be given; refused if too many bytes are in flight.
+    /// Counts a request that the shard is about to be given; refused if too many bytes are in flight, or too many
+    /// requests came in this second from a client that rather has an error than waits.
     pub fn count(&self, frame: &RequestFrame) -> Result<(), RequestError> {
         let state = &mut *self.state.borrow_mut();
         let bytes = (HEADER_BYTES + frame.body.len()) as u64;
@@ -281,6 +332,7 @@ impl Connection {
                 "Too many bytes of requests are in flight (native_transport_max_request_data_in_flight)".to_owned(),
             ));
         }
+        state.keep_rate(frame)?;
         state.in_flight += 1;
         state.in_flight_bytes += bytes;
         Ok(())

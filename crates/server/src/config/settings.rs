@@ -97,6 +97,10 @@ pub struct NativeTransport {
     pub max_in_flight_bytes: u64,
     /// Bytes of requests without answers, of one address.
     pub max_in_flight_bytes_per_ip: u64,
+    /// Requests a second, in all, if that is limited.
+    pub max_requests_per_second: Option<u64>,
+    /// Whether what is too much is refused also to clients that do not ask for that.
+    pub throw_on_overload: bool,
     /// Requests without answers, of one connection.
     pub max_in_flight_requests: usize,
     /// How connections are encrypted; `None` if they are not.
@@ -321,6 +325,10 @@ fn native(
             "native_transport_max_request_data_in_flight_per_ip",
         )
         .unwrap_or(memory_bytes / IN_FLIGHT_SHARE_PER_IP),
+        max_requests_per_second: flag(configured, "native_transport_rate_limiting_enabled")
+            .then(|| limit(configured, "native_transport_max_requests_per_second"))
+            .flatten(),
+        throw_on_overload: flag(configured, "native_transport_throw_on_overload"),
         max_in_flight_requests: positive(
             configured,
             "helenus_max_requests_in_flight_per_connection",

@@ -65,6 +65,11 @@ impl<S: Shard> Core<S> {
                     }
                 }
                 Progress::Stalled => connection.readable_again().await,
+                Progress::Paused(until) => {
+                    // The end of the connection ends the pause.
+                    let end = connection.readable_again();
+                    let _ = tokio::time::timeout_at(until.into(), end).await;
+                }
                 Progress::Closed => {
                     // What it was last told goes out with the turn, which then closes it.
                     self.list(&connection);

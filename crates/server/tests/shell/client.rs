@@ -26,6 +26,8 @@ pub struct Client {
     out: Vec<u8>,
     input: BytesMut,
     payload: BytesMut,
+    /// Whether STARTUP says THROW_ON_OVERLOAD.
+    pub throws: bool,
 }
 
 pub struct Answer {
@@ -71,6 +73,7 @@ impl Client {
             out: Vec::new(),
             input: BytesMut::new(),
             payload: BytesMut::new(),
+            throws: false,
         }
     }
 
@@ -113,6 +116,9 @@ impl Client {
     pub fn send_startup(&mut self, version: ProtocolVersion, compression: Option<Compression>) {
         self.version = version;
         let mut options = vec![("CQL_VERSION", "3.0.0")];
+        if self.throws {
+            options.push(("THROW_ON_OVERLOAD", "1"));
+        }
         match compression {
             Some(Compression::Lz4) => options.push(("COMPRESSION", "lz4")),
             Some(Compression::Snappy) => options.push(("COMPRESSION", "snappy")),

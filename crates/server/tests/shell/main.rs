@@ -16,7 +16,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A process in a thread of this one.
 struct Process {
@@ -236,6 +236,36 @@ fn too_many_bytes_in_flight_are_overload() {
     let answer = client.receive();
     assert_eq!((answer.stream, answer.error_code()), (2, 0x1001));
     assert_eq!(client.receive().stream, 3);
+}
+
+#[test]
+fn more_requests_a_second_than_allowed_are_refused_or_wait() {
+    const ASKED: i16 = 30;
+    let process = Process::start(
+        "rate",
+        &[
+            "native_transport_rate_limiting_enabled=true",
+            "native_transport_max_requests_per_second=20",
+        ],
+    );
+    let ask = |client: &mut Client| {
+        (1..=ASKED).for_each(|stream| client.append_query(stream, "now"));
+        client.send();
+        let answers = (1..=ASKED).map(|_| client.receive());
+        answers
+            .filter(|answer| answer.opcode == Opcode::Result)
+            .count()
+    };
+    let mut impatient = Client::connect(process.serving().addresses.native);
+    impatient.throws = true;
+    impatient.startup(ProtocolVersion::V5, None);
+    let served = ask(&mut impatient);
+    assert!((20..ASKED as usize).contains(&served), "{served} served");
+    let mut patient = process.connect(ProtocolVersion::V5, None);
+    let began = Instant::now();
+    assert_eq!(ask(&mut patient), ASKED as usize);
+    // Thirty take a second and a half; those of the second before, saved up or not, are used already.
+    assert!(began.elapsed() > Duration::from_secs(1));
 }
 
 #[test]
