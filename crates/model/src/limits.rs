@@ -36,8 +36,6 @@ pub const MAX_IN_COMBINATIONS: usize = 65_536;
 pub const MAX_SHARDS: u32 = 256;
 /// Bits of the token that the shard map leaves out: the value Scylla's drivers are told (`SCYLLA_SHARDING_IGNORE_MSB`).
 pub const SHARDING_IGNORE_MSB: u32 = 12;
-/// Prepared statements kept, per node.
-pub const MAX_PREPARED_STATEMENTS: usize = 10_000;
 /// Answers one shard may be owed by another before it takes no more requests (but what one request sends at once).
 pub const MAX_SHARD_QUEUE: usize = 16_384;
 /// Passwords that may wait to be checked or hashed, per node: what two threads work off within the time a login has.

@@ -58,6 +58,8 @@ pub struct NodeConfig {
     pub started_seconds: i64,
     /// Bytes a shard's block cache may take.
     pub cache_bytes_per_shard: u64,
+    /// Bytes of prepared statements a shard keeps.
+    pub prepared_bytes_per_shard: usize,
     /// Bytes of answers that one shard's requests under way may hold.
     pub answer_bytes_per_shard: usize,
     /// Properties as `system_views.system_properties` shows them.
@@ -114,6 +116,7 @@ impl Default for NodeConfig {
             metadata_log: MetadataLogBound::default(),
             started_seconds: 0,
             cache_bytes_per_shard: 0,
+            prepared_bytes_per_shard: 10 << 20,
             answer_bytes_per_shard: 64 << 20,
             properties: Vec::new(),
             settings: Vec::new(),

@@ -44,6 +44,10 @@ const EXPIRY_PERIOD_MS: u64 = 50;
 
 /// How often shards tell one another what system tables show of them, in milliseconds.
 const FACTS_PERIOD_MS: u64 = 1_000;
+
+/// How often the operator is told of prepared statements that were dropped, in milliseconds: a minute.
+const NOTES_PERIOD_MS: u64 = 60_000;
+
 /// Bytes of background work a turn does: about half a millisecond.
 const BACKGROUND_BYTES: usize = 128 << 10;
 /// The ticket of the drain: the shell asks whether it is done.
@@ -101,6 +105,7 @@ pub struct Shard {
     pub(crate) schema_changes: crate::execute::schema::SchemaChanges,
     next_expiry: BootNanos,
     next_facts: BootNanos,
+    next_notes: BootNanos,
     /// Whether a drain is done, once one was asked for.
     draining: Option<bool>,
 }
@@ -141,7 +146,7 @@ impl Shard {
             topology: parts.topology,
             replica: Replica::new(parts.store),
             clients: BTreeMap::new(),
-            statements: Statements::default(),
+            statements: Statements::new(parts.config.prepared_bytes_per_shard),
             metrics: ShardMetrics::default(),
             operations: Slab::default(),
             partitions: PartitionQueue::default(),
@@ -158,6 +163,7 @@ impl Shard {
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
             next_expiry: BootNanos(0),
             next_facts: BootNanos(0),
+            next_notes: BootNanos(0),
             draining: None,
             config: parts.config,
         }
@@ -415,6 +421,11 @@ impl Shard {
         if now.boot >= self.next_facts {
             self.share_facts(out);
             self.next_facts = now.boot.plus_millis(FACTS_PERIOD_MS);
+        }
+        if now.boot >= self.next_notes {
+            let note = self.statements.evictions("minute");
+            out.log.extend(note.map(|note| (LogLevel::Warn, note)));
+            self.next_notes = now.boot.plus_millis(NOTES_PERIOD_MS);
         }
         let expiry = (!self.operations.is_empty()).then_some(self.next_expiry);
         let deadlines = [

@@ -4,7 +4,6 @@ use cql::frame::ResultMetadata;
 use cql::frame::response::prepared_id;
 use cql::plan::{self, Catalog, Plan, Prepared};
 use model::error::RequestError;
-use model::limits::MAX_PREPARED_STATEMENTS;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -56,42 +55,119 @@ impl Statement {
     }
 }
 
-/// The statements a shard can execute by id. The oldest goes when there are too many; its clients prepare it again.
-#[derive(Debug, Default)]
+/// What a statement takes beside what grows with its text: tables of columns, plan and metadata, measured.
+const STATEMENT_BYTES: usize = 6 << 10;
+/// What a plan takes for each byte of its text, measured.
+const PLAN_BYTES_A_TEXT_BYTE: usize = 24;
+/// How much of a statement that is too large a client is shown.
+const SHOWN_CHARS: usize = 200;
+
+impl Statement {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        STATEMENT_BYTES + self.text.len() * PLAN_BYTES_A_TEXT_BYTE
+    }
+}
+
+/// The statements a shard can execute by id, within a number of bytes. The least recently used go when there are too
+/// many; their clients are told so when they execute them, and prepare them again.
+#[derive(Debug)]
 pub struct Statements {
-    by_id: BTreeMap<StatementId, (u64, Arc<Statement>)>,
-    by_age: BTreeMap<u64, StatementId>,
-    next: u64,
+    by_id: BTreeMap<StatementId, Kept>,
+    bytes: usize,
+    max_bytes: usize,
+    /// Counts uses.
+    uses: u64,
     /// How many were dropped for want of room.
     pub evicted: u64,
+    /// How many of those the operator was told of.
+    told: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    statement: Arc<Statement>,
+    last_used: u64,
 }
 
 impl Statements {
-    /// The statement with this id.
-    pub fn get(&self, id: &[u8]) -> Option<&Arc<Statement>> {
+    /// None yet.
+    pub fn new(max_bytes: usize) -> Self {
+        Self {
+            by_id: BTreeMap::new(),
+            bytes: 0,
+            max_bytes,
+            uses: 0,
+            evicted: 0,
+            told: 0,
+        }
+    }
+
+    /// The statement with this id, which is now the one used last.
+    pub fn get(&mut self, id: &[u8]) -> Option<&Arc<Statement>> {
         let id: &StatementId = id.try_into().ok()?;
-        self.by_id.get(id).map(|(_, statement)| statement)
+        let kept = self.by_id.get_mut(id)?;
+        self.uses += 1;
+        kept.last_used = self.uses;
+        Some(&kept.statement)
+    }
+
+    /// Refuses a statement that would not fit though it were the only one.
+    pub fn check_size(&self, statement: &Statement) -> Result<(), RequestError> {
+        if statement.bytes() <= self.max_bytes {
+            return Ok(());
+        }
+        let shown: String = statement.text.chars().take(SHOWN_CHARS).collect();
+        Err(RequestError::Invalid(format!(
+            "Prepared statement of size {} bytes is larger than allowed maximum of {} KiB: {shown}...",
+            statement.bytes(),
+            self.max_bytes >> 10
+        )))
     }
 
     /// Keeps a statement, in place of one with the same id.
     pub fn put(&mut self, statement: Arc<Statement>) {
-        if let Some((age, _)) = self.by_id.get(&statement.id) {
-            self.by_age.remove(age);
+        self.uses += 1;
+        self.bytes += statement.bytes();
+        let kept = Kept {
+            last_used: self.uses,
+            statement,
+        };
+        if let Some(before) = self.by_id.insert(kept.statement.id, kept) {
+            self.bytes -= before.statement.bytes();
         }
-        self.next += 1;
-        self.by_age.insert(self.next, statement.id);
-        self.by_id.insert(statement.id, (self.next, statement));
-        if self.by_id.len() > MAX_PREPARED_STATEMENTS
-            && let Some((_, oldest)) = self.by_age.pop_first()
+        while self.bytes > self.max_bytes && self.by_id.len() > 1 {
+            self.evict();
+        }
+    }
+
+    /// Drops the least recently used. Looks at all: that costs less than to keep them in order with every use.
+    fn evict(&mut self) {
+        let oldest = self.by_id.iter().min_by_key(|(_, kept)| kept.last_used);
+        if let Some(id) = oldest.map(|(id, _)| *id)
+            && let Some(kept) = self.by_id.remove(&id)
         {
-            self.by_id.remove(&oldest);
+            self.bytes -= kept.statement.bytes();
             self.evicted += 1;
         }
     }
 
+    /// What the operator should know of what was dropped since this was last asked, at intervals of `period`.
+    pub fn evictions(&mut self, period: &str) -> Option<String> {
+        let dropped = self.evicted - self.told;
+        self.told = self.evicted;
+        (dropped > 0).then(|| {
+            format!(
+                "{dropped} prepared statements discarded in the last {period} because cache limit reached ({} KiB of a shard; see \
+                 prepared_statements_cache_size)",
+                self.max_bytes >> 10
+            )
+        })
+    }
+
     /// The statements, in order of id.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Statement>> {
-        self.by_id.values().map(|(_, statement)| statement)
+        self.by_id.values().map(|kept| &kept.statement)
     }
 
     /// How many there are.
@@ -102,5 +178,51 @@ impl Statements {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::schema::Schema;
+
+    fn statement(text: &str) -> Arc<Statement> {
+        let (schema, virtual_keyspaces) = (Schema::default(), BTreeMap::new());
+        let catalog = Catalog {
+            schema: &schema,
+            virtual_keyspaces: &virtual_keyspaces,
+        };
+        Arc::new(Statement::new(text, None, catalog).expect("valid"))
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_when_bytes_run_out() {
+        let all: Vec<_> = ["USE a", "USE b", "USE c", "USE d"].map(statement).into();
+        let mut statements = Statements::new(3 * all[0].bytes());
+        all[..3].iter().for_each(|one| statements.put(one.clone()));
+        assert!(statements.get(&all[0].id).is_some());
+        statements.put(all[2].clone());
+        statements.put(all[3].clone());
+        let found = |statements: &mut Statements| {
+            let found = all.iter().map(|one| statements.get(&one.id).is_some());
+            found.collect::<Vec<bool>>()
+        };
+        assert_eq!(found(&mut statements), [true, false, true, true]);
+        assert_eq!((statements.len(), statements.evicted), (3, 1));
+        assert!(
+            statements
+                .evictions("minute")
+                .is_some_and(|line| line.starts_with("1 prepared"))
+        );
+        assert_eq!(statements.evictions("minute"), None);
+        statements.put(statement(&format!("USE {}", "x".repeat(40))));
+        assert!(statements.len() < 3 && statements.bytes <= statements.max_bytes);
+    }
+
+    #[test]
+    fn what_would_never_fit_is_refused() {
+        let one = statement("USE a");
+        assert!(Statements::new(one.bytes()).check_size(&one).is_ok());
+        assert!(Statements::new(one.bytes() - 1).check_size(&one).is_err());
     }
 }

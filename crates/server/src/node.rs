@@ -107,6 +107,7 @@ fn node_config(settings: &Settings, addresses: &Addresses) -> NodeConfig {
         metadata_log: MetadataLogBound::default(),
         started_seconds: SystemClock.wall().seconds(),
         cache_bytes_per_shard: memory::of_shard(settings, memory::CACHE) as u64,
+        prepared_bytes_per_shard: (settings.prepared_bytes / u64::from(settings.shards)) as usize,
         answer_bytes_per_shard: memory::of_shard(settings, memory::ANSWERS),
         properties: vec![
             (

@@ -274,6 +274,9 @@ impl Shard {
             Ok(statement) => Arc::new(statement),
             Err(error) => return Err((reply, error)),
         };
+        if let Err(error) = self.statements.check_size(&statement) {
+            return Err((reply, error));
+        }
         self.statements.put(statement.clone());
         let left = usize::from(self.config.shards) - 1;
         if left == 0 {

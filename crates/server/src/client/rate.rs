@@ -83,7 +83,7 @@ mod tests {
         let taken = |at| (0..100).filter(|_| limit.try_take(at)).count();
         assert_eq!(taken(now), 20);
         assert_eq!(taken(now + Duration::from_millis(100)), 2);
-        assert_eq!(taken(now + Duration::from_secs(60)), 20);
+        assert_eq!(taken(now + Duration::from_mins(1)), 20);
     }
 
     #[test]

@@ -11,7 +11,12 @@ pub const FILTERS: u64 = 10;
 /// Answers being put together in reads, the same in SELECTs, and the same waiting for clients to take them.
 pub const ANSWERS: u64 = 5;
 
-const _: () = assert!(MEMTABLES + CACHE + FILTERS + 3 * ANSWERS <= 90);
+/// Prepared statements, if nothing else is configured; at least [`PREPARED_BYTES`].
+pub const PREPARED: u64 = 2;
+/// The least that is set aside for prepared statements by default, as in Cassandra.
+pub const PREPARED_BYTES: u64 = 10 << 20;
+
+const _: () = assert!(MEMTABLES + CACHE + FILTERS + 3 * ANSWERS + PREPARED <= 90);
 
 /// A shard's part of a share, in bytes.
 pub fn of_shard(settings: &Settings, hundredths: u64) -> usize {

@@ -5,7 +5,7 @@ use super::encryption::{self, ClientEncryption};
 use super::rackdc::RackDc;
 use super::report::{snitch, view, warnings};
 use super::value::Value;
-use super::{Configured, Profile, machine, units};
+use super::{Configured, Profile, machine, memory, units};
 use model::limits::MAX_SHARDS;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub io_threads: usize,
     /// What the process may use.
     pub memory_bytes: u64,
+    /// What prepared statements may take of it.
+    pub prepared_bytes: u64,
     /// Who may connect.
     pub authentication: Authentication,
     /// When a write counts as on disk.
@@ -206,6 +208,9 @@ impl Settings {
             shards,
             io_threads,
             memory_bytes,
+            prepared_bytes: size(configured, "prepared_statements_cache_size").unwrap_or_else(
+                || (memory_bytes / 100 * memory::PREPARED).max(memory::PREPARED_BYTES),
+            ),
             authentication: authentication(configured),
             commitlog_sync: commitlog_sync(configured),
             timeouts: timeouts(configured),

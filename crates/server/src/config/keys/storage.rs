@@ -85,7 +85,7 @@ pub(super) const KEYS: &[Key] = &[
     key("gc_log_threshold", Duration, "200ms", &[("gc_log_threshold_in_ms", Millis)], Replaced("the absence of a garbage collector")),
     key("trace_type_query_ttl", Duration, "1d", &[("tracetype_query_ttl", Seconds)], NotYet),
     key("trace_type_repair_ttl", Duration, "7d", &[("tracetype_repair_ttl", Seconds)], NotYet),
-    key("prepared_statements_cache_size", Size, "", &[("prepared_statements_cache_size_mb", Mebibytes)], Replaced("one budget for the process, see `helenus_memory`")),
+    key("prepared_statements_cache_size", Size, "", &[("prepared_statements_cache_size_mb", Mebibytes)], Effective("In all; each shard keeps its own. Unset: 2 % of `helenus_memory`, at least 10 MiB.")),
     key("allow_insecure_udfs", Flag, "false", &[], Refused("not in Helenus: unsafe even in Cassandra")),
     key("allow_extra_insecure_udfs", Flag, "false", &[], Refused("not in Helenus: unsafe even in Cassandra")),
     key("user_defined_functions_warn_timeout", Duration, "500ms", &[("user_defined_function_warn_timeout", Millis)], NotYet),
