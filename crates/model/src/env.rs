@@ -69,6 +69,13 @@ pub enum IoRequest {
         offset: u64,
         length: usize,
     },
+    /// The same into a buffer that was used before, whatever it holds: memory that is there costs less than new memory.
+    ReadInto {
+        file: FileId,
+        offset: u64,
+        length: usize,
+        buffer: Vec<u8>,
+    },
     /// Writes all of `data` at `offset`.
     Write {
         file: FileId,

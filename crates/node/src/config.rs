@@ -48,6 +48,10 @@ pub struct NodeConfig {
     pub tombstone_warn: u64,
     /// `tombstone_failure_threshold`.
     pub tombstone_failure: u64,
+    /// `auto_snapshot`.
+    pub auto_snapshot: bool,
+    /// `auto_snapshot_ttl`, in milliseconds.
+    pub auto_snapshot_ttl_ms: Option<u64>,
     /// bcrypt cost of new passwords, log2 of the rounds.
     pub password_cost: u32,
     /// What decides about schema statements.
@@ -111,6 +115,8 @@ impl Default for NodeConfig {
             unlogged_batch_warn_partitions: 10,
             tombstone_warn: 1_000,
             tombstone_failure: 100_000,
+            auto_snapshot: true,
+            auto_snapshot_ttl_ms: None,
             password_cost: 10,
             ddl: cql::plan::ddl::DdlConfig::default(),
             metadata_log: MetadataLogBound::default(),

@@ -6,6 +6,7 @@ use crate::client::Stage;
 use crate::effects::Effects;
 use crate::message::ShardMessage;
 use crate::shard::Shard;
+use crate::snapshots::Snapshots;
 use crate::system::{
     self, CacheFact, ClientFact, NodeFacts, NodeView, PoolFact, StatementFact, TableFact, TaskFact,
 };
@@ -61,6 +62,22 @@ impl Shard {
         }
     }
 
+    /// A plain description of the shard's state, for SIGQUIT and the admin API.
+    pub fn describe(&self) -> String {
+        format!(
+            "shard {}: {} clients, {} operations in flight, {} waiting for a partition, {} bytes of answers held, {} prepared statements, schema epoch {}; {}; {}",
+            self.number,
+            self.clients.len(),
+            self.operations.len(),
+            self.partitions.waiting(),
+            self.answers.used(),
+            self.statements.len(),
+            self.schema.epoch,
+            self.metrics,
+            self.replica.describe(),
+        )
+    }
+
     fn collect_facts(&self) -> NodeFacts {
         let stats = self.replica.store.stats();
         let mut tables = Vec::with_capacity(stats.tables.len());
@@ -102,6 +119,11 @@ impl Shard {
             }],
             tables,
             tasks: tasks.collect(),
+            snapshots: self
+                .snapshots
+                .as_ref()
+                .map(Snapshots::shown)
+                .unwrap_or_default(),
             compactions: Vec::new(),
             regular_executed: self.metrics.regular_executed,
             prepared_executed: self.metrics.prepared_executed,

@@ -15,6 +15,7 @@ pub mod replica;
 pub mod reply;
 pub mod shard;
 pub mod slab;
+pub mod snapshots;
 pub mod startup;
 pub mod statement;
 pub mod system;

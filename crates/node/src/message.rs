@@ -193,6 +193,13 @@ pub enum ShardMessage {
         /// Everything written up to this time, in microseconds.
         at: i64,
     },
+    /// A table's data is about to go; answered by `Acknowledged` once what is to be kept is.
+    Farewell {
+        /// Answer under this number.
+        request: RequestId,
+        /// What is to be kept of which.
+        farewell: storage::Farewell,
+    },
     /// Done.
     Acknowledged {
         /// Number of the request.

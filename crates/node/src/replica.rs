@@ -11,7 +11,7 @@ use model::read::{ReadCommand, ReadResponse};
 use model::schema::TableId;
 use model::time::Now;
 use std::collections::BTreeSet;
-use storage::{ReadProgress, Store, StoreError};
+use storage::{Farewell, ReadProgress, Store, StoreError};
 
 /// Who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,6 +145,13 @@ impl Replica {
             self.finished
                 .push(Finished::Task(waiter, Err(classed(&error))));
         }
+    }
+
+    /// Keeps what is to be kept of a table whose data is about to go.
+    pub fn bid_farewell(&mut self, farewell: &Farewell, waiter: Waiter) {
+        let ticket = self.tickets.insert(waiter);
+        let begun = self.store.bid_farewell(farewell, ticket);
+        self.task_begun(begun, ticket, waiter);
     }
 
     /// Writes what is in a table's memory to an SSTable.

@@ -17,9 +17,10 @@ use crate::execute::serial::Turn;
 use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::metrics::ShardMetrics;
 use crate::random::SplitMix;
-use crate::replica::{Finished, Replica, Waiter};
+use crate::replica::{Finished, Replica, Waiter, classed};
 use crate::reply::{Origin, Reply};
 use crate::slab::Slab;
+use crate::snapshots::Snapshots;
 use crate::statement::Statements;
 use cluster::coordinate::partition_queue::{Partition, PartitionQueue};
 use cluster::topology::Topology;
@@ -60,6 +61,8 @@ pub const STORE_IO_SPACE: u8 = 1;
 pub const METADATA_IO_SPACE: u8 = 2;
 /// The layout file's.
 pub const LAYOUT_IO_SPACE: u8 = 3;
+/// That of snapshots.
+pub const SNAPSHOT_IO_SPACE: u8 = 4;
 
 /// A shard.
 pub struct Shard {
@@ -103,6 +106,8 @@ pub struct Shard {
     pub(crate) facts: Vec<Option<Arc<crate::system::NodeFacts>>>,
     /// Shard 0 alone changes the schema, one change at a time.
     pub(crate) schema_changes: crate::execute::schema::SchemaChanges,
+    /// Shard 0's.
+    pub(crate) snapshots: Option<Snapshots>,
     next_expiry: BootNanos,
     next_facts: BootNanos,
     next_notes: BootNanos,
@@ -124,6 +129,8 @@ pub struct ShardParts {
     pub store: storage::Store,
     /// The metadata log, on shard 0.
     pub metadata_log: Option<storage::MetaLog>,
+    /// The snapshots there are, on shard 0.
+    pub snapshots: Option<Snapshots>,
     /// The node's clock for timestamps.
     pub clock: Arc<HybridClock>,
     /// What the events of traces are timed with.
@@ -161,6 +168,7 @@ impl Shard {
             owed_by: vec![0; shards],
             facts: vec![None; shards],
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
+            snapshots: parts.snapshots,
             next_expiry: BootNanos(0),
             next_facts: BootNanos(0),
             next_notes: BootNanos(0),
@@ -355,6 +363,10 @@ impl Shard {
                 self.replica
                     .truncate(table, at, Waiter::Shard(from, request), now, &mut out.io);
             }
+            ShardMessage::Farewell { request, farewell } => {
+                let waiter = Waiter::Shard(from, request);
+                self.replica.bid_farewell(&farewell, waiter);
+            }
             ShardMessage::Start(_) | ShardMessage::Started | ShardMessage::Go => {
                 unreachable!("sent only while shards start")
             }
@@ -364,10 +376,17 @@ impl Shard {
 
     /// A disk request ended.
     pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
-        if tag.0 >> IO_SPACE_SHIFT == u64::from(METADATA_IO_SPACE) {
-            self.schema_changes.on_io(tag, outcome, &mut out.io);
-        } else {
-            self.replica.store.on_io(tag, outcome, now, &mut out.io);
+        match (tag.0 >> IO_SPACE_SHIFT) as u8 {
+            METADATA_IO_SPACE => self.schema_changes.on_io(tag, outcome, &mut out.io),
+            SNAPSHOT_IO_SPACE => {
+                let store = &self.replica.store;
+                if let Some(snapshots) = &mut self.snapshots {
+                    snapshots.on_io(tag, outcome, |id| store.has_table(id), &mut out.io);
+                }
+            }
+            _ => {
+                self.replica.store.on_io(tag, outcome, now, &mut out.io);
+            }
         }
         self.settle(now, out);
     }
@@ -432,6 +451,7 @@ impl Shard {
             expiry,
             self.replica.store.next_deadline(),
             self.batchlog.next_deadline(),
+            self.tend_snapshots(now, out),
         ];
         let wake = deadlines.into_iter().flatten().min();
         let more = more || !self.paused_selects.is_empty();
@@ -446,8 +466,15 @@ impl Shard {
                 self.draining = Some(true);
             }
             let appended = self.schema_changes.take_durable();
-            if finished.is_empty() && appended.is_empty() && self.holders.is_empty() {
+            let kept = self.snapshots.as_mut().map(Snapshots::take_finished);
+            let kept = kept.unwrap_or_default();
+            let nothing = finished.is_empty() && appended.is_empty() && kept.is_empty();
+            if nothing && self.holders.is_empty() {
                 return;
+            }
+            for (operation, result) in kept {
+                let result = result.map_err(|error| classed(&error));
+                self.on_acknowledged(operation, result, now, out);
             }
             for item in finished {
                 self.deliver(item, now, out);
@@ -546,22 +573,6 @@ impl Shard {
     /// The version a reply to a client speaks.
     pub fn client_version(&self, id: ClientId) -> Option<ProtocolVersion> {
         self.clients.get(&id).map(|client| client.version)
-    }
-
-    /// A plain description of the shard's state, for SIGQUIT and the admin API.
-    pub fn describe(&self) -> String {
-        format!(
-            "shard {}: {} clients, {} operations in flight, {} waiting for a partition, {} bytes of answers held, {} prepared statements, schema epoch {}; {}; {}",
-            self.number,
-            self.clients.len(),
-            self.operations.len(),
-            self.partitions.waiting(),
-            self.answers.used(),
-            self.statements.len(),
-            self.schema.epoch,
-            self.metrics,
-            self.replica.describe(),
-        )
     }
 }
 

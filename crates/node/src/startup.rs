@@ -11,7 +11,10 @@ use crate::execute::admin::AdminWork;
 use crate::message::ShardMessage;
 use crate::metadata::{self, Entry, Identity};
 use crate::random::SplitMix;
-use crate::shard::{LAYOUT_IO_SPACE, METADATA_IO_SPACE, Shard, ShardParts, TurnEnd};
+use crate::shard::{
+    LAYOUT_IO_SPACE, METADATA_IO_SPACE, SNAPSHOT_IO_SPACE, Shard, ShardParts, TurnEnd,
+};
+use crate::snapshots::Snapshots;
 use cluster::topology::{Node, NodeId, Topology};
 use cql::frame::RequestFrame;
 use model::env::{Clock, IoOutcome, IoTag};
@@ -477,7 +480,7 @@ impl NodeShard {
         if recovering.go {
             // What the generation before left is nobody's now.
             recovering.store.layout_committed(&mut out.io);
-            (State::Running(Box::new(self.run(*recovering))), false)
+            (State::Running(Box::new(self.run(*recovering, out))), false)
         } else {
             (State::Recovering(recovering), false)
         }
@@ -496,7 +499,7 @@ impl NodeShard {
         }
     }
 
-    fn run(&self, recovering: Recovering) -> Shard {
+    fn run(&self, recovering: Recovering, out: &mut Effects) -> Shard {
         let Recovering {
             order, store, log, ..
         } = recovering;
@@ -515,8 +518,12 @@ impl NodeShard {
             nodes: vec![local],
             local: NodeId(1),
         };
+        let data_directory = &self.config.store.data_directory;
+        let snapshots = (self.config.number == 0)
+            .then(|| Snapshots::open(SNAPSHOT_IO_SPACE, data_directory, &mut out.io));
         Shard::new(ShardParts {
             number: self.config.number,
+            snapshots,
             config: node.clone(),
             schema: order.schema,
             topology: Arc::new(topology),

@@ -20,7 +20,7 @@ mod tests;
 pub use definitions::{keyspaces, stored};
 pub use view::{
     CacheFact, ClientFact, CompactionFact, LatencyFact, NodeFacts, NodeView, PerReadFact, PoolFact,
-    QueryFact, StatementFact, TableFact, TaskFact,
+    QueryFact, SnapshotFact, StatementFact, TableFact, TaskFact,
 };
 
 use crate::auth;
@@ -89,6 +89,7 @@ fn generate_view(name: &str, view: &NodeView<'_>, rows: &mut Rows<'_>) {
         "gossip_info" => local::gossip_info(view, rows),
         "queries" => views::queries(view, rows),
         "settings" => views::settings(view, rows),
+        "snapshots" => views::snapshots(view, rows),
         "sstable_tasks" => views::sstable_tasks(view, rows),
         "system_properties" => views::system_properties(view, rows),
         "thread_pools" => views::thread_pools(view, rows),

@@ -94,6 +94,8 @@ fn node_config(settings: &Settings, addresses: &Addresses) -> NodeConfig {
         unlogged_batch_warn_partitions: limit(thresholds.unlogged_batch_warn_partitions),
         tombstone_warn: thresholds.tombstone_warn,
         tombstone_failure: thresholds.tombstone_failure,
+        auto_snapshot: settings.auto_snapshot,
+        auto_snapshot_ttl_ms: settings.auto_snapshot_ttl.map(millis),
         password_cost: PASSWORD_COST,
         ddl: DdlConfig {
             materialized_views_enabled: features.materialized_views,

@@ -16,6 +16,18 @@ pub enum StoreError {
     /// No space on the disk: writes are refused until there is, reads go on.
     #[error("no space left on the disk: writes are refused until there is")]
     DiskFull,
+    /// A start with another number of shards has to write, and there is no room.
+    #[error(
+        "no space left on the disk: a start with another number of shards needs some; with the number there was before, \
+         reads would be served"
+    )]
+    NoRoomForShards,
+    /// The next segment of the commit log cannot be made, for another reason than a full disk (no descriptors left, …):
+    /// writes are refused until it can, reads go on.
+    #[error(
+        "the next segment of the commit log cannot be made ({0}): writes are refused until it can"
+    )]
+    NoSegment(String),
     /// The memtables are at their budget and flushing does not keep up.
     #[error("the memtables hold {bytes} bytes, their budget is {budget}")]
     Overloaded {
@@ -89,7 +101,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// A failed request on `file`, classed.
-    pub(crate) fn io(file: &str, error: IoError) -> Self {
+    pub fn io(file: &str, error: IoError) -> Self {
         match error {
             IoError::Full(_) => Self::DiskFull,
             error => Self::Io {

@@ -29,6 +29,9 @@ pub use commitlog::Position;
 pub use config::{Generation, OnRot, StoreConfig, SyncMode};
 pub use error::StoreError;
 pub use layout::LayoutFile;
+pub use manifest::DROP_MARK;
 pub use metalog::MetaLog;
 pub use sstable::{Stats, TombstoneHistogram};
-pub use store::{Applied, JobKind, JobStats, ReadProgress, Store, StoreStats, TableStats};
+pub use store::{
+    Applied, Farewell, JobKind, JobStats, ReadProgress, Removal, Store, StoreStats, TableStats,
+};

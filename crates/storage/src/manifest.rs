@@ -41,6 +41,14 @@ pub(crate) struct Manifest {
     pub entries: Vec<ManifestEntry>,
 }
 
+/// What the name of a mark begins with: a file in a table's directory that says that the table is about to be dropped.
+pub const DROP_MARK: &str = "dropped-";
+
+/// A shard's mark.
+pub(crate) fn drop_mark(generation: u32, shard: u16) -> String {
+    format!("{DROP_MARK}{generation}-{shard}")
+}
+
 /// The directory of a table.
 pub(crate) fn table_directory(data: &str, table: &Table) -> String {
     format!(

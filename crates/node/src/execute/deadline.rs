@@ -44,12 +44,19 @@ impl Shard {
                 self.not_answered(&reply, now, out);
             }
             Some(Operation::Gather(gather)) => {
-                let error = match gather.then {
-                    AfterGather::Truncated => RequestError::Truncate("Truncate timed out".into()),
-                    _ => RequestError::Server("Not all shards answered in time".into()),
+                let late = "Not all shards answered in time";
+                let (error, is_change) = match &gather.then {
+                    AfterGather::Truncated => {
+                        (RequestError::Truncate("Truncate timed out".into()), false)
+                    }
+                    AfterGather::Linked(leaving) | AfterGather::Kept(leaving) => {
+                        (leaving.error(late), leaving.is_change())
+                    }
+                    AfterGather::Schema(_) => (RequestError::Server(late.into()), true),
+                    AfterGather::Prepared(_) => (RequestError::Server(late.into()), false),
                 };
                 self.fail(&gather.reply, &error, now, out);
-                if matches!(gather.then, AfterGather::Schema(_)) {
+                if is_change {
                     self.next_schema_change(now, out);
                 }
             }

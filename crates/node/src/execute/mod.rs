@@ -15,6 +15,7 @@ mod connection;
 mod counter;
 mod deadline;
 mod describe;
+pub mod farewell;
 mod group;
 mod merge;
 mod modify;

@@ -93,6 +93,10 @@ pub enum AfterGather {
     Schema(super::schema::SchemaAnswer),
     /// TRUNCATE is done.
     Truncated,
+    /// What each shard has is in its snapshots.
+    Linked(Box<super::farewell::Leaving>),
+    /// The snapshots are whole.
+    Kept(Box<super::farewell::Leaving>),
 }
 
 impl Operation {

@@ -1,6 +1,7 @@
 //! What changes the schema or the roles: planned and made durable on shard 0, one change at a time, then put in force
 //! on every shard before the client is answered.
 
+use super::farewell::Goal;
 use super::operation::{AfterGather, GatherOperation, Operation};
 use super::request::{Requester, send_prepared};
 use super::snapshot::REPLACED_TICKET;
@@ -8,7 +9,6 @@ use crate::client::ClientId;
 use crate::effects::{Effects, LogLevel, Order, Work, WorkDone};
 use crate::message::{ReplicaError, ShardMessage};
 use crate::metadata::{self, Entry};
-use crate::replica::Waiter;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use cql::ast::Statement as Syntax;
@@ -80,6 +80,8 @@ pub struct WaitingDemand {
 enum Progress {
     /// There is none.
     Idle,
+    /// What it drops is being kept in snapshots.
+    Leaving,
     /// Its entry is being made durable.
     Storing(Change),
     /// It is being put in force on all shards.
@@ -95,6 +97,7 @@ pub struct SchemaChanges {
     /// Operations that wait for their turn, in order; some may have been given up.
     waiting: VecDeque<u64>,
     next_ticket: u64,
+    pub(super) last_snapshot_millis: i64,
 }
 
 impl SchemaChanges {
@@ -106,6 +109,7 @@ impl SchemaChanges {
             progress: Progress::Idle,
             waiting: VecDeque::new(),
             next_ticket: 0,
+            last_snapshot_millis: 0,
         }
     }
 
@@ -144,7 +148,10 @@ impl SchemaChanges {
     }
 
     fn append(&mut self, change: Change, io: &mut IoQueue) {
-        assert!(!self.is_busy(), "one change at a time");
+        assert!(
+            matches!(self.progress, Progress::Idle | Progress::Leaving),
+            "one change at a time"
+        );
         let entry = metadata::encode(Entry::Schema(change.edits.clone()));
         self.progress = Progress::Storing(change);
         self.next_ticket += 1;
@@ -218,8 +225,8 @@ impl Shard {
         if let Syntax::Truncate(name) = statement {
             return match ddl::plan_truncate(name, &self.schema, &context) {
                 Ok(table) => {
-                    let at = context.now_micros;
-                    self.truncate(table.id, at, reply, now, out);
+                    let tables = [table.clone()];
+                    self.leave(&tables, Goal::Truncate(table.id), reply, now, out);
                     Ok(())
                 }
                 Err(error) => Err((reply, error)),
@@ -242,14 +249,14 @@ impl Shard {
                 warnings,
             }) => {
                 reply.warnings.extend(warnings);
-                self.schema_changes.append(
-                    Change {
-                        reply,
-                        edits,
-                        answer: SchemaAnswer::Change(event),
-                    },
-                    &mut out.io,
-                );
+                let answer = SchemaAnswer::Change(event);
+                let dropped = self.tables_dropped(&edits);
+                if dropped.is_empty() {
+                    self.store_change(edits, answer, reply, out);
+                } else {
+                    self.schema_changes.progress = Progress::Leaving;
+                    self.leave(&dropped, Goal::Change(edits, answer), reply, now, out);
+                }
                 Ok(())
             }
         }
@@ -326,10 +333,21 @@ impl Shard {
     }
 
     fn store_roles(&mut self, edits: Vec<SchemaEdit>, reply: Reply, out: &mut Effects) {
+        self.store_change(edits, SchemaAnswer::Void, reply, out);
+    }
+
+    /// Makes a change durable, after which it is put in force.
+    pub(super) fn store_change(
+        &mut self,
+        edits: Vec<SchemaEdit>,
+        answer: SchemaAnswer,
+        reply: Reply,
+        out: &mut Effects,
+    ) {
         let change = Change {
             reply,
             edits,
-            answer: SchemaAnswer::Void,
+            answer,
         };
         self.schema_changes.append(change, &mut out.io);
     }
@@ -345,31 +363,6 @@ impl Shard {
             *counts.entry(node.datacenter.clone()).or_insert(0) += 1;
         }
         counts
-    }
-
-    fn truncate(
-        &mut self,
-        table: model::schema::TableId,
-        at: i64,
-        reply: Reply,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
-        let left = usize::from(self.config.shards);
-        let gather = GatherOperation {
-            reply,
-            left,
-            then: AfterGather::Truncated,
-            failed: None,
-            deadline,
-        };
-        let request = self.operations.insert(Operation::Gather(gather));
-        for shard in self.other_shards() {
-            self.tell(shard, ShardMessage::Truncate { request, table, at }, out);
-        }
-        self.replica
-            .truncate(table, at, Waiter::Local(request), now, &mut out.io);
     }
 
     /// The entry of the change under way is durable: put it in force.
@@ -494,6 +487,9 @@ impl Shard {
     }
 
     fn gathered(&mut self, gather: GatherOperation, now: Now, out: &mut Effects) {
+        if let AfterGather::Linked(_) | AfterGather::Kept(_) = gather.then {
+            return self.left(gather, now, out);
+        }
         let GatherOperation {
             reply,
             then,
@@ -522,6 +518,7 @@ impl Shard {
                 AfterGather::Schema(SchemaAnswer::Void) | AfterGather::Truncated => {
                     reply.result(out, put_void)
                 }
+                AfterGather::Linked(_) | AfterGather::Kept(_) => unreachable!("dealt with above"),
             }
             self.finish_trace(&reply, now, out);
         }

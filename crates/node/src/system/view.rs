@@ -51,6 +51,8 @@ pub struct NodeFacts {
     pub tables: Vec<TableFact>,
     /// Flushes, compactions and the like under way.
     pub tasks: Vec<TaskFact>,
+    /// Snapshots; shard 0 knows them.
+    pub snapshots: Arc<Vec<SnapshotFact>>,
     /// Compactions that ended.
     pub compactions: Vec<CompactionFact>,
     /// Statements executed unprepared.
@@ -237,6 +239,23 @@ pub struct TaskFact {
     pub unit: &'static str,
     /// SSTables it reads.
     pub sstables: u32,
+}
+
+/// A snapshot of a table (`snapshots`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotFact {
+    /// Its name.
+    pub name: String,
+    /// Keyspace of the table.
+    pub keyspace: String,
+    /// The table.
+    pub table: String,
+    /// When it was taken, in milliseconds.
+    pub created_millis: i64,
+    /// When it is to go, in milliseconds.
+    pub expires_millis: Option<i64>,
+    /// Bytes of its files.
+    pub bytes: u64,
 }
 
 /// A compaction that ended (`compaction_history`).

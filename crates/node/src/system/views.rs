@@ -292,6 +292,24 @@ pub(super) fn sstable_tasks(view: &NodeView<'_>, rows: &mut Rows<'_>) {
     }
 }
 
+pub(super) fn snapshots(view: &NodeView<'_>, rows: &mut Rows<'_>) {
+    let facts = view.facts.iter().flat_map(|facts| facts.snapshots.iter());
+    for snapshot in facts {
+        let expires = snapshot.expires_millis;
+        rows.row()
+            .set("name", text(&snapshot.name))
+            .set("keyspace_name", text(&snapshot.keyspace))
+            .set("table_name", text(&snapshot.table))
+            .set("created_at", timestamp(snapshot.created_millis * 1000))
+            .set("ephemeral", boolean(false))
+            .set("expires_at", expires.map(|at| timestamp(at * 1000)))
+            .set("size_on_disk", bigint(snapshot.bytes))
+            // What was dropped or truncated is nowhere else.
+            .set("true_size", bigint(snapshot.bytes))
+            .add();
+    }
+}
+
 pub(super) fn compaction_history(view: &NodeView<'_>, rows: &mut Rows<'_>) {
     for compaction in view.facts.iter().flat_map(|facts| &facts.compactions) {
         let merged: Vec<(Vec<u8>, Vec<u8>)> = compaction

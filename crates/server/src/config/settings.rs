@@ -58,6 +58,10 @@ pub struct Settings {
     pub authentication: Authentication,
     /// When a write counts as on disk.
     pub commitlog_sync: CommitlogSync,
+    /// Whether what is dropped or truncated is kept in a snapshot.
+    pub auto_snapshot: bool,
+    /// How long such a snapshot is kept; `None` for until somebody removes it.
+    pub auto_snapshot_ttl: Option<Duration>,
     /// How long requests may take.
     pub timeouts: Timeouts,
     /// Sizes and counts that warn or refuse.
@@ -213,6 +217,8 @@ impl Settings {
             ),
             authentication: authentication(configured),
             commitlog_sync: commitlog_sync(configured),
+            auto_snapshot: flag(configured, "auto_snapshot"),
+            auto_snapshot_ttl: duration(configured, "auto_snapshot_ttl"),
             timeouts: timeouts(configured),
             thresholds: thresholds(configured),
             features: features(configured),

@@ -34,20 +34,22 @@ impl Disk {
                 Ok(last)
             }
             IoRequest::Open { file, path, mode } => self.open(shard, file, &path, mode),
-            IoRequest::Close { file } => {
-                self.files.remove(shard, file);
-                Ok(IoDone::Done)
-            }
+            IoRequest::Close { file } => self.close(shard, file),
             IoRequest::Read {
                 file,
                 offset,
                 length,
-            } => {
-                let file = self.files.get(shard, file)?;
-                read(&file, offset, length)
-                    .map(IoDone::Read)
-                    .map_err(|error| classify("read", &error))
-            }
+            } => read(&*self.files.get(shard, file)?, offset, vec![0; length]),
+            IoRequest::ReadInto {
+                file,
+                offset,
+                length,
+                buffer,
+            } => read(
+                &*self.files.get(shard, file)?,
+                offset,
+                sized(buffer, length),
+            ),
             IoRequest::Write { file, offset, data } => {
                 let file = self.files.get(shard, file)?;
                 done("write", file.write_all_at(&data, offset))
@@ -92,6 +94,11 @@ impl Disk {
         }
     }
 
+    fn close(&self, shard: u16, file: FileId) -> IoOutcome {
+        self.files.remove(shard, file);
+        Ok(IoDone::Done)
+    }
+
     fn open(&self, shard: u16, id: FileId, path: &str, mode: OpenMode) -> IoOutcome {
         let path = self.path(path)?;
         let mut options = OpenOptions::new();
@@ -130,20 +137,25 @@ impl Disk {
     }
 }
 
-/// Reads until the length or the end of the file.
-fn read(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
+/// The buffer with this length, whatever it holds.
+fn sized(mut buffer: Vec<u8>, length: usize) -> Vec<u8> {
+    buffer.resize(length, 0);
+    buffer
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read(file: &File, offset: u64, mut bytes: Vec<u8>) -> IoOutcome {
     let mut filled = 0;
-    while filled < length {
+    while filled < bytes.len() {
         match file.read_at(&mut bytes[filled..], offset + filled as u64) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(classify("read", &error)),
         }
     }
     bytes.truncate(filled);
-    Ok(bytes)
+    Ok(IoDone::Read(bytes))
 }
 
 fn list(path: &Path) -> io::Result<Vec<Entry>> {

@@ -67,6 +67,15 @@ fn a_file_from_creation_to_removal() {
         }),
         IoDone::Read(b"lo".to_vec())
     );
+    for used in [&b""[..], b"longer than what is read"] {
+        let read = done(IoRequest::ReadInto {
+            file: FILE,
+            offset: 2,
+            length: 9,
+            buffer: used.to_vec(),
+        });
+        assert_eq!(read, IoDone::Read(b"\0hello".to_vec()));
+    }
 }
 
 #[test]

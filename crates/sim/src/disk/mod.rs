@@ -83,6 +83,8 @@ pub struct Faults {
     pub capacity: u64,
     /// The number of syncs after which one fails; `u64::MAX` for never.
     pub failing_sync: u64,
+    /// Whether files and directories can be opened: not while the process has no descriptor left.
+    pub can_open: bool,
     /// Longest delay of a request in nanoseconds.
     pub max_delay: u64,
 }
@@ -92,6 +94,7 @@ impl Faults {
     pub const NONE: Self = Self {
         capacity: u64::MAX,
         failing_sync: u64::MAX,
+        can_open: true,
         max_delay: 2_000_000,
     };
 }
@@ -112,6 +115,12 @@ pub struct SimDisk {
     used: u64,
     /// Requests carried out.
     pub steps: u64,
+}
+
+/// Whether a request takes a descriptor.
+fn opens(request: &IoRequest) -> bool {
+    use IoRequest::{List, Open, SyncDirectory};
+    matches!(request, Open { .. } | SyncDirectory { .. } | List { .. })
 }
 
 fn split(path: &str) -> (String, String) {
@@ -169,7 +178,11 @@ impl SimDisk {
             .pop_front()
             .expect("a pending request has a step");
         self.steps += 1;
-        let outcome = self.carry_out(pending.owner, request);
+        let outcome = if opens(&request) && !self.faults.can_open {
+            Err(IoError::Other("too many open files".into()))
+        } else {
+            self.carry_out(pending.owner, request)
+        };
         if outcome.is_ok() && !pending.steps.is_empty() {
             self.schedule(pending, at);
             return None;
@@ -199,6 +212,12 @@ impl SimDisk {
                 file,
                 offset,
                 length,
+            }
+            | IoRequest::ReadInto {
+                file,
+                offset,
+                length,
+                ..
             } => {
                 let (inode, _) = self.inode(owner, file)?;
                 let start = (offset as usize).min(inode.content.len());

@@ -17,4 +17,6 @@ mod run;
 pub use run::{Summary, run};
 
 #[cfg(test)]
+mod snapshots;
+#[cfg(test)]
 mod tests;

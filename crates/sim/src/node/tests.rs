@@ -40,13 +40,13 @@ fn idle() -> Machine {
 }
 
 /// A machine with a node that serves.
-fn serving() -> Machine {
+pub(super) fn serving() -> Machine {
     let mut machine = idle();
     start(&mut machine);
     machine
 }
 
-fn start(machine: &mut Machine) {
+pub(super) fn start(machine: &mut Machine) {
     start_with(2, machine);
 }
 

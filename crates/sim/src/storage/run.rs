@@ -301,7 +301,7 @@ impl Run {
             }
         }
         for (ticket, error) in std::mem::take(&mut self.node.reports.failed) {
-            if !matches!(error, StoreError::DiskFull | StoreError::Poisoned(_)) {
+            if !is_passing(&error) && !matches!(error, StoreError::Poisoned(_)) {
                 return Err(format!("a write failed: {error}"));
             }
             self.waiting.remove(&ticket);
@@ -318,11 +318,17 @@ impl Run {
         Ok(())
     }
 
-    /// Fills the disk up: writes are refused after a while, reads go on, and writes too when there is space again.
+    /// Fills the disk up, or lets nothing be opened: writes are refused after a while, reads go on, and writes too when
+    /// it is over.
     pub(super) fn full_disk(&mut self) -> Check {
         self.summary.full += 1;
         self.tell(|| "full disk".into());
-        self.node.disk.faults.capacity = self.node.disk.used() + self.rng.below(20_000);
+        let room = self.rng.below(20_000);
+        if self.summary.full.is_multiple_of(3) {
+            self.node.disk.faults.can_open = false;
+        } else {
+            self.node.disk.faults.capacity = self.node.disk.used() + room;
+        }
         let mut refused = false;
         for _ in 0..400 {
             self.write();
@@ -332,7 +338,7 @@ impl Run {
                 .node
                 .stores
                 .iter()
-                .any(|store| store.write_error() == Some(StoreError::DiskFull))
+                .any(|store| store.write_error().as_ref().is_some_and(is_passing))
             {
                 refused = true;
                 break;
@@ -345,6 +351,7 @@ impl Run {
             self.restart()?;
         }
         self.node.disk.faults.capacity = u64::MAX;
+        self.node.disk.faults.can_open = true;
         self.node.pass(3000);
         self.take_reports()?;
         if refused {
@@ -391,6 +398,7 @@ impl Run {
         };
         self.node.disk.faults.failing_sync = u64::MAX;
         self.node.disk.faults.capacity = u64::MAX;
+        self.node.disk.faults.can_open = true;
         if self.rng.chance(40) {
             self.shards = 1 + self.rng.below(3) as u16;
         }
@@ -437,6 +445,7 @@ impl Run {
             }
         }
         self.node.disk.faults.capacity = u64::MAX;
+        self.node.disk.faults.can_open = true;
         for ticket in tickets {
             clean &= self.node.wait(ticket).is_ok();
         }
@@ -444,4 +453,9 @@ impl Run {
         self.node.crash();
         Ok(clean)
     }
+}
+
+/// Whether writes are taken again by themselves.
+fn is_passing(error: &StoreError) -> bool {
+    matches!(error, StoreError::DiskFull | StoreError::NoSegment(_))
 }

@@ -42,8 +42,8 @@ pub(crate) enum LogStep {
 pub(crate) enum Health {
     /// It does.
     Fine,
-    /// The disk is full; the next attempt is at this time.
-    Full(BootNanos),
+    /// The disk is full, or the next segment cannot be made; the next attempt is at this time.
+    Stalled(StoreError, BootNanos),
     /// A write or sync failed: never again.
     Poisoned(String),
 }
@@ -108,7 +108,8 @@ pub(crate) struct Log {
     /// Freed segments whose renaming to a spare is under way.
     pub(super) recycling: usize,
     pub(super) spare_counter: u64,
-    pub(super) retry_prepare: Option<BootNanos>,
+    /// When the next segment is prepared again, and why it could not be.
+    pub(super) retry_prepare: Option<(BootNanos, StoreError)>,
     pub(super) health: Health,
     pub(super) queued_bytes: usize,
     /// Everything below is synced.
@@ -369,9 +370,9 @@ impl Log {
 
     /// Submits what waits: the next batch, a periodic sync, the preparation of the next segment.
     pub(crate) fn submit(&mut self, now: Now, requests: &mut Requests, io: &mut IoQueue) {
-        match self.health {
+        match &self.health {
             Health::Poisoned(_) => return,
-            Health::Full(at) if now.boot < at => return,
+            Health::Stalled(_, at) if now.boot < *at => return,
             _ => {}
         }
         self.submit_batch(requests, io);
@@ -437,14 +438,14 @@ impl Log {
 
     /// When [`Self::submit`] has something to do although nothing happens.
     pub(crate) fn next_deadline(&self) -> Option<BootNanos> {
-        match self.health {
+        match &self.health {
             Health::Poisoned(_) => None,
-            Health::Full(_) if self.in_flight || self.preparing.is_some() => None,
-            Health::Full(at) => Some(at),
-            Health::Fine => [self.sync_due(), self.retry_prepare]
-                .into_iter()
-                .flatten()
-                .min(),
+            Health::Stalled(..) if self.in_flight || self.preparing.is_some() => None,
+            Health::Stalled(_, at) => Some(*at),
+            Health::Fine => {
+                let prepare = self.retry_prepare.as_ref().map(|(at, _)| *at);
+                [self.sync_due(), prepare].into_iter().flatten().min()
+            }
         }
     }
 
@@ -466,8 +467,7 @@ impl Log {
             }
             (LogStep::Batch, Err(IoError::Full(_))) => {
                 self.in_flight = false;
-                self.fail_all(&StoreError::DiskFull);
-                self.health = Health::Full(now.boot.plus_millis(RETRY_MS));
+                self.stall(StoreError::DiskFull, now.boot.plus_millis(RETRY_MS));
             }
             (LogStep::Batch | LogStep::Sync, Err(error)) => {
                 self.in_flight = false;
@@ -556,14 +556,20 @@ impl Log {
         }
     }
 
-    pub(super) fn poison(&mut self, error: &IoError) {
+    /// Refuses writes until a later attempt succeeds.
+    pub(super) fn stall(&mut self, error: StoreError, retry_at: BootNanos) {
+        self.fail_all(&error);
+        self.health = Health::Stalled(error, retry_at);
+    }
+
+    fn poison(&mut self, error: &IoError) {
         let reason = error.to_string();
         self.fail_all(&StoreError::Poisoned(reason.clone()));
         self.health = Health::Poisoned(reason);
     }
 
     /// Tells everyone who waits; the records themselves stay queued, for they are applied already.
-    pub(super) fn fail_all(&mut self, error: &StoreError) {
+    fn fail_all(&mut self, error: &StoreError) {
         for batch in &mut self.batches {
             let failed = batch
                 .tickets

@@ -12,7 +12,8 @@
 //! - A number of a segment is never used twice within a generation of the directory.
 //! - Every batch with mutations, and the first of a segment, records the largest timestamp the node had given when it was
 //!   submitted: none of those in it is larger but those of clients.
-//! - After a failed sync nothing is written any more.
+//! - After a failed sync of anything written nothing is written any more. A segment that cannot be made is another
+//!   matter: nothing is in it yet, so it is tried again, and writes that need it are refused meanwhile.
 
 mod batch;
 mod log;
@@ -23,7 +24,7 @@ mod segments;
 mod tests;
 
 pub(crate) use log::{Health, Log, LogConfig, LogStep, MAX_QUEUED_BYTES};
-pub(crate) use record::{Checkpoint, Kind, clock_body, tracked_body};
+pub(crate) use record::{Checkpoint, Kind, Record, clock_body, tracked_body};
 pub(crate) use replay::{SegmentImage, SegmentName, Verdict};
 
 /// A place in the log of one shard.

@@ -158,6 +158,18 @@ impl<'a> Record<'a> {
             bytes: record_bytes(length),
         })
     }
+
+    /// The record at the start of `bytes`, where [`Self::read`] found one before: its checksums are not computed again.
+    pub(super) fn read_again(bytes: &'a [u8]) -> Option<Self> {
+        let head = bytes.get(..RECORD_HEAD_BYTES)?;
+        let length = u32_at(head, 4) as usize;
+        Some(Self {
+            kind: Kind::from_byte(head[12])?,
+            synced: u32_at(head, 8),
+            body: bytes.get(RECORD_HEAD_BYTES..)?.get(..length)?,
+            bytes: record_bytes(length),
+        })
+    }
 }
 
 /// Bytes of a [`Kind::Clock`] record.

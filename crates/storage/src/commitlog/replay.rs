@@ -58,6 +58,8 @@ pub(crate) struct SegmentImage {
     path: String,
     head: SegmentHead,
     bytes: Vec<u8>,
+    /// From the first record to here all are whole: nobody computes their checksums again.
+    checked: u32,
 }
 
 impl SegmentImage {
@@ -72,12 +74,22 @@ impl SegmentImage {
                 "the segment's head does not match its name",
             ));
         }
-        Ok(Self { path, head, bytes })
+        Ok(Self {
+            path,
+            head,
+            bytes,
+            checked: Self::START,
+        })
     }
 
     /// Path of its file.
     pub(crate) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Its memory, for the next one.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Its number.
@@ -102,17 +114,25 @@ impl SegmentImage {
 
     /// The record at an offset and the offset after it.
     pub(crate) fn read(&self, offset: u32) -> Option<(u32, Record<'_>)> {
+        if offset < self.checked {
+            return self.read_again(offset);
+        }
         let record = Record::read(self.bytes.get(offset as usize..)?, self.head.salt)?;
         Some((offset + record.bytes as u32, record))
     }
 
+    /// The record at an offset where [`Self::read`] found one before, and the offset after it.
+    pub(crate) fn read_again(&self, offset: u32) -> Option<(u32, Record<'_>)> {
+        let record = Record::read_again(self.bytes.get(offset as usize..)?)?;
+        Some((offset + record.bytes as u32, record))
+    }
+
     /// The head and all whole records from the first on.
-    pub(crate) fn readable(&self) -> Vec<u8> {
-        let mut end = Self::START;
-        while let Some((next, _)) = self.read(end) {
-            end = next;
+    pub(crate) fn readable(&mut self) -> Vec<u8> {
+        while let Some((next, _)) = self.read(self.checked) {
+            self.checked = next;
         }
-        self.bytes[..(end as usize).min(self.bytes.len())].to_vec()
+        self.bytes[..(self.checked as usize).min(self.bytes.len())].to_vec()
     }
 
     /// Judges an offset where no record could be read. `known_end` is what a later segment says this one's end is,

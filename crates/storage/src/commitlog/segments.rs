@@ -1,13 +1,13 @@
 //! The files of the log: segments prepared ahead of their use, and recycled when nothing needs them.
 
 use super::Position;
-use super::log::{Health, Log, LogStep, Preparing, RETRY_MS, Retired, salt};
+use super::log::{Log, LogStep, Preparing, RETRY_MS, Retired, salt};
 use super::record::SegmentHead;
 use super::replay::SegmentName;
 use crate::error::StoreError;
 use crate::io::{Purpose, Requests};
 use model::env::{IoError, IoQueue, IoRequest, OpenMode};
-use model::time::Now;
+use model::time::{BootNanos, Now};
 
 /// Bytes of zeros written at once when a segment is prepared.
 const FILL_BYTES: usize = 1 << 20;
@@ -19,7 +19,8 @@ const PREPARE_AT: u32 = 4;
 
 impl Log {
     pub(super) fn prepare(&mut self, now: Now, requests: &mut Requests, io: &mut IoQueue) {
-        if self.preparing.is_some() || self.retry_prepare.is_some_and(|at| now.boot < at) {
+        let early = |(at, _): &(BootNanos, StoreError)| now.boot < *at;
+        if self.preparing.is_some() || self.retry_prepare.as_ref().is_some_and(early) {
             return;
         }
         let number = if self.is_open() {
@@ -134,21 +135,22 @@ impl Log {
         let failed = self.preparing.take().expect("it was being prepared");
         requests.submit(io, Purpose::Nobody, IoRequest::Close { file: failed.file });
         requests.submit(io, Purpose::Nobody, IoRequest::Remove { path: failed.path });
-        if let IoError::Full(_) = error {
-            let retry = now.boot.plus_millis(RETRY_MS);
-            self.retry_prepare = Some(retry);
-            if failed.number <= self.active.number {
-                self.fail_all(&StoreError::DiskFull);
-                self.health = Health::Full(retry);
-            }
-        } else {
-            self.poison(error);
+        // Nothing is in the segment yet, so that even a failed sync loses nothing: another file is tried.
+        let error = match error {
+            IoError::Full(_) => StoreError::DiskFull,
+            error => StoreError::NoSegment(error.to_string()),
+        };
+        let retry_at = now.boot.plus_millis(RETRY_MS);
+        self.retry_prepare = Some((retry_at, error.clone()));
+        if failed.number <= self.active.number {
+            self.stall(error, retry_at);
         }
     }
 
-    /// Whether a rotation now would have to wait for a full disk.
-    pub(crate) fn next_is_refused(&self) -> bool {
-        self.retry_prepare.is_some() && !self.next_is_ready()
+    /// Why a rotation now would have to wait: a full disk, or another reason why there is no next segment.
+    pub(crate) fn next_is_refused(&self) -> Option<StoreError> {
+        let (_, error) = self.retry_prepare.as_ref()?;
+        (!self.next_is_ready()).then(|| error.clone())
     }
 
     /// Frees the segments wholly below a position: recycled, or removed. Returns how many.

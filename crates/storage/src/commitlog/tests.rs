@@ -1,12 +1,12 @@
 //! What cannot be seen from the store: how many files are kept, and where a record is looked for.
 
-use super::log::{Log, LogConfig};
+use super::log::{Health, Log, LogConfig, LogStep};
 use super::record::{ALIGNMENT, Checkpoint, Kind, Record, SegmentHead, put_record};
 use super::replay::{SegmentImage, SegmentName, Verdict};
 use super::segments::MAX_SPARES;
 use crate::config::SyncMode;
 use crate::io::{Purpose, Requests};
-use model::env::{IoDone, IoQueue, IoRequest};
+use model::env::{IoDone, IoError, IoQueue, IoRequest};
 use model::time::{BootNanos, Now, WallMicros};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -17,6 +17,17 @@ const NOW: Now = Now {
     boot: BootNanos(1),
 };
 const SEGMENT_BYTES: u32 = 4096;
+
+fn config() -> LogConfig {
+    LogConfig {
+        directory: "commitlog".into(),
+        generation: 1,
+        shard: 0,
+        segment_bytes: SEGMENT_BYTES,
+        sync: SyncMode::Group,
+        clock: Arc::default(),
+    }
+}
 
 fn answer(log: &mut Log, requests: &mut Requests, io: &mut IoQueue) {
     while !io.is_empty() {
@@ -29,18 +40,77 @@ fn answer(log: &mut Log, requests: &mut Requests, io: &mut IoQueue) {
     }
 }
 
+/// Answers everything; what opens, makes or names a file with this error if there is one.
+fn answer_opens(
+    log: &mut Log,
+    requests: &mut Requests,
+    io: &mut IoQueue,
+    now: Now,
+    error: Option<&IoError>,
+) {
+    while !io.is_empty() {
+        for (tag, _) in io.drain().collect::<Vec<_>>() {
+            let Some(Purpose::Log(step)) = requests.finish(tag) else {
+                continue;
+            };
+            let opens = matches!(step, LogStep::Open | LogStep::Fill | LogStep::Name);
+            let outcome = match error.filter(|_| opens) {
+                Some(error) => Err(error.clone()),
+                None => Ok(IoDone::Done),
+            };
+            log.on_io(step, outcome, now, requests, io);
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_cannot_be_made_is_tried_again() {
+    for error in [
+        IoError::Other("too many open files".into()),
+        IoError::Full("no space".into()),
+    ] {
+        let (mut requests, mut io) = (Requests::new(1), IoQueue::default());
+        let mut log = Log::new(config(), 1, BTreeMap::new(), NOW);
+        log.begin(Checkpoint::default());
+        log.append(None, &[7; 300], 1);
+        log.submit(NOW, &mut requests, &mut io);
+        answer_opens(&mut log, &mut requests, &mut io, NOW, Some(&error));
+        let Health::Stalled(reason, at) = log.health().clone() else {
+            panic!("{:?}", log.health());
+        };
+        let told: Vec<_> = log.failed().drain(..).collect();
+        assert_eq!(told, [(1, reason)], "the client is told why");
+        assert_eq!(log.next_deadline(), Some(at));
+        let later = Now { boot: at, ..NOW };
+        log.submit(later, &mut requests, &mut io);
+        answer_opens(&mut log, &mut requests, &mut io, later, None);
+        assert_eq!(log.health(), &Health::Fine);
+        log.append(None, &[7; 300], 2);
+        log.submit(later, &mut requests, &mut io);
+        answer_opens(&mut log, &mut requests, &mut io, later, None);
+        assert_eq!(log.durable().as_slice(), [2]);
+        // The next one cannot be made either: writes are refused where it is needed, no sooner.
+        let mut ticket = 2;
+        while log.fits(300) {
+            ticket += 1;
+            log.append(None, &[7; 300], ticket);
+            log.submit(later, &mut requests, &mut io);
+            answer_opens(&mut log, &mut requests, &mut io, later, Some(&error));
+        }
+        assert_eq!(log.health(), &Health::Fine);
+        assert!(log.failed().is_empty() && log.next_is_refused().is_some());
+        let retry = log.next_deadline().expect("it tries again");
+        let later = Now { boot: retry, ..NOW };
+        log.submit(later, &mut requests, &mut io);
+        answer_opens(&mut log, &mut requests, &mut io, later, None);
+        assert!(log.next_is_refused().is_none() && log.next_is_ready());
+    }
+}
+
 #[test]
 fn one_call_keeps_no_more_spares_than_there_may_be() {
-    let config = LogConfig {
-        directory: "commitlog".into(),
-        generation: 1,
-        shard: 0,
-        segment_bytes: SEGMENT_BYTES,
-        sync: SyncMode::Group,
-        clock: Arc::default(),
-    };
     let (mut requests, mut io) = (Requests::new(1), IoQueue::default());
-    let mut log = Log::new(config, 1, BTreeMap::new(), NOW);
+    let mut log = Log::new(config(), 1, BTreeMap::new(), NOW);
     log.begin(Checkpoint::default());
     for ticket in 0..100 {
         if !log.fits(300) {

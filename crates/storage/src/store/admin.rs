@@ -1,13 +1,12 @@
-//! What operators and the schema ask for: flush, compact, truncate, drop, snapshot, drain.
+//! What operators and the schema ask for: flush, compact, truncate, drop, drain.
 
-use super::manifests::make_directory;
 use super::table::{TableState, Then};
 use super::{Phase, Store, Task};
 use crate::commitlog::{Health, Log};
 use crate::error::StoreError;
 use crate::io::Purpose;
 use crate::read::known_columns;
-use model::env::{IoQueue, IoRequest, OpenMode};
+use model::env::{IoQueue, IoRequest};
 use model::schema::{Schema, TableId, TableKind};
 use model::time::Now;
 use std::collections::BTreeSet;
@@ -234,6 +233,7 @@ impl Store {
             left: 1,
             error: None,
             holds: Vec::new(),
+            then: None,
         };
         self.tasks.insert(self.next_task, task);
         self.phase = Phase::Draining(self.next_task);
@@ -256,63 +256,5 @@ impl Store {
             self.phase = Phase::Drained;
             self.task_step(task, None);
         }
-    }
-
-    /// Links the SSTables of these tables under `snapshots/<name>` of their directories, with a manifest. Flush first
-    /// for what is in memory to be in it.
-    pub fn snapshot(
-        &mut self,
-        name: &str,
-        tables: &[TableId],
-        ticket: u64,
-        io: &mut IoQueue,
-    ) -> Result<(), StoreError> {
-        if !self.is_ready() {
-            return Err(StoreError::NotReady);
-        }
-        if let Some(unknown) = tables.iter().find(|id| !self.tables.contains_key(id)) {
-            return Err(StoreError::UnknownTable(*unknown));
-        }
-        let task = self.new_task(ticket, tables.len());
-        for id in tables {
-            let state = &self.tables[id];
-            let directory = format!("{}/snapshots/{name}", state.directory);
-            let mut chain = make_directory(&directory);
-            for table in &state.sstables {
-                let to = format!("{directory}/{}", table.name.file());
-                chain.push(IoRequest::Link {
-                    from: table.path.clone(),
-                    to,
-                });
-                table.in_flight.fetch_add(1, Ordering::Relaxed);
-            }
-            let holds = state.sstables.clone();
-            let manifest =
-                crate::manifest::manifest_name(self.config.generation.number, self.config.shard);
-            let file = self.requests.file();
-            let data = state.manifest().encode();
-            let path = format!("{directory}/{manifest}");
-            chain.extend([
-                IoRequest::Open {
-                    file,
-                    path,
-                    mode: OpenMode::Create,
-                },
-                IoRequest::Write {
-                    file,
-                    offset: 0,
-                    data,
-                },
-                IoRequest::Sync { file },
-                IoRequest::Close { file },
-                IoRequest::SyncDirectory { path: directory },
-            ]);
-            if let Some(task) = self.tasks.get_mut(&task) {
-                task.holds.extend(holds);
-            }
-            self.requests
-                .submit(io, Purpose::Task(task), IoRequest::Chain(chain));
-        }
-        Ok(())
     }
 }

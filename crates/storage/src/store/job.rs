@@ -374,9 +374,7 @@ impl Store {
                 self.task_step(task, Some(error.clone()));
             }
         }
-        if let super::Phase::Recovering(_) = self.phase {
-            self.fail_recovery(error.clone());
-        }
+        self.recovery_failed_write(&error);
         if let Some(state) = self.tables.get_mut(&self.jobs[&id].table)
             && matches!(self.jobs[&id].work, Work::Flush)
             && valid

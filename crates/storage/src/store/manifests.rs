@@ -144,9 +144,7 @@ impl Store {
         for task in tasks {
             self.task_step(task, Some(error.clone()));
         }
-        if let super::Phase::Recovering(_) = self.phase {
-            self.fail_recovery(error);
-        }
+        self.recovery_failed_write(&error);
         self.remove_retired(io);
     }
 

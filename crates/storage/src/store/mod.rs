@@ -17,11 +17,13 @@ mod job;
 mod manifests;
 mod reads;
 mod recover;
+mod removal;
 mod stats;
 mod table;
 mod write;
 
 pub use reads::ReadProgress;
+pub use removal::{Farewell, Removal};
 pub use stats::{JobKind, JobStats, StoreStats, TableStats};
 pub use write::Applied;
 
@@ -40,6 +42,7 @@ use model::time::{BootNanos, Now};
 use model::track::IdSet;
 use reads::Reads;
 use recover::Recovery;
+use removal::DueFarewell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use table::TableState;
@@ -67,6 +70,8 @@ struct Task {
     error: Option<StoreError>,
     /// SSTables that must not be removed meanwhile.
     holds: Vec<Arc<crate::sstable::SsTable>>,
+    /// What comes next if nothing failed.
+    then: Option<DueFarewell>,
 }
 
 /// What is due, and when something will be. Each is a hint: looking without need finds nothing.
@@ -117,6 +122,8 @@ pub struct Store {
     next_job: u64,
     tasks: BTreeMap<u64, Task>,
     next_task: u64,
+    /// Snapshots and marks to be made: what they wait for is flushed.
+    farewells: Vec<DueFarewell>,
     next_sstable: u64,
     /// Memory of bloom filters.
     filter_bytes: usize,
@@ -169,6 +176,7 @@ impl Store {
             next_job: 0,
             tasks: BTreeMap::new(),
             next_task: 0,
+            farewells: Vec::new(),
             next_sstable: 0,
             filter_bytes: 0,
             memtable_bytes: 0,
@@ -212,7 +220,7 @@ impl Store {
         }
         match self.log.as_ref().map(Log::health) {
             Some(Health::Fine) => None,
-            Some(Health::Full(_)) => Some(StoreError::DiskFull),
+            Some(Health::Stalled(error, _)) => Some(error.clone()),
             Some(Health::Poisoned(reason)) => Some(StoreError::Poisoned(reason.clone())),
             None => Some(StoreError::NotReady),
         }
@@ -250,6 +258,7 @@ impl Store {
             log.submit(now, &mut self.requests, io);
         }
         self.write_manifests(now, io);
+        self.carry_out_farewells(io);
         self.check_drained();
     }
 
@@ -362,6 +371,7 @@ impl Store {
                 left,
                 error: None,
                 holds: Vec::new(),
+                then: None,
             };
             self.tasks.insert(self.next_task, task);
         }
@@ -382,8 +392,11 @@ impl Store {
                     .in_flight
                     .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
             }
-            self.finished_tasks
-                .push((task.ticket, task.error.map_or(Ok(()), Err)));
+            match (task.error, task.then) {
+                (Some(error), _) => self.finished_tasks.push((task.ticket, Err(error))),
+                (None, Some(farewell)) => self.farewells.push(farewell),
+                (None, None) => self.finished_tasks.push((task.ticket, Ok(()))),
+            }
         }
     }
 }

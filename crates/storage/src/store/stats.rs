@@ -4,7 +4,7 @@ use super::Store;
 use super::job::Work;
 use crate::commitlog::Log;
 use crate::sstable::Stats;
-use model::schema::TableId;
+use model::schema::{Table, TableId};
 
 /// Figures of one table on one shard.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,6 +121,16 @@ impl Store {
             reads: self.reads.len(),
             skipped_records: self.skipped_records,
         }
+    }
+
+    /// Whether a table is in the schema in force here.
+    pub fn has_table(&self, id: TableId) -> bool {
+        self.tables.contains_key(&id)
+    }
+
+    /// The directory of a table.
+    pub fn table_directory(&self, table: &Table) -> String {
+        crate::manifest::table_directory(&self.config.data_directory, table)
     }
 
     /// A table's figures.

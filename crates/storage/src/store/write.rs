@@ -104,8 +104,8 @@ impl Store {
             });
         }
         if !log.fits(mutation.len()) {
-            if log.next_is_refused() {
-                return Err(StoreError::DiskFull);
+            if let Some(error) = log.next_is_refused() {
+                return Err(error);
             }
             self.rotate_log();
         }

@@ -3,7 +3,7 @@
 use crate::commitlog::SegmentName;
 use crate::config::StoreConfig;
 use crate::io::Purpose;
-use crate::manifest::parse_manifest_name;
+use crate::manifest::{DROP_MARK, parse_manifest_name};
 use crate::sstable::FileName;
 use crate::store::Store;
 use model::env::{IoDone, IoOutcome, IoQueue, IoRequest};
@@ -57,6 +57,10 @@ fn generation_of(name: &str) -> Option<(u32, u16)> {
 /// Whether a file may be removed by this shard: its own that no manifest lists, and, for shard 0, what other
 /// generations and shards that are no more left behind.
 pub(super) fn is_junk(name: &str, config: &StoreConfig, listed: &BTreeSet<FileName>) -> bool {
+    // Its table is in the schema: the drop came to nothing.
+    if name.starts_with(DROP_MARK) {
+        return config.shard == 0;
+    }
     let Some((generation, shard)) = generation_of(name) else {
         return false;
     };

@@ -65,8 +65,8 @@ enum Step {
         path: String,
         file: FileId,
     },
-    /// Writing back what was read of a segment.
-    Rewrite(Replay),
+    /// Writing back what was read of the segment at this path.
+    Rewrite(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,14 @@ pub(in crate::store) struct Recovery {
     ends: BTreeMap<u16, BTreeMap<u64, u32>>,
     replay_from: BTreeMap<u16, Position>,
     replay: Option<Replay>,
+    /// The segment read while that one is replayed.
+    read_ahead: Option<Replay>,
+    /// Whether a segment is being read.
+    is_reading: bool,
+    /// Whether a flush failed for want of room.
+    disk_is_full: bool,
+    /// Memory of a segment that was replayed, for the next one.
+    buffer: Vec<u8>,
     /// Tables taken over from the previous generation.
     taken: Vec<TableId>,
     /// Ends of this shard's own segments.
@@ -136,6 +144,10 @@ impl Recovery {
             ends: BTreeMap::new(),
             replay_from: BTreeMap::new(),
             replay: None,
+            read_ahead: None,
+            is_reading: false,
+            disk_is_full: false,
+            buffer: Vec::new(),
             taken: Vec::new(),
             found: BTreeMap::new(),
         }
@@ -152,6 +164,23 @@ impl Store {
 
     pub(in crate::store) fn fail_recovery(&mut self, error: StoreError) {
         self.phase = super::Phase::Failed(error);
+    }
+
+    /// Something could not be written while recovery goes on. On a full disk it does without: what the log holds stays in
+    /// memory, however much that is, so that reads can be served; the flush is tried again when there is a log.
+    pub(in crate::store) fn recovery_failed_write(&mut self, error: &StoreError) {
+        let Some(recovery) = self.recovery() else {
+            return;
+        };
+        match error {
+            StoreError::DiskFull if recovery.places.is_none() => recovery.disk_is_full = true,
+            // The files of the new generation are the only place for what other shards' logs hold.
+            StoreError::DiskFull => self.fail_recovery(StoreError::NoRoomForShards),
+            error => {
+                let error = error.clone();
+                self.fail_recovery(error);
+            }
+        }
     }
 
     fn recovery_submit(&mut self, step: Step, request: IoRequest, io: &mut IoQueue) {
@@ -211,9 +240,10 @@ impl Store {
 
     fn step_path(&self, step: &Step) -> String {
         match step {
-            Step::Manifest { path, .. } | Step::Segment { path, .. } => path.clone(),
+            Step::Manifest { path, .. } | Step::Segment { path, .. } | Step::Rewrite(path) => {
+                path.clone()
+            }
             Step::Tail(opening) => opening.path.clone(),
-            Step::Rewrite(replay) => replay.image.path().to_owned(),
             Step::ListTable(id) | Step::Link { table: id, .. } => self
                 .tables
                 .get(id)
@@ -276,12 +306,7 @@ impl Store {
             (Step::Segment { name, path, file }, IoDone::Read(bytes)) => {
                 self.segment_read(name, path, file, bytes, io)?;
             }
-            (Step::Rewrite(replay), _) => {
-                if let Some(recovery) = self.recovery() {
-                    recovery.replay = Some(replay);
-                }
-            }
-            (Step::MakeLogDirectory | Step::SyncListed | Step::Clean, _) => {}
+            (Step::MakeLogDirectory | Step::SyncListed | Step::Clean | Step::Rewrite(_), _) => {}
             (step, _) => {
                 let path = self.step_path(&step);
                 return Err(StoreError::corrupt(
@@ -297,7 +322,13 @@ impl Store {
     /// Goes to the next stage when the present one waits for nothing.
     fn recovery_advance(&mut self, now: Now, io: &mut IoQueue) {
         while let Some(recovery) = self.recovery() {
-            if !recovery.steps.is_empty() {
+            if recovery.stage == Stage::Replaying {
+                self.read_ahead(io);
+            }
+            let Some(recovery) = self.recovery() else {
+                return;
+            };
+            if recovery.replay.is_some() || !recovery.steps.is_empty() {
                 return;
             }
             match recovery.stage {
@@ -326,15 +357,6 @@ impl Store {
                     }
                 }
                 Stage::Replaying => {
-                    if recovery.replay.is_some() {
-                        return;
-                    }
-                    if self.next_segment(io) {
-                        return;
-                    }
-                    let Some(recovery) = self.recovery() else {
-                        return;
-                    };
                     if recovery.places.is_none() {
                         return self.finish_recovery(now, io);
                     }

@@ -1,20 +1,21 @@
 //! Replay: the records of a segment become rows of memtables.
 //!
-//! First every record is checked and its place noted by its token; then they are applied in the order of the memtables,
-//! which meets neighbours in the processor's cache where the log's order would miss it for every record. Mutations are
-//! idempotent and merge in any order, so that changes nothing; those of one partition keep theirs.
+//! Piece by piece: first every record is checked, once, and its place noted by its token; then they are applied in the order
+//! of the memtables, which meets neighbours in the processor's cache where the log's order would miss it for every
+//! record. Mutations are idempotent and merge in any order, so that changes nothing; those of one partition keep theirs.
 
 use super::Recovery;
-use crate::commitlog::{Kind, Position, SegmentImage, Verdict, clock_body, tracked_body};
+use crate::commitlog::{Kind, Position, Record, SegmentImage, Verdict, clock_body, tracked_body};
 use crate::config::OnRot;
 use crate::error::StoreError;
-use crate::io::Purpose;
 use crate::store::{Phase, Store};
-use model::env::{FileId, IoQueue, IoRequest};
 use model::hybrid_clock::HybridClock;
 use model::key::Token;
 use model::mutation::MutationView;
 use model::track::MutationId;
+
+/// Bytes of records that are noted before they are applied: they are still in the processor's cache then.
+const PIECE_BYTES: u32 = 1 << 20;
 
 /// A segment being replayed.
 #[derive(Debug)]
@@ -26,28 +27,47 @@ pub(super) struct Replay {
     pub(super) known_end: Option<u32>,
     /// Below this it was synced, whatever is there now.
     pub(super) synced: u32,
-    pub(super) file: FileId,
-    /// Tokens of its mutations and where they stand; once all are noted, those left, the last of them next.
+    /// Tokens of the piece's mutations and where they stand; once they are being applied, those left, the last of them
+    /// next.
     pub(super) order: Vec<(Token, u32)>,
-    /// Whether all are noted.
+    /// Where the piece begins.
+    pub(super) piece: u32,
+    /// Whether the piece is being applied.
+    pub(super) is_applying: bool,
+    /// Whether all records are checked.
     pub(super) is_read: bool,
 }
 
 impl Replay {
+    /// A segment of which nothing is checked.
+    pub(super) fn new(
+        image: SegmentImage,
+        shard: u16,
+        known_end: Option<u32>,
+        synced: u32,
+    ) -> Self {
+        Self {
+            image,
+            shard,
+            offset: SegmentImage::START,
+            known_end,
+            synced,
+            order: Vec::new(),
+            piece: SegmentImage::START,
+            is_applying: false,
+            is_read: false,
+        }
+    }
+
     fn malformed(&self, at: u32) -> StoreError {
         StoreError::corrupt(self.image.path(), u64::from(at), "the record is malformed")
     }
 
-    /// The mutation at an offset, its id, and the bytes of its record.
-    fn mutation(&self, at: u32) -> Option<(Option<MutationId>, MutationView<'_>, usize)> {
-        let (_, record) = self.image.read(at)?;
-        let (id, body) = if record.kind == Kind::Tracked {
-            let (id, body) = tracked_body(record.body)?;
-            (Some(id), body)
-        } else {
-            (None, record.body)
-        };
-        Some((id, MutationView::parse(body)?, record.bytes))
+    /// The mutation noted at an offset, its id, and the bytes of its record.
+    fn noted(&self, at: u32) -> Option<(Option<MutationId>, MutationView<'_>, usize)> {
+        let (_, record) = self.image.read_again(at)?;
+        let (id, view) = mutation(&record)?;
+        Some((id, view, record.bytes))
     }
 
     /// Checks up to `budget` bytes of records and notes the mutations among them. Returns how many records were skipped
@@ -60,8 +80,7 @@ impl Replay {
             if let Some((next, record)) = self.image.read(at).filter(|_| !ended) {
                 match record.kind {
                     Kind::Mutation | Kind::Tracked => {
-                        let mutation = self.mutation(at);
-                        let (_, view, _) = mutation.ok_or_else(|| self.malformed(at))?;
+                        let (_, view) = mutation(&record).ok_or_else(|| self.malformed(at))?;
                         self.order.push((view.token, at));
                     }
                     Kind::Clock => {
@@ -89,30 +108,41 @@ impl Replay {
                 }
             }
         }
-        if self.is_read {
+        if self.is_read || self.offset - self.piece >= PIECE_BYTES {
             self.order.sort_unstable_by(|one, other| other.cmp(one));
+            self.piece = self.offset;
+            self.is_applying = true;
         }
         Ok(skipped)
     }
 }
 
+/// The mutation of a record, and its id.
+fn mutation<'a>(record: &Record<'a>) -> Option<(Option<MutationId>, MutationView<'a>)> {
+    let (id, body) = match record.kind {
+        Kind::Tracked => tracked_body(record.body).map(|(id, body)| (Some(id), body))?,
+        _ => (None, record.body),
+    };
+    Some((id, MutationView::parse(body)?))
+}
+
 impl Store {
     /// Replays up to `budget` bytes; returns whether there is more in the segment.
-    pub(super) fn replay(&mut self, budget: usize, io: &mut IoQueue) -> Result<bool, StoreError> {
+    pub(super) fn replay(&mut self, budget: usize) -> Result<bool, StoreError> {
         let Some(mut replay) = self.recovery().and_then(|recovery| recovery.replay.take()) else {
             return Ok(false);
         };
-        if replay.is_read {
+        if replay.is_applying {
             self.apply_noted(&mut replay, budget)?;
+            replay.is_applying = !replay.order.is_empty();
         } else {
             self.skipped_records +=
                 replay.note(budget as u32, self.config.on_rot, &self.config.clock)?;
         }
-        if replay.is_read && replay.order.is_empty() {
-            let close = IoRequest::Close { file: replay.file };
-            self.requests.submit(io, Purpose::Nobody, close);
+        if replay.is_read && !replay.is_applying {
             if let Some(recovery) = self.recovery() {
                 recovery.found.insert(replay.image.number(), replay.offset);
+                recovery.buffer = replay.image.into_bytes();
             }
         } else if let Some(recovery) = self.recovery() {
             recovery.replay = Some(replay);
@@ -125,8 +155,8 @@ impl Store {
         while bytes < budget
             && let Some((_, at)) = replay.order.pop()
         {
-            let mutation = replay.mutation(at);
-            let (id, view, length) = mutation.ok_or_else(|| replay.malformed(at))?;
+            let noted = replay.noted(at);
+            let (id, view, length) = noted.ok_or_else(|| replay.malformed(at))?;
             bytes += length;
             self.replay_mutation(&view, id, replay.shard, replay.image.position(at));
         }

@@ -1,7 +1,7 @@
-//! Recovery of the log: segments are read, newest first.
+//! Recovery of the log: segments are read, newest first, one ahead of the one that is replayed.
 
 use super::leftovers::is_junk;
-use super::{Replay, Step, read_whole};
+use super::{Replay, Step};
 use crate::commitlog::{SegmentImage, SegmentName};
 use crate::config::OnRot;
 use crate::error::StoreError;
@@ -43,12 +43,19 @@ impl Store {
         }
     }
 
-    /// Begins reading the next segment; `false` if there is none.
-    pub(super) fn next_segment(&mut self, io: &mut IoQueue) -> bool {
+    /// Goes on to the segment that was read ahead, and reads the one before it meanwhile. One read at a time: what a
+    /// segment says of where earlier ones end must be known before those are read.
+    pub(super) fn read_ahead(&mut self, io: &mut IoQueue) {
         let directory = self.config.commitlog_directory.clone();
         let Some(recovery) = self.recovery() else {
-            return false;
+            return;
         };
+        if recovery.replay.is_none() {
+            recovery.replay = recovery.read_ahead.take();
+        }
+        if recovery.is_reading || recovery.read_ahead.is_some() {
+            return;
+        }
         while let Some(name) = recovery.segments.pop() {
             let from = recovery.replay_from.get(&name.shard);
             if from.is_some_and(|from| name.number < from.segment) {
@@ -65,12 +72,27 @@ impl Store {
                 None => (OpenMode::Write, recovery.lengths[&name]),
             };
             let path = name.path(&directory);
+            let buffer = std::mem::take(&mut recovery.buffer);
             let file = self.requests.file();
-            let request = read_whole(file, &path, mode, length);
+            let request = IoRequest::Chain(vec![
+                IoRequest::Open {
+                    file,
+                    path: path.clone(),
+                    mode,
+                },
+                IoRequest::ReadInto {
+                    file,
+                    offset: 0,
+                    length: length as usize,
+                    buffer,
+                },
+            ]);
             self.recovery_submit(Step::Segment { name, path, file }, request, io);
-            return true;
+            if let Some(recovery) = self.recovery() {
+                recovery.is_reading = true;
+            }
+            return;
         }
-        false
     }
 
     pub(super) fn segment_read(
@@ -82,7 +104,10 @@ impl Store {
         io: &mut IoQueue,
     ) -> Result<(), StoreError> {
         let skip = self.config.on_rot == OnRot::Skip;
-        let checked = SegmentImage::new(path, name, bytes)
+        if let Some(recovery) = self.recovery() {
+            recovery.is_reading = false;
+        }
+        let checked = SegmentImage::new(path.clone(), name, bytes)
             .and_then(|image| image.checkpoint().map(|checkpoint| (image, checkpoint)));
         let (image, checkpoint) = match checked {
             Ok(checked) => checked,
@@ -108,27 +133,20 @@ impl Store {
                 .entry(name.shard)
                 .or_insert(checkpoint.replay_from);
         }
-        let offset = SegmentImage::START;
         let synced = recovery.synced.get(&(name.shard, name.number));
         let synced = synced.copied().unwrap_or(0);
-        let replay = Replay {
-            image,
-            shard: name.shard,
-            offset,
-            known_end,
-            synced,
-            file,
-            order: Vec::new(),
-            is_read: false,
-        };
+        let mut replay = Replay::new(image, name.shard, known_end, synced);
+        let close = IoRequest::Close { file };
         if known_end.is_some() {
-            recovery.replay = Some(replay);
+            recovery.read_ahead = Some(replay);
+            self.requests.submit(io, Purpose::Nobody, close);
             return Ok(());
         }
         // A process that was killed, or whose sync failed, leaves records that the system shows and the disk may not
-        // hold, and a sync alone would say nothing of those it gave up on. They are written again before anything
-        // builds on them.
+        // hold, and a sync alone would say nothing of those it gave up on. They are written again, and recovery does not
+        // end before: only what comes after it builds on them.
         let data = replay.image.readable();
+        recovery.read_ahead = Some(replay);
         let chain = vec![
             IoRequest::Write {
                 file,
@@ -136,8 +154,9 @@ impl Store {
                 data,
             },
             IoRequest::Sync { file },
+            close,
         ];
-        self.recovery_submit(Step::Rewrite(replay), IoRequest::Chain(chain), io);
+        self.recovery_submit(Step::Rewrite(path), IoRequest::Chain(chain), io);
         Ok(())
     }
 
@@ -148,12 +167,17 @@ impl Store {
         budget: usize,
         io: &mut IoQueue,
     ) -> bool {
-        self.freeze_for_recovery();
-        self.start_flushes(now, io);
+        let full = self
+            .recovery()
+            .is_some_and(|recovery| recovery.disk_is_full);
+        if !full {
+            self.freeze_for_recovery();
+            self.start_flushes(now, io);
+        }
         let mut more = self.run_jobs(now, budget, io);
         self.write_manifests(now, io);
-        if self.memtable_bytes <= self.config.memtable_bytes {
-            match self.replay(budget, io) {
+        if full || self.memtable_bytes <= self.config.memtable_bytes {
+            match self.replay(budget) {
                 Ok(working) => more |= working,
                 Err(error) => {
                     self.fail_recovery(error);
