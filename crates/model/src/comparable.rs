@@ -282,6 +282,24 @@ impl Reader<'_, '_> {
         Some(start)
     }
 
+    /// Takes bytes of a length known when this is compiled, which is several times faster than [`Self::bytes_into`]:
+    /// nearly all clustering columns are integers, times and UUIDs.
+    #[inline]
+    fn fixed<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (front, rest) = self.input.split_first_chunk::<N>()?;
+        *self.input = rest;
+        Some(front.map(|byte| byte ^ self.invert))
+    }
+
+    /// Appends a signed integer of `N` bytes.
+    #[inline]
+    fn signed<const N: usize>(&mut self, out: &mut Vec<u8>) -> Option<()> {
+        let mut bytes = self.fixed::<N>()?;
+        bytes[0] ^= 0x80;
+        out.extend_from_slice(&bytes);
+        Some(())
+    }
+
     /// The outer `None` is corruption, the inner one a null.
     fn component(&mut self, ctype: &CqlType) -> Option<Option<Vec<u8>>> {
         let mut out = Vec::new();
@@ -309,16 +327,12 @@ impl Reader<'_, '_> {
             | CqlType::Custom(_)
             | CqlType::Duration
             | CqlType::Empty => self.escaped(out)?,
-            CqlType::Tinyint
-            | CqlType::Smallint
-            | CqlType::Int
-            | CqlType::Bigint
-            | CqlType::Counter
-            | CqlType::Time
-            | CqlType::Timestamp => {
-                let start = self.bytes_into(ctype.fixed_length()?, out)?;
-                out[start] ^= 0x80;
+            CqlType::Bigint | CqlType::Counter | CqlType::Time | CqlType::Timestamp => {
+                self.signed::<8>(out)?;
             }
+            CqlType::Int => self.signed::<4>(out)?,
+            CqlType::Smallint => self.signed::<2>(out)?,
+            CqlType::Tinyint => self.signed::<1>(out)?,
             CqlType::Boolean | CqlType::Date => {
                 self.bytes_into(ctype.fixed_length()?, out)?;
             }
@@ -332,17 +346,19 @@ impl Reader<'_, '_> {
             }
             CqlType::Uuid => {
                 let version = self.byte()?;
-                let start = self.bytes_into(16, out)?;
+                let mut bytes = self.fixed::<16>()?;
                 if version == 1 {
-                    let front = time_last(&out[start..]);
-                    out[start..start + 8].copy_from_slice(&front);
+                    let front = time_last(&bytes);
+                    bytes[..8].copy_from_slice(&front);
                 }
+                out.extend_from_slice(&bytes);
             }
             CqlType::Timeuuid => {
-                let start = self.bytes_into(16, out)?;
-                let front = time_last(&out[start..]);
-                out[start..start + 8].copy_from_slice(&front);
-                out[start + 8..].iter_mut().for_each(|byte| *byte ^= 0x80);
+                let mut bytes = self.fixed::<16>()?;
+                let front = time_last(&bytes);
+                bytes[..8].copy_from_slice(&front);
+                bytes[8..].iter_mut().for_each(|byte| *byte ^= 0x80);
+                out.extend_from_slice(&bytes);
             }
             CqlType::Varint => {
                 let negative = self.byte()? == 0x01;

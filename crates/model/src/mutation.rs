@@ -15,7 +15,7 @@ use crate::key::{DecoratedKey, Token};
 use crate::merge;
 use crate::row::{Deletion, Row};
 use crate::schema::TableId;
-use crate::tombstone::RangeTombstones;
+use crate::tombstone::{RangeTombstone, RangeTombstones};
 use crate::varint;
 
 const VERSION: u8 = 1;
@@ -82,6 +82,18 @@ impl PartitionUpdate {
             .rows
             .into_iter()
             .for_each(|(key, row)| self.add_row(key, row));
+    }
+
+    /// Bytes that [`Self::encode`] appends, at most.
+    fn encoded_bound(&self) -> usize {
+        const PREFIX: usize = varint::MAX_BYTES;
+        let row = |(key, row): &(Vec<u8>, Vec<u8>)| key.len() + row.len() + 2 * PREFIX;
+        let range =
+            |piece: &RangeTombstone| piece.slice.start.len() + piece.slice.end.len() + 4 * PREFIX;
+        let static_row = self.static_row.as_ref().map_or(0, Vec::len);
+        let rows: usize = self.rows.iter().map(row).sum();
+        let ranges: usize = self.ranges.pieces().iter().map(range).sum();
+        1 + 5 * PREFIX + static_row + rows + ranges
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -188,9 +200,17 @@ impl Mutation {
 
     /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
+        let bounds = self
+            .updates
+            .iter()
+            .map(|(_, update)| update.encoded_bound());
+        let (all, largest) = bounds.fold((0, 0), |(all, largest), bound| {
+            (all + bound + 16 + varint::MAX_BYTES, bound.max(largest))
+        });
+        let head = 9 + 2 * varint::MAX_BYTES + self.key.key.len();
+        let mut out = Vec::with_capacity(head + all);
         put_head(&mut out, self.key.token, &self.key.key, self.updates.len());
-        let mut body = Vec::with_capacity(192);
+        let mut body = Vec::with_capacity(largest);
         for (table, update) in &self.updates {
             out.extend_from_slice(table.0.as_bytes());
             body.clear();

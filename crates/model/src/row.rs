@@ -392,6 +392,22 @@ pub struct Cells<'a> {
 const COMMON: u8 = cell_flag::SAME_TIMESTAMP | cell_flag::VALUE;
 
 impl<'a> Cells<'a> {
+    /// The next cell, if it is a value written with the row, by its column and bytes; otherwise the walk stays where it
+    /// is. Such a cell is live whatever the time is, and nearly all are such: a caller that asks for them first and for
+    /// [`Iterator::next`] where there is none walks a row without making a [`Cell`] of each.
+    #[inline]
+    pub fn next_plain(&mut self) -> Option<(ColumnId, &'a [u8])> {
+        let (&column, rest) = self.rest.split_first()?;
+        let (&flags, mut rest) = rest.split_first()?;
+        // A column of a larger id takes more bytes.
+        if column & 0x80 != 0 || flags != COMMON {
+            return None;
+        }
+        let value = varint::get_bytes(&mut rest)?;
+        self.rest = rest;
+        Some((ColumnId(u32::from(column)), value))
+    }
+
     #[inline]
     fn read(&mut self) -> Option<Cell<'a>> {
         let rest = &mut self.rest;
@@ -410,6 +426,7 @@ impl<'a> Cells<'a> {
         })
     }
 
+    #[cold]
     fn read_uncommon(&mut self, column: ColumnId, flags: u8) -> Option<Cell<'a>> {
         let rest = &mut self.rest;
         if flags & cell_flag::SAME_TIMESTAMP == 0 {

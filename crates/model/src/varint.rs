@@ -31,16 +31,21 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 /// Reads from the front of `input` and moves it past what was read.
 #[inline]
 pub fn get(input: &mut &[u8]) -> Option<u64> {
-    // Most numbers are column ids and lengths of one byte.
-    if let Some((&byte, rest)) = input.split_first()
-        && byte & 0x80 == 0
-    {
-        *input = rest;
-        return Some(u64::from(byte));
+    // Most numbers are column ids and lengths of one or two bytes.
+    match *input {
+        [byte, rest @ ..] if byte & 0x80 == 0 => {
+            *input = rest;
+            Some(u64::from(*byte))
+        }
+        [low, high, rest @ ..] if high & 0x80 == 0 => {
+            *input = rest;
+            Some(u64::from(low & 0x7f) | u64::from(*high) << 7)
+        }
+        _ => get_long(input),
     }
-    get_long(input)
 }
 
+#[cold]
 fn get_long(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().enumerate().take(MAX_BYTES) {

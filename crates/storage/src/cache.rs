@@ -4,6 +4,7 @@
 //! again before it leaves moves to the main queue, and a ghost list of keys lets a block that comes back soon enter
 //! the main queue at once. So blocks read once pass through without pushing out what is used.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub(crate) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>
 #[derive(Debug)]
 struct Entry {
     block: Arc<[u8]>,
-    uses: u8,
+    uses: Cell<u8>,
     main: bool,
 }
 
@@ -60,8 +61,8 @@ pub(crate) struct BlockCache {
     ghost_set: HashSet<BlockKey, BuildHasherDefault<NumberHasher>>,
     small_bytes: usize,
     main_bytes: usize,
-    hits: u64,
-    misses: u64,
+    hits: Cell<u64>,
+    misses: Cell<u64>,
 }
 
 impl BlockCache {
@@ -76,19 +77,20 @@ impl BlockCache {
             ghost_set: HashSet::default(),
             small_bytes: 0,
             main_bytes: 0,
-            hits: 0,
-            misses: 0,
+            hits: Cell::new(0),
+            misses: Cell::new(0),
         }
     }
 
-    /// The block, if it is held.
-    pub(crate) fn get(&mut self, key: BlockKey) -> Option<Arc<[u8]>> {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.uses = (entry.uses + 1).min(MAX_USES);
-            self.hits += 1;
-            Some(entry.block.clone())
+    /// The block, if it is held. It is lent: nothing leaves the cache while somebody reads, so a reader need not touch
+    /// the reference count, which lies in memory that would have to be fetched for it alone.
+    pub(crate) fn get(&self, key: BlockKey) -> Option<&[u8]> {
+        if let Some(entry) = self.entries.get(&key) {
+            entry.uses.set((entry.uses.get() + 1).min(MAX_USES));
+            self.hits.set(self.hits.get() + 1);
+            Some(&entry.block)
         } else {
-            self.misses += 1;
+            self.misses.set(self.misses.get() + 1);
             None
         }
     }
@@ -111,7 +113,7 @@ impl BlockCache {
             key,
             Entry {
                 block,
-                uses: 0,
+                uses: Cell::new(0),
                 main,
             },
         );
@@ -133,8 +135,7 @@ impl BlockCache {
         };
         let bytes = entry.block.len() + ENTRY_BYTES;
         self.small_bytes -= bytes;
-        if entry.uses > 0 {
-            entry.uses = 0;
+        if entry.uses.take() > 0 {
             entry.main = true;
             self.main_bytes += bytes;
             self.main.push_back(key);
@@ -158,8 +159,9 @@ impl BlockCache {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.main) else {
             return;
         };
-        if entry.uses > 0 {
-            entry.uses -= 1;
+        let uses = entry.uses.get_mut();
+        if *uses > 0 {
+            *uses -= 1;
             self.main.push_back(key);
             return;
         }
@@ -193,7 +195,7 @@ impl BlockCache {
 
     /// Questions answered, and not.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.hits, self.misses)
+        (self.hits.get(), self.misses.get())
     }
 }
 

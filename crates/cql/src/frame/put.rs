@@ -31,6 +31,7 @@ impl Put for Vec<u8> {
         self.extend_from_slice(&value.to_be_bytes());
     }
 
+    #[inline]
     fn put_int(&mut self, value: i32) {
         self.extend_from_slice(&value.to_be_bytes());
     }
@@ -41,10 +42,12 @@ impl Put for Vec<u8> {
         self.extend_from_slice(&text.as_bytes()[..cut]);
     }
 
+    #[inline]
     fn put_bytes(&mut self, bytes: Option<&[u8]>) {
         match bytes {
             Some(bytes) => {
                 debug_assert!(i32::try_from(bytes.len()).is_ok());
+                self.reserve(4 + bytes.len());
                 self.put_int(bytes.len() as i32);
                 self.extend_from_slice(bytes);
             }

@@ -271,7 +271,7 @@ impl ModifyPlan {
                 unreachable!("only DELETE of rows takes ranges")
             };
             values.context.enter_row(number);
-            let mut cells = CellBuffer::default();
+            let mut cells = CellBuffer::with_capacity(self.operations.len());
             for operation in self
                 .operations
                 .iter()

@@ -41,6 +41,37 @@ impl ReadRow<'_> {
     }
 }
 
+/// Visits the rows of answers about a table without static columns, in order: the plain case of [`rows`], for which
+/// nothing has to be looked ahead for. `visit` may end the walk with an error.
+pub fn each_row<'a, E>(
+    responses: impl Iterator<Item = &'a ReadResponse>,
+    mut visit: impl FnMut(&ReadRow<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut current: Option<ReadRow<'a>> = None;
+    for response in responses {
+        for entry in response.entries() {
+            match entry {
+                ReadEntry::Partition { token, key, .. } => {
+                    current = Some(ReadRow {
+                        token,
+                        key,
+                        static_row: None,
+                        row: None,
+                    });
+                }
+                ReadEntry::Row { clustering, row } => {
+                    if let Some(read) = &mut current {
+                        read.row = Some((clustering, row));
+                        visit(read)?;
+                    }
+                }
+                ReadEntry::Static(_) | ReadEntry::Range { .. } => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The rows of answers, in order; a partition that has only a static row is a row if `static_counts`.
 pub fn rows<'a>(
     responses: impl Iterator<Item = &'a ReadResponse>,
@@ -243,7 +274,20 @@ fn find_single<'r>(
     found: &mut [Single<'r>],
 ) {
     let mut next = 0;
-    for cell in row.cells() {
+    let mut cells = row.cells();
+    loop {
+        if let Some((column, value)) = cells.next_plain() {
+            while columns.get(next).is_some_and(|wanted| *wanted < column) {
+                next += 1;
+            }
+            match columns.get(next) {
+                None => return,
+                Some(wanted) if *wanted == column => found[next] = Some((false, value)),
+                Some(_) => {}
+            }
+            continue;
+        }
+        let Some(cell) = cells.next() else { return };
         while columns
             .get(next)
             .is_some_and(|wanted| *wanted < cell.column)

@@ -61,6 +61,35 @@ impl<T: Copy> Leaves<T> {
         }
     }
 
+    /// [`Self::find`] among entries that are ordered by a number first and spread evenly over it, as tokens are: looks
+    /// where the entry should be and around it, because each step of a binary search through a leaf waits for memory.
+    pub(crate) fn find_spread(
+        &self,
+        sought: i64,
+        number: impl Fn(&T) -> i64,
+        mut compare: impl FnMut(&T) -> Ordering,
+    ) -> Result<Place, Place> {
+        let after = self.firsts.partition_point(|first| number(first) < sought);
+        // Entries of one number may begin in the leaf before, and go on over several.
+        let one_number = self
+            .firsts
+            .get(after)
+            .is_some_and(|first| number(first) == sought);
+        let Some(leaf) = after.checked_sub(1).filter(|_| !one_number) else {
+            return self.find(compare);
+        };
+        let entries = &self.leaves[leaf];
+        let first = number(&self.firsts[leaf]);
+        let next = self.firsts.get(after).map_or(i64::MAX, number);
+        let share = |number: i64| u128::from(number.abs_diff(first));
+        let guess = share(sought) * entries.len() as u128 / share(next).max(1);
+        let index = search_from(entries, guess as usize, &mut compare);
+        match index {
+            Ok(index) => Ok(Place { leaf, index }),
+            Err(index) => Err(Place { leaf, index }),
+        }
+    }
+
     /// Entries in it.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -198,6 +227,33 @@ impl<T: Copy> Leaves<T> {
     }
 }
 
+/// A binary search that begins near `guess` and widens: as [`slice::binary_search_by`], whatever the guess.
+fn search_from<T>(
+    entries: &[T],
+    guess: usize,
+    compare: &mut impl FnMut(&T) -> Ordering,
+) -> Result<usize, usize> {
+    let (mut low, mut high) = (0, entries.len());
+    let mut reach = 4;
+    let mut at = guess.min(high.saturating_sub(1));
+    while low < high {
+        match compare(&entries[at]) {
+            Ordering::Equal => return Ok(at),
+            Ordering::Less => low = at + 1,
+            Ordering::Greater => high = at,
+        }
+        // Towards what is left of the range, further each time; halves it where that is less.
+        let middle = low.midpoint(high);
+        at = if low > at {
+            (at + reach).min(middle)
+        } else {
+            at.saturating_sub(reach).max(middle)
+        };
+        reach *= 2;
+    }
+    Err(low)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +278,12 @@ mod tests {
             }
             prop_assert_eq!(list.len, model.len());
             let (Ok(place) | Err(place)) = list.find(|entry| entry.cmp(&probe));
+            // Several entries share a number.
+            let number = |value: &u32| i64::from(value / 3);
+            let spread = list.find_spread(number(&probe), number, |entry| entry.cmp(&probe));
+            prop_assert_eq!(spread.is_ok(), model.contains(&probe));
+            let (Ok(spread) | Err(spread)) = spread;
+            prop_assert_eq!(spread, place);
             prop_assert_eq!(list.get(place), model.range(probe..).next());
             prop_assert!(list.from(place).eq(model.range(probe..)));
             prop_assert!(list.before(place).eq(model.range(..probe).rev()));

@@ -127,11 +127,15 @@ impl Memtable {
     }
 
     fn find(&self, token: Token, key: &[u8]) -> Result<Place, Place> {
-        self.index.find(|&(other, slot)| {
-            other
-                .cmp(&token.0)
-                .then_with(|| self.arena.get(self.partitions[slot as usize].key).cmp(key))
-        })
+        self.index.find_spread(
+            token.0,
+            |&(other, _)| other,
+            |&(other, slot)| {
+                other
+                    .cmp(&token.0)
+                    .then_with(|| self.arena.get(self.partitions[slot as usize].key).cmp(key))
+            },
+        )
     }
 
     /// Applies the update of one partition. Its rows must verify.

@@ -1,21 +1,20 @@
 //! Finding one's way in an SSTable: from a place to the block that holds it, and to the block's neighbours.
 
-use super::fetch::{Fetch, Stop};
+use super::fetch::{BlockBytes, Fetch, Stop};
 use crate::sstable::SsTable;
 use crate::sstable::block::{Block, Segment};
 use crate::sstable::index::{Handle, Index, Spot};
 use model::key::Token;
-use std::sync::Arc;
 
 /// A data block of an SSTable, and where the index says it is.
 #[derive(Debug, Clone)]
 pub(crate) struct BlockCursor<'a> {
     table: &'a SsTable,
     root_entry: usize,
-    index: Arc<[u8]>,
+    index: BlockBytes<'a>,
     entry: usize,
     handle: Handle,
-    block: Arc<[u8]>,
+    block: BlockBytes<'a>,
 }
 
 impl<'a> BlockCursor<'a> {
@@ -24,7 +23,7 @@ impl<'a> BlockCursor<'a> {
         table: &'a SsTable,
         spot: &Spot<'_>,
         strictly: bool,
-        fetch: &mut Fetch<'_>,
+        fetch: &mut Fetch<'a>,
     ) -> Result<Option<Self>, Stop> {
         let bad = || Stop::Failed(table.corrupt(0, "the index root is malformed"));
         let Some(root_entry) = Index(&table.root).find(spot, strictly).ok_or_else(bad)? else {
@@ -39,7 +38,7 @@ impl<'a> BlockCursor<'a> {
     }
 
     /// The first block.
-    pub(crate) fn first(table: &'a SsTable, fetch: &mut Fetch<'_>) -> Result<Self, Stop> {
+    pub(crate) fn first(table: &'a SsTable, fetch: &mut Fetch<'a>) -> Result<Self, Stop> {
         let (index_at, index) = index_block(table, 0, fetch)?;
         Self::load(table, 0, index, index_at, 0, fetch)
     }
@@ -47,10 +46,10 @@ impl<'a> BlockCursor<'a> {
     fn load(
         table: &'a SsTable,
         root_entry: usize,
-        index: Arc<[u8]>,
+        index: BlockBytes<'a>,
         index_at: u64,
         entry: usize,
-        fetch: &mut Fetch<'_>,
+        fetch: &mut Fetch<'a>,
     ) -> Result<Self, Stop> {
         let handle_at = |entry| Index(&index).get(entry).map(|entry| entry.handle);
         let Some(handle) = handle_at(entry) else {
@@ -71,7 +70,7 @@ impl<'a> BlockCursor<'a> {
     }
 
     /// The next block; `None` after the last.
-    pub(crate) fn next(&self, fetch: &mut Fetch<'_>) -> Result<Option<Self>, Stop> {
+    pub(crate) fn next(&self, fetch: &mut Fetch<'a>) -> Result<Option<Self>, Stop> {
         fetch.passed(self.table, self.handle.offset);
         if self.entry + 1 < Index(&self.index).len() {
             let index = self.index.clone();
@@ -90,7 +89,7 @@ impl<'a> BlockCursor<'a> {
     }
 
     /// The block before; `None` before the first.
-    pub(crate) fn previous(&self, fetch: &mut Fetch<'_>) -> Result<Option<Self>, Stop> {
+    pub(crate) fn previous(&self, fetch: &mut Fetch<'a>) -> Result<Option<Self>, Stop> {
         let (root_entry, index_at, index, entry) = if self.entry > 0 {
             (self.root_entry, 0, self.index.clone(), self.entry - 1)
         } else if self.root_entry > 0 {
@@ -158,11 +157,11 @@ impl<'a> BlockCursor<'a> {
     }
 }
 
-fn index_block(
+fn index_block<'a>(
     table: &SsTable,
     root_entry: usize,
-    fetch: &mut Fetch<'_>,
-) -> Result<(u64, Arc<[u8]>), Stop> {
+    fetch: &mut Fetch<'a>,
+) -> Result<(u64, BlockBytes<'a>), Stop> {
     let Some(entry) = Index(&table.root).get(root_entry) else {
         return Err(Stop::Failed(
             table.corrupt(0, "the index root is malformed"),

@@ -5,6 +5,7 @@ use crate::error::StoreError;
 use crate::sstable::SsTable;
 use crate::sstable::index::Handle;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Why a walk cannot go on.
@@ -53,11 +54,32 @@ impl Pins {
     }
 }
 
+/// A block during one run of a walk.
+#[derive(Debug, Clone)]
+pub(crate) enum BlockBytes<'a> {
+    /// Lent by the cache, which nothing leaves during a run.
+    Cached(&'a [u8]),
+    /// Shared with the walk's own blocks, which a run lets go of as it passes them.
+    Pinned(Arc<[u8]>),
+}
+
+impl Deref for BlockBytes<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Cached(bytes) => bytes,
+            Self::Pinned(bytes) => bytes,
+        }
+    }
+}
+
 /// Access to blocks during one run of a walk.
 #[derive(Debug)]
 pub(crate) struct Fetch<'a> {
     /// The cache; jobs that read everything once go without.
-    pub cache: Option<&'a mut BlockCache>,
+    pub cache: Option<&'a BlockCache>,
     /// The walk's own blocks.
     pub pins: &'a mut Pins,
     /// What is missing.
@@ -66,21 +88,21 @@ pub(crate) struct Fetch<'a> {
     pub ahead_bytes: usize,
 }
 
-impl Fetch<'_> {
+impl<'a> Fetch<'a> {
     /// A block. If it is not there it is noted, and with it those of `ahead` that follow it without a gap.
     pub(crate) fn get(
         &mut self,
         table: &SsTable,
         handle: Handle,
         ahead: impl Iterator<Item = Handle>,
-    ) -> Result<Arc<[u8]>, Stop> {
+    ) -> Result<BlockBytes<'a>, Stop> {
         let key = (table.id, handle.offset);
         if let Some((block, touched)) = self.pins.blocks.get_mut(&key) {
             *touched = (*touched).max(self.pins.run);
-            return Ok(block.clone());
+            return Ok(BlockBytes::Pinned(block.clone()));
         }
-        if let Some(block) = self.cache.as_mut().and_then(|cache| cache.get(key)) {
-            return Ok(block);
+        if let Some(block) = self.cache.and_then(|cache| cache.get(key)) {
+            return Ok(BlockBytes::Cached(block));
         }
         let known = |want: &Want| want.table == table.id && want.handles.contains(&handle);
         if !self.wanted.iter().any(known) {

@@ -12,8 +12,9 @@ mod disk;
 mod fetch;
 mod merged;
 mod scan;
-pub(crate) mod source;
+mod source;
 
+pub(crate) use disk::BlockCursor;
 pub(crate) use fetch::{Fetch, Pins, Stop, Want};
 pub(crate) use merged::Merged;
 
@@ -28,7 +29,8 @@ use model::read::{Direction, KeyBound};
 use model::row::Deletion;
 use model::tombstone::RangeTombstone;
 use scan::{Next, Scan, Sole, SoleRows};
-use source::{Source, load, open_all, version};
+pub(crate) use source::Source;
+use source::{load, open_all, version};
 use std::sync::Arc;
 
 /// What a walk reads.
@@ -242,10 +244,10 @@ impl Walk {
     }
 
     /// Walks until it is at its end, misses blocks, or `budget` bytes were handed over.
-    pub(crate) fn run(
+    pub(crate) fn run<'a>(
         &mut self,
-        view: View<'_>,
-        fetch: &mut Fetch<'_>,
+        view: View<'a>,
+        fetch: &mut Fetch<'a>,
         sink: &mut impl Sink,
         budget: &mut usize,
     ) -> Outcome {
@@ -259,7 +261,7 @@ impl Walk {
     fn go<'a>(
         &mut self,
         view: View<'a>,
-        fetch: &mut Fetch<'_>,
+        fetch: &mut Fetch<'a>,
         sink: &mut impl Sink,
         budget: &mut usize,
     ) -> Result<Outcome, Stop> {
@@ -321,7 +323,7 @@ impl Walk {
     fn next_partition<'a>(
         &mut self,
         scan: &mut Scan<'a>,
-        fetch: &mut Fetch<'_>,
+        fetch: &mut Fetch<'a>,
         sink: &mut impl Sink,
         budget: &mut usize,
     ) -> Result<Option<Vec<Source<'a>>>, Stop> {
@@ -412,7 +414,7 @@ impl Walk {
         view: View<'a>,
         inside: &mut Inside,
         mut sources: Vec<Source<'a>>,
-        fetch: &mut Fetch<'_>,
+        fetch: &mut Fetch<'a>,
         sink: &mut impl Sink,
         budget: &mut usize,
     ) -> Result<Option<Flow>, Stop> {
@@ -477,13 +479,13 @@ impl Walk {
     }
 
     /// Tells the sink of the partition, with its static row if it wants it.
-    fn begin(
+    fn begin<'a>(
         &mut self,
-        view: View<'_>,
+        view: View<'a>,
         inside: &Inside,
         sources: &[Source<'_>],
         deletion: Deletion,
-        fetch: &mut Fetch<'_>,
+        fetch: &mut Fetch<'a>,
         sink: &mut impl Sink,
     ) -> Result<Flow, Stop> {
         let (token, key) = (inside.key.token, &*inside.key.key);

@@ -72,7 +72,7 @@ impl<'a> Scan<'a> {
     pub(super) fn new(
         view: View<'a>,
         bound: &KeyBound,
-        fetch: &mut Fetch<'_>,
+        fetch: &mut Fetch<'a>,
     ) -> Result<Self, Stop> {
         let mut heads = Vec::with_capacity(view.memtables.len() + view.sstables.len());
         for memtable in view.memtables {
@@ -99,7 +99,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Finds every source's next partition.
-    pub(super) fn settle(&mut self, fetch: &mut Fetch<'_>) -> Result<(), Stop> {
+    pub(super) fn settle(&mut self, fetch: &mut Fetch<'a>) -> Result<(), Stop> {
         let mut missing = false;
         for head in &mut self.heads {
             if let Head::Disk { table, state } = head {
@@ -250,7 +250,7 @@ impl Head<'_> {
 fn begin<'a>(
     table: &'a SsTable,
     bound: &KeyBound,
-    fetch: &mut Fetch<'_>,
+    fetch: &mut Fetch<'a>,
 ) -> Result<DiskHead<'a>, Stop> {
     let spot = |token, key| Spot {
         token,
@@ -279,7 +279,7 @@ fn begin<'a>(
 fn settle<'a>(
     table: &'a SsTable,
     state: &mut DiskHead<'a>,
-    fetch: &mut Fetch<'_>,
+    fetch: &mut Fetch<'a>,
 ) -> Result<(), Stop> {
     if let DiskHead::After(key) = state {
         *state = match BlockCursor::seek(table, &end_spot(key), false, fetch)? {

@@ -124,7 +124,7 @@ impl<'a> Source<'a> {
         slice: &Slice,
         direction: Direction,
         most: usize,
-        fetch: &mut Fetch<'_>,
+        fetch: &mut Fetch<'a>,
     ) -> Result<(), Stop> {
         let (from, to) = match direction {
             Direction::Forward => (at, slice.end.as_slice()),
@@ -211,12 +211,12 @@ impl<'a> Source<'a> {
 }
 
 /// Moves to the segment of the partition that covers what comes after (or before) `at`.
-fn reach(
-    cursor: &mut BlockCursor<'_>,
+fn reach<'a>(
+    cursor: &mut BlockCursor<'a>,
     segment: &mut Segment,
     at: &[u8],
     direction: Direction,
-    fetch: &mut Fetch<'_>,
+    fetch: &mut Fetch<'a>,
 ) -> Result<(), Stop> {
     let bytes = cursor.bytes();
     let beyond = match direction {
@@ -266,7 +266,7 @@ pub(crate) fn open<'a>(
     key: &[u8],
     at: &[u8],
     direction: Direction,
-    fetch: &mut Fetch<'_>,
+    fetch: &mut Fetch<'a>,
 ) -> Result<Option<Source<'a>>, Stop> {
     let spot = Spot {
         token,
@@ -283,13 +283,13 @@ pub(crate) fn open<'a>(
 }
 
 /// Loads chunks where they are spent. All sources are asked, so that everything missing is read at once.
-pub(super) fn load(
-    sources: &mut [Source<'_>],
+pub(super) fn load<'a>(
+    sources: &mut [Source<'a>],
     at: &[u8],
     slice: &Slice,
     direction: Direction,
     most: usize,
-    fetch: &mut Fetch<'_>,
+    fetch: &mut Fetch<'a>,
 ) -> Result<(), Stop> {
     let mut missing = false;
     for source in sources {
@@ -310,7 +310,7 @@ pub(super) fn open_all<'a>(
     key: &DecoratedKey,
     at: &[u8],
     direction: Direction,
-    fetch: &mut Fetch<'_>,
+    fetch: &mut Fetch<'a>,
 ) -> Result<Vec<Source<'a>>, Stop> {
     let (token, key) = (key.token, &*key.key);
     let mut sources = Vec::with_capacity(view.memtables.len() + 2);

@@ -6,7 +6,10 @@
 //! replicas' answers are merged with must not depend on how data lies in files.
 
 use super::responder::Responder;
-use crate::merge::{Fetch, Flow, Merged, Sink, Stop, View, source};
+use crate::merge::{BlockCursor, Fetch, Flow, Merged, Sink, Source, Stop, View};
+use crate::sstable::SsTable;
+use crate::sstable::block::{Block, Span};
+use crate::sstable::index::Spot;
 use model::clustering::Slice;
 use model::comparable;
 use model::key::DecoratedKey;
@@ -25,11 +28,11 @@ pub(crate) enum Point {
 }
 
 /// Answers the command if it is a read of one row of live data.
-pub(crate) fn point(
-    view: View<'_>,
+pub(crate) fn point<'a>(
+    view: View<'a>,
     responder: &mut Responder<'_>,
     merged: &mut Merged,
-    fetch: &mut Fetch<'_>,
+    fetch: &mut Fetch<'a>,
 ) -> Result<Point, Stop> {
     let command = responder.command;
     let (Partitions::Key(key), [slice]) = (&command.partitions, &command.slices[..]) else {
@@ -42,66 +45,115 @@ pub(crate) fn point(
     if !simple {
         return Ok(Point::NotOne);
     }
-    merged.clear();
-    let Some((mut deletion, only)) = in_memory(view, key, slice, merged) else {
+    let mut versions = Versions::new(merged);
+    let Some(mut deletion) = in_memory(view, key, slice, &mut versions) else {
         return Ok(Point::NotOne);
     };
-    let mut tables = view
-        .sstables
-        .iter()
-        .filter(|table| table.may_contain(key.token))
-        .peekable();
-    if let Some(row) = only {
-        if tables.peek().is_none() && deletion.is_none() {
-            answer(responder, key, &slice.start, row);
-            return Ok(Point::Answered);
-        }
-        merged.add(row);
-    }
+    let tables = view.sstables.iter();
     // Newest first; see `TableState::sstables`.
-    for table in tables {
+    for table in tables.filter(|table| table.may_contain(key.token)) {
         let newest = table.stats.max_timestamp;
         if !deletion.is_none() && deletion.covers(newest)
-            || is_settled(responder, merged, deletion, newest)
+            || versions
+                .row()
+                .is_some_and(|row| is_settled(responder, row, deletion, newest))
         {
             break;
         }
-        let at = &slice.start;
-        let found = source::open(table, key.token, &key.key, at, Direction::Forward, fetch)?;
-        let Some(mut source) = found else { continue };
-        source.load(at, slice, Direction::Forward, usize::MAX, fetch)?;
-        if begins_inside(source.ranges(), slice) {
-            return Ok(Point::NotOne);
-        }
-        deletion = deletion
-            .max(source.deletion())
-            .max(covering(source.ranges(), at));
-        if let Some((clustering, row)) = source.peek() {
-            if clustering != slice.start {
-                return Ok(Point::NotOne);
-            }
-            merged.add(row);
-        } else if source.bound() < slice.end.as_slice() {
-            // The slice goes on in the next block: only a prefix of several rows does.
-            return Ok(Point::NotOne);
+        match on_disk(table, key, slice, &mut versions, fetch)? {
+            Look::Nothing => {}
+            Look::One(found) => deletion = deletion.max(found),
+            Look::Several => return Ok(Point::NotOne),
         }
     }
-    if let Some(row) = merged.uncovered(deletion) {
+    if let Some(row) = versions.uncovered(deletion) {
         answer(responder, key, &slice.start, row);
     }
     Ok(Point::Answered)
 }
 
-/// What the memtables have: the deletion that covers the row, and the one version there is, as long as there is one
-/// only; the others are merged. `None` if the slice is more than one row.
+/// The versions of the row found so far. As long as there is one only it stays where it is: nearly every row has one
+/// version, and is copied once, into the answer.
+struct Versions<'a, 'm> {
+    only: Option<Version<'a>>,
+    /// All of them, once there are two.
+    merged: &'m mut Merged,
+}
+
+/// A version where it lies.
+enum Version<'a> {
+    Memory(&'a [u8]),
+    Disk(BlockCursor<'a>, Span),
+}
+
+impl Version<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Memory(row) => row,
+            Self::Disk(cursor, span) => span.of(cursor.bytes()),
+        }
+    }
+}
+
+impl<'a, 'm> Versions<'a, 'm> {
+    fn new(merged: &'m mut Merged) -> Self {
+        merged.clear();
+        Self { only: None, merged }
+    }
+
+    fn add(&mut self, version: Version<'a>) {
+        if self.only.is_none() && self.merged.is_none() {
+            self.only = Some(version);
+        } else {
+            self.merge(version.bytes());
+        }
+    }
+
+    /// Adds a version that cannot stay where it is.
+    fn merge(&mut self, version: &[u8]) {
+        if let Some(first) = self.only.take() {
+            self.merged.add(first.bytes());
+        }
+        self.merged.add(version);
+    }
+
+    /// The versions merged, so far.
+    fn row(&self) -> Option<&[u8]> {
+        match &self.only {
+            Some(version) => Some(version.bytes()),
+            None => (!self.merged.is_none()).then(|| self.merged.row()),
+        }
+    }
+
+    /// The merged row without what a deletion covers; `None` if nothing is left.
+    fn uncovered(&mut self, deletion: Deletion) -> Option<&[u8]> {
+        if deletion.is_none() {
+            return self.row();
+        }
+        if let Some(only) = self.only.take() {
+            self.merged.add(only.bytes());
+        }
+        self.merged.uncovered(deletion)
+    }
+}
+
+/// What a source has of the row.
+enum Look {
+    Nothing,
+    /// One row at most, and what deletes it there.
+    One(Deletion),
+    /// The slice is more than one row.
+    Several,
+}
+
+/// Adds what the memtables have; returns the deletion that covers the row there. `None` if the slice is more than one row.
 fn in_memory<'a>(
     view: View<'a>,
     key: &DecoratedKey,
     slice: &Slice,
-    merged: &mut Merged,
-) -> Option<(Deletion, Option<&'a [u8]>)> {
+    versions: &mut Versions<'a, '_>,
+) -> Option<Deletion> {
     let mut deletion = Deletion::NONE;
-    let mut only: Option<&[u8]> = None;
     for memtable in view.memtables {
         let Some(partition) = memtable.get(key.token, &key.key) else {
             continue;
@@ -119,16 +171,69 @@ fn in_memory<'a>(
         if clustering != slice.start {
             return None;
         }
-        match only.take() {
-            None if merged.is_none() => only = Some(row),
-            None => merged.add(row),
-            Some(other) => {
-                merged.add(other);
-                merged.add(row);
-            }
-        }
+        versions.add(Version::Memory(row));
     }
-    Some((deletion, only))
+    Some(deletion)
+}
+
+/// Adds what an SSTable has.
+fn on_disk<'a>(
+    table: &'a SsTable,
+    key: &DecoratedKey,
+    slice: &Slice,
+    versions: &mut Versions<'a, '_>,
+    fetch: &mut Fetch<'a>,
+) -> Result<Look, Stop> {
+    let at = &slice.start;
+    let spot = Spot {
+        token: key.token,
+        key: &key.key,
+        clustering: Some(at),
+    };
+    let Some(cursor) = BlockCursor::seek(table, &spot, false, fetch)? else {
+        return Ok(Look::Nothing);
+    };
+    let Some(segment) = cursor.find(key.token, &key.key)? else {
+        return Ok(Look::Nothing);
+    };
+    let block = Block(cursor.bytes());
+    if !block.covers(&segment, slice) || Block::has_ranges(&segment) {
+        return in_chunk(Source::disk(cursor, segment), slice, versions, fetch);
+    }
+    let first = block.first_row(&segment, at, &slice.end);
+    if let Some(row) = first.ok_or_else(|| cursor.malformed())? {
+        if row.key.of(block.0) != at.as_slice() {
+            return Ok(Look::Several);
+        }
+        versions.add(Version::Disk(cursor, row.row));
+    }
+    Ok(Look::One(segment.deletion))
+}
+
+/// The same where a partition is wider than a block, or has deleted ranges.
+fn in_chunk<'a>(
+    mut source: Source<'a>,
+    slice: &Slice,
+    versions: &mut Versions<'a, '_>,
+    fetch: &mut Fetch<'a>,
+) -> Result<Look, Stop> {
+    let at = &slice.start;
+    source.load(at, slice, Direction::Forward, usize::MAX, fetch)?;
+    if begins_inside(source.ranges(), slice) {
+        return Ok(Look::Several);
+    }
+    if let Some((clustering, row)) = source.peek() {
+        if clustering != at.as_slice() {
+            return Ok(Look::Several);
+        }
+        versions.merge(row);
+    } else if source.bound() < slice.end.as_slice() {
+        // The slice goes on in the next block: only a prefix of several rows does.
+        return Ok(Look::Several);
+    }
+    Ok(Look::One(
+        source.deletion().max(covering(source.ranges(), at)),
+    ))
 }
 
 /// Puts the row into the answer, if it is alive and passes the filter.
@@ -162,11 +267,8 @@ fn covering(ranges: &[RangeTombstone], key: &[u8]) -> Deletion {
 }
 
 /// Whether nothing written up to `newest` can change the answer.
-fn is_settled(responder: &Responder<'_>, merged: &Merged, deletion: Deletion, newest: i64) -> bool {
-    if merged.is_none() {
-        return false;
-    }
-    let Some(row) = Row::parse(merged.row()) else {
+fn is_settled(responder: &Responder<'_>, row: &[u8], deletion: Deletion, newest: i64) -> bool {
+    let Some(row) = Row::parse(row) else {
         return false;
     };
     let now = responder.command.now_seconds;

@@ -58,7 +58,12 @@ impl Projection<'_> {
             life.is_live |= live;
             life.is_plain &= live;
         }
-        for cell in row.cells() {
+        let mut cells = row.cells();
+        // Where no column was ever dropped, values written with the row need no look at what they are.
+        while self.known.is_none() && cells.next_plain().is_some() {
+            life.is_live = true;
+        }
+        for cell in cells {
             let exists = self.exists(cell.column);
             let live = cell.is_live(now_seconds);
             life.is_live |= live && exists;

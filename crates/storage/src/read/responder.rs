@@ -5,7 +5,7 @@ use crate::merge::{Flow, Sink};
 use model::clustering::{self, Slice};
 use model::key::{self, Token};
 use model::merge::Purge;
-use model::read::{Dead, Direction, ReadCommand, ReadResponse};
+use model::read::{Dead, Direction, Partitions, ReadCommand, ReadResponse};
 use model::row::{Deletion, Row};
 use model::schema::Table;
 use model::tombstone::RangeTombstone;
@@ -36,6 +36,7 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 struct Partition {
     token: Token,
+    /// Its key, if the command does not name it.
     key: Vec<u8>,
     deletion: Deletion,
     /// The static row as it is carried.
@@ -122,7 +123,11 @@ impl Responder<'_> {
         };
         partition.written = true;
         let response = &mut self.answer.response;
-        response.put_partition(partition.token, &partition.key, partition.deletion);
+        let key = match &self.command.partitions {
+            Partitions::Key(named) => &named.key,
+            Partitions::Range(_) => partition.key.as_slice(),
+        };
+        response.put_partition(partition.token, key, partition.deletion);
         if let Some(row) = &partition.static_row {
             response.put_static(row);
         }
@@ -259,7 +264,10 @@ impl Sink for Responder<'_> {
         let has_static = static_row.is_some();
         self.answer.partition = Some(Partition {
             token,
-            key: key.to_vec(),
+            key: match &self.command.partitions {
+                Partitions::Key(_) => Vec::new(),
+                Partitions::Range(_) => key.to_vec(),
+            },
             deletion: if shown { deletion } else { Deletion::NONE },
             static_row,
             static_is_live,
@@ -346,7 +354,7 @@ impl Sink for Responder<'_> {
             true
         };
         if any {
-            if self.answer.response.bytes.is_empty() {
+            if self.answer.response.bytes.capacity() == 0 {
                 self.reserve(clustering.len() + bytes.len());
             }
             self.write_head();

@@ -335,6 +335,13 @@ impl<'a> Block<'a> {
         })
     }
 
+    /// Whether the segment has all there is of its partition in a slice.
+    pub(crate) fn covers(self, segment: &Segment, slice: &Slice) -> bool {
+        let (from, upto) = (segment.from, segment.upto);
+        from.is_none_or(|from| from.of(self.0) <= slice.start.as_slice())
+            && upto.is_none_or(|upto| upto.of(self.0) >= slice.end.as_slice())
+    }
+
     /// Whether the segment has deleted ranges.
     pub(crate) fn has_ranges(segment: &Segment) -> bool {
         segment.ranges > 0
@@ -350,9 +357,63 @@ impl<'a> Block<'a> {
         most: usize,
         out: &mut Vec<RowSpan>,
     ) -> Option<Option<&'a [u8]>> {
+        let (at, mut index) = self.restart(segment, from)?;
+        let mut rest = self.0.get(at..)?;
+        if most < segment.rows as usize {
+            // As many bytes as rows that are skipped and rows that are wanted take on average.
+            let row_bytes = rest.len().div_ceil(segment.rows as usize);
+            let rows = most + RESTART_ROWS as usize / 2;
+            let bytes = (rows * row_bytes).min(MAX_TOUCHED_BYTES);
+            touch(&rest[..rest.len().min(bytes)]);
+        }
+        out.reserve(most.min((segment.rows.saturating_sub(index)) as usize));
+        while index < segment.rows {
+            let (key, key_span) = self.bytes(&mut rest)?;
+            if key >= to {
+                break;
+            }
+            let (_, row_span) = self.bytes(&mut rest)?;
+            // What follows a row that is not below `from` is not either.
+            if !out.is_empty() || key >= from {
+                if out.len() == most {
+                    return Some(Some(key));
+                }
+                out.push(RowSpan {
+                    key: key_span,
+                    row: row_span,
+                });
+            }
+            index += 1;
+        }
+        Some(None)
+    }
+
+    /// The first row with a key in `from..to`. The outer `None` means the bytes are no block.
+    pub(crate) fn first_row(
+        self,
+        segment: &Segment,
+        from: &[u8],
+        to: &[u8],
+    ) -> Option<Option<RowSpan>> {
+        let (at, index) = self.restart(segment, from)?;
+        let mut rest = self.0.get(at..)?;
+        for _ in index..segment.rows {
+            let (found, key) = self.bytes(&mut rest)?;
+            if found >= to {
+                break;
+            }
+            let (_, row) = self.bytes(&mut rest)?;
+            if found >= from {
+                return Some(Some(RowSpan { key, row }));
+            }
+        }
+        Some(None)
+    }
+
+    /// Where the last restart begins whose row is not above `from`, and how many rows are before it.
+    fn restart(self, segment: &Segment, from: &[u8]) -> Option<(usize, u32)> {
         let rows_at = segment.restarts_at as usize + 4 * segment.restarts as usize;
         let (mut at, mut index) = (rows_at, 0);
-        // The last restart whose row is not above `from`.
         let (mut low, mut high) = (0, segment.restarts);
         while low < high {
             let middle = low.midpoint(high);
@@ -366,40 +427,16 @@ impl<'a> Block<'a> {
                 high = middle;
             }
         }
-        let mut rest = self.0.get(at..)?;
-        if most < segment.rows as usize {
-            // As many bytes as rows that are skipped and rows that are wanted take on average.
-            let row_bytes = rest.len().div_ceil(segment.rows as usize);
-            let rows = most + RESTART_ROWS as usize / 2;
-            let bytes = (rows * row_bytes).min(MAX_TOUCHED_BYTES);
-            touch(&rest[..rest.len().min(bytes)]);
-        }
-        out.reserve(most.min((segment.rows.saturating_sub(index)) as usize));
-        let place = |rest: &[u8]| (self.0.len() - rest.len()) as u32;
-        while index < segment.rows {
-            let key = varint::get_bytes(&mut rest)?;
-            let key_end = place(rest);
-            if key >= to {
-                break;
-            }
-            let row = varint::get_bytes(&mut rest)?;
-            // What follows a row that is not below `from` is not either.
-            if !out.is_empty() || key >= from {
-                if out.len() == most {
-                    return Some(Some(key));
-                }
-                let span = |end: u32, part: &[u8]| Span {
-                    at: end - part.len() as u32,
-                    length: part.len() as u32,
-                };
-                out.push(RowSpan {
-                    key: span(key_end, key),
-                    row: span(place(rest), row),
-                });
-            }
-            index += 1;
-        }
-        Some(None)
+        Some((at, index))
+    }
+
+    /// Takes a length and that many bytes off `rest`, which ends where the block does; also says where they are.
+    #[inline]
+    fn bytes(self, rest: &mut &'a [u8]) -> Option<(&'a [u8], Span)> {
+        let part = varint::get_bytes(rest)?;
+        let length = part.len() as u32;
+        let at = (self.0.len() - rest.len()) as u32 - length;
+        Some((part, Span { at, length }))
     }
 
     /// Whether every byte is as a block's should be: for the fuzzers and for scrubbing.
@@ -453,6 +490,8 @@ mod tests {
                 let mut found = Vec::new();
                 let left_out = block.rows(&segment, &from.to_be_bytes(), &to.to_be_bytes(), most, &mut found).unwrap();
                 let keys: Vec<&[u8]> = found.iter().map(|row| row.key.of(&bytes)).collect();
+                let first = block.first_row(&segment, &from.to_be_bytes(), &to.to_be_bytes()).unwrap();
+                prop_assert_eq!(first.map(|row| row.key.of(&bytes)), keys.first().copied());
                 let mut wanted: Vec<[u8; 4]> = (from..to.min(count)).map(u32::to_be_bytes).collect();
                 prop_assert_eq!(left_out, wanted.get(most).map(|key| &key[..]));
                 wanted.truncate(most);

@@ -157,7 +157,7 @@ impl Store {
             sstables: &state.sstables,
         };
         let mut fetch = Fetch {
-            cache: Some(&mut self.cache),
+            cache: Some(&self.cache),
             pins: &mut read.pins,
             wanted: &mut wanted,
             ahead_bytes: read.ahead_bytes,

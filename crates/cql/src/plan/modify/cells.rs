@@ -41,6 +41,13 @@ impl BufferedCell<'_> {
 }
 
 impl<'a> CellBuffer<'a> {
+    /// With room for so many cells.
+    pub(super) fn with_capacity(cells: usize) -> Self {
+        Self {
+            cells: Vec::with_capacity(cells),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }

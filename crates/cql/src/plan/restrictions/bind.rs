@@ -1,12 +1,14 @@
 //! Restrictions with their values: the partitions, slices and conditions of one execution.
 
+mod slices;
+
 use super::super::invalid;
 use super::super::term::Term;
 use super::super::values::{Bound, BoundValues};
 use super::{
     ClusteringRestriction, End, FilterOperands, InTerms, Restriction, Restrictions, TupleTerm,
 };
-use model::clustering::{Slice, above};
+use model::clustering::Slice;
 use model::comparable;
 use model::error::RequestError;
 use model::filter::{Condition, RowFilter};
@@ -15,8 +17,8 @@ use model::limits::{MAX_IN_COMBINATIONS, MAX_KEY_BYTES, MAX_STATEMENT_WRITE_BYTE
 use model::read::{KeyBound, KeyRange};
 use model::schema::{Column, Table};
 use model::value;
+use slices::{column_slice, normalized, tuple_slices};
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
 /// What one execution reads or changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,9 @@ pub struct BoundRestrictions {
 }
 
 type Bytes<'a> = Cow<'a, [u8]>;
+
+/// Columns of a partition key that is put together without an allocation for its parts.
+const FEW_COLUMNS: usize = 4;
 
 impl Restrictions {
     /// Evaluates everything.
@@ -51,10 +56,10 @@ impl Restrictions {
     /// The partition keys named.
     pub fn keys(&self, values: &BoundValues<'_>) -> Result<Vec<DecoratedKey>, RequestError> {
         let columns = self.table.partition_key();
-        if let Some(values) = self.only_key(values).filter(|_| self.token.is_none()) {
-            let values: Vec<Bytes<'_>> = values?;
-            let parts: Vec<&[u8]> = values.iter().map(AsRef::as_ref).collect();
-            return Ok(vec![decorated(&parts, columns)?]);
+        if self.token.is_none()
+            && let Some(key) = self.only_key(values)
+        {
+            return Ok(vec![key?]);
         }
         let mut choices: Vec<Vec<Bytes<'_>>> = Vec::with_capacity(columns.len());
         for (column, restriction) in columns.iter().zip(&self.partition) {
@@ -101,21 +106,25 @@ impl Restrictions {
         Ok(keys)
     }
 
-    /// The components of the one key that `=` on every column names; `None` if keys are named otherwise.
-    fn only_key<'a>(
-        &'a self,
-        values: &BoundValues<'a>,
-    ) -> Option<Result<Vec<Bytes<'a>>, RequestError>> {
-        let mut terms = Vec::with_capacity(self.partition.len());
-        for restriction in &self.partition {
-            match restriction {
-                Some(Restriction::Equal(term)) => terms.push(term),
-                _ => return None,
+    /// The one key that `=` on each of a few columns names, put together without a list of its parts; `None` if keys are
+    /// named otherwise.
+    fn only_key(&self, values: &BoundValues<'_>) -> Option<Result<DecoratedKey, RequestError>> {
+        let columns = self.table.partition_key();
+        let is_equal = |restriction: &Option<_>| matches!(restriction, Some(Restriction::Equal(_)));
+        if columns.len() > FEW_COLUMNS || !self.partition.iter().all(is_equal) {
+            return None;
+        }
+        let mut found: [Bytes<'_>; FEW_COLUMNS] = Default::default();
+        for ((part, restriction), column) in found.iter_mut().zip(&self.partition).zip(columns) {
+            if let Some(Restriction::Equal(term)) = restriction {
+                match key_value(term, column, values) {
+                    Ok(value) => *part = value,
+                    Err(error) => return Some(Err(error)),
+                }
             }
         }
-        let columns = self.table.partition_key().iter();
-        let value = |(term, column)| key_value(term, column, values);
-        Some(terms.into_iter().zip(columns).map(value).collect())
+        let parts = found.each_ref().map(AsRef::as_ref);
+        Some(decorated(&parts[..columns.len()], columns))
     }
 
     fn range(&self, values: &BoundValues<'_>) -> Result<KeyRange, RequestError> {
@@ -204,6 +213,10 @@ impl Restrictions {
                 Restriction::Slice { lower, upper } => {
                     let lower = end_values(lower.as_ref(), columns, values)?;
                     let upper = end_values(upper.as_ref(), columns, values)?;
+                    if let ([prefix], [column]) = (&prefixes[..], columns) {
+                        let slice = column_slice(prefix, column, lower.as_ref(), upper.as_ref());
+                        return Ok(slice.into_iter().collect());
+                    }
                     let slices = prefixes
                         .iter()
                         .flat_map(|prefix| {
@@ -475,85 +488,6 @@ fn encode(columns: &[Column], tuple: &[Bytes<'_>], out: &mut Vec<u8>) {
     for (column, value) in columns.iter().zip(tuple) {
         comparable::encode(&column.ctype, value, column.is_descending(), out);
     }
-}
-
-/// The slices under `prefix` between two tuples. With columns of mixed directions a tuple comparison is no single
-/// range of encoded keys: `(a, b) > (x, y)` is `a > x`, or `a = x` and `b > y`, each its own slice.
-fn tuple_slices(
-    prefix: &[u8],
-    columns: &[Column],
-    lower: Option<&End<Vec<Bytes<'_>>>>,
-    upper: Option<&End<Vec<Bytes<'_>>>>,
-) -> Vec<Slice> {
-    let whole = || vec![Slice::prefix(prefix)];
-    let above = lower.map_or_else(whole, |end| beyond(prefix, columns, end, Ordering::Greater));
-    let below = upper.map_or_else(whole, |end| beyond(prefix, columns, end, Ordering::Less));
-    let mut both = Vec::new();
-    for one in &above {
-        for other in &below {
-            let slice = Slice {
-                start: one.start.clone().max(other.start.clone()),
-                end: one.end.clone().min(other.end.clone()),
-            };
-            if !slice.is_empty() {
-                both.push(slice);
-            }
-        }
-    }
-    both
-}
-
-/// The slices under `prefix` whose tuples compare as `side` to `end`, or equal it if it is inclusive.
-fn beyond(
-    prefix: &[u8],
-    columns: &[Column],
-    end: &End<Vec<Bytes<'_>>>,
-    side: Ordering,
-) -> Vec<Slice> {
-    let mut slices = Vec::new();
-    let mut equal = prefix.to_vec();
-    for (column, value) in columns.iter().zip(&end.value) {
-        let mut at = equal.clone();
-        comparable::encode(&column.ctype, value, column.is_descending(), &mut at);
-        let after = (side == Ordering::Greater) != column.is_descending();
-        slices.push(if after {
-            Slice {
-                start: above(&at),
-                end: above(&equal),
-            }
-        } else {
-            Slice {
-                start: equal,
-                end: at.clone(),
-            }
-        });
-        equal = at;
-    }
-    if end.inclusive {
-        slices.push(Slice::prefix(&equal));
-    }
-    slices
-}
-
-/// Ascending, disjoint slices; those that touch are one.
-fn normalized(mut slices: Vec<Slice>) -> Vec<Slice> {
-    slices.retain(|slice| !slice.is_empty());
-    if slices.len() < 2 {
-        return slices;
-    }
-    slices.sort();
-    let mut out: Vec<Slice> = Vec::with_capacity(slices.len());
-    for slice in slices {
-        match out.last_mut() {
-            Some(last) if slice.start <= last.end => {
-                if slice.end > last.end {
-                    last.end = slice.end;
-                }
-            }
-            _ => out.push(slice),
-        }
-    }
-    out
 }
 
 /// The clustering key of a row that is named whole, with the values themselves if they cannot be had back from it.

@@ -3,7 +3,7 @@
 use super::{SelectOperation, select_plan};
 use crate::effects::Effects;
 use crate::execute::page::PagingState;
-use crate::execute::rows::{Emitter, ReadRow, key_prefix, rows};
+use crate::execute::rows::{Emitter, ReadRow, each_row, key_prefix, rows};
 use crate::message::{READ_TOO_MANY_TOMBSTONES, ReplicaError};
 use crate::shard::Shard;
 use cluster::coordinate::read;
@@ -122,6 +122,11 @@ fn write_rows(
         touch(&response.bytes);
     }
     let mut emitter = Emitter::new(plan, operation.terms.now_seconds);
+    if plan.client_order.is_none() && plan.table.statics().is_empty() {
+        return each_row(operation.gathered.iter(), |row| {
+            emitter.write(writer, row, values)
+        });
+    }
     let all = rows(operation.gathered.iter(), plan.static_counts());
     let Some(order) = plan.client_order else {
         for row in all {

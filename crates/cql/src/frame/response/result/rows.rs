@@ -64,6 +64,7 @@ impl<'a> RowsWriter<'a> {
     }
 
     /// Appends the next cell: rows in order, in each row the columns in order.
+    #[inline]
     pub fn cell(&mut self, value: Option<&[u8]>) {
         if !self.is_oversized() {
             self.out.put_bytes(value);
