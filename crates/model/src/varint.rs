@@ -45,8 +45,31 @@ pub fn get(input: &mut &[u8]) -> Option<u64> {
     }
 }
 
-#[cold]
+/// Reads a number of any length; those of up to eight bytes, as timestamps are, without a loop.
 fn get_long(input: &mut &[u8]) -> Option<u64> {
+    if let Some((front, _)) = input.split_first_chunk::<8>() {
+        let front = u64::from_le_bytes(*front);
+        // The first byte without the bit that says that more follow is the last.
+        let last = !front & 0x8080_8080_8080_8080;
+        if last != 0 {
+            let bits = last.trailing_zeros() + 1;
+            *input = &input[bits as usize / 8..];
+            return Some(squeezed(front & (u64::MAX >> (64 - bits))));
+        }
+    }
+    get_slowly(input)
+}
+
+/// The low seven bits of each byte, next to each other: pairs of bytes, then of pairs, then of those.
+fn squeezed(bytes: u64) -> u64 {
+    let ones = bytes & 0x7f7f_7f7f_7f7f_7f7f;
+    let pairs = ones & 0x007f_007f_007f_007f | (ones & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = pairs & 0x0000_3fff_0000_3fff | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    fours & 0x0fff_ffff | (fours & 0x0fff_ffff_0000_0000) >> 4
+}
+
+#[cold]
+fn get_slowly(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().enumerate().take(MAX_BYTES) {
         value |= u64::from(byte & 0x7f) << (7 * index);
@@ -97,6 +120,19 @@ mod tests {
             prop_assert_eq!(get(&mut input), Some(unsigned));
             prop_assert_eq!(get_signed(&mut input), Some(signed));
             prop_assert!(input.is_empty());
+        }
+
+        #[test]
+        fn of_any_length(shift in 0u32..64, number: u64, behind in proptest::collection::vec(any::<u8>(), 0..10)) {
+            let mut out = Vec::new();
+            put(&mut out, number >> shift);
+            let length = out.len();
+            out.extend(behind);
+            let (mut quick, mut slow) = (out.as_slice(), out.as_slice());
+            prop_assert_eq!(get(&mut quick), Some(number >> shift));
+            prop_assert_eq!(get_slowly(&mut slow), Some(number >> shift));
+            prop_assert_eq!(quick, &out[length..]);
+            prop_assert_eq!(quick, slow);
         }
 
         #[test]

@@ -114,9 +114,6 @@ pub fn rows<'a>(
     })
 }
 
-/// Columns of one cell that a row's are found for without an allocation.
-const FEW: usize = 16;
-
 /// Writes rows of a selection, the fastest way it allows.
 pub struct Emitter<'p> {
     plan: &'p SelectPlan,
@@ -182,18 +179,26 @@ impl<'p> Emitter<'p> {
         writer: &mut RowsWriter<'_>,
         read: &ReadRow<'_>,
     ) {
+        // A row's cells are found before they are written, in the order of the row.
+        match plain.single.len() {
+            0..=8 => self.write_found(plain, writer, read, &mut [None; 8]),
+            9..=32 => self.write_found(plain, writer, read, &mut [None; 32]),
+            many => self.write_found(plain, writer, read, &mut vec![None; many]),
+        }
+    }
+
+    /// Appends the cells of plain columns; `single` has room for what is found of those of one cell.
+    fn write_found<'a>(
+        &mut self,
+        plain: &PlainSelection,
+        writer: &mut RowsWriter<'_>,
+        read: &ReadRow<'a>,
+        single: &mut [Single<'a>],
+    ) {
         let row = read.row.and_then(|(_, row)| Row::parse(row));
         if plain.uses_clustering {
             self.decode_clustering(read, row.as_ref());
         }
-        let mut few = [None; FEW];
-        let mut many;
-        let single: &mut [Single<'_>] = if plain.single.len() <= FEW {
-            &mut few[..plain.single.len()]
-        } else {
-            many = vec![None; plain.single.len()];
-            &mut many
-        };
         if let Some(row) = &row {
             find_single(row, &plain.single, self.now_seconds, single);
         }
