@@ -224,6 +224,14 @@ impl Decoder {
         }
     }
 
+    /// Bytes of a frame that is not whole yet, beside those in the buffer it reads from.
+    pub fn held_bytes(&self) -> usize {
+        match &self.framing {
+            Framing::Envelopes { .. } => 0,
+            Framing::Segments { pieces, .. } => pieces.len(),
+        }
+    }
+
     fn drop_payload(&mut self) {
         if let Framing::Segments {
             payload, pieces, ..

@@ -24,6 +24,11 @@ use tokio::sync::Notify;
 
 /// Answers waiting to be sent above which nothing more is read from the client.
 const MAX_WAITING_BYTES: usize = 1 << 20;
+/// What of a request that is not whole yet is not counted: many clients have a little.
+const UNCOUNTED_PARTIAL_BYTES: usize = 64 << 10;
+/// Why a request is refused for its size beside the others'.
+const TOO_MANY_BYTES: &str =
+    "Too many bytes of requests are in flight (native_transport_max_request_data_in_flight)";
 /// Bytes of answers that are sent and still held, while others wait.
 const MAX_SENT_BYTES: usize = 64 << 10;
 /// Out-buffers a shard keeps for the connections that will have answers next, and the largest that is worth it.
@@ -99,6 +104,8 @@ struct State {
     paused_until: Option<Instant>,
     in_flight: usize,
     in_flight_bytes: u64,
+    /// Bytes of a request that is not whole yet, if they are many.
+    partial_bytes: u64,
     admitted: Admitted,
     limits: Limits,
 }
@@ -160,6 +167,17 @@ impl State {
         )))
     }
 
+    /// Bytes of its requests, whole or not.
+    fn weight(&self) -> u64 {
+        self.in_flight_bytes + self.partial_bytes
+    }
+
+    /// Has them counted against the limits.
+    fn settle(&mut self) {
+        let bytes = self.weight();
+        self.admitted.settle(bytes);
+    }
+
     fn append(&mut self, envelope: &[u8]) {
         self.unsent = true;
         if self.out.capacity() == 0 {
@@ -207,6 +225,7 @@ impl Connection {
                 paused_until: None,
                 in_flight: 0,
                 in_flight_bytes: 0,
+                partial_bytes: 0,
                 admitted,
                 limits,
             }),
@@ -250,6 +269,16 @@ impl Connection {
     /// Whether the client has sent nothing for this long and waits for nothing.
     pub fn is_idle(&self, idle: Duration) -> bool {
         self.in_flight() == 0 && self.last_heard.get().elapsed() >= idle
+    }
+
+    /// Whether a large request has been on its way for this long without any more of it coming.
+    pub fn is_stalled(&self, limit: Duration) -> bool {
+        let state = self.state.borrow();
+        // With requests in flight it may be us who do not read on.
+        !self.closed.get()
+            && state.partial_bytes > 0
+            && state.in_flight == 0
+            && self.last_heard.get().elapsed() >= limit
     }
 
     /// Whether answers have been waiting for this long without the client taking any of them.
@@ -296,6 +325,10 @@ impl Connection {
             }
             match state.decoder.next(input) {
                 Ok(Some(frame)) => {
+                    if state.partial_bytes > 0 {
+                        state.partial_bytes = 0;
+                        state.settle();
+                    }
                     state.version = frame.header.version;
                     if frame.header.opcode == Opcode::Startup {
                         state.throws |= asks_to_throw(&frame);
@@ -305,7 +338,10 @@ impl Connection {
                     }
                     return Ok(frame);
                 }
-                Ok(None) => return Err(Progress::Hungry),
+                Ok(None) => {
+                    let held = input.len() + state.decoder.held_bytes();
+                    return Err(self.hold_partial(state, held));
+                }
                 Err(rejection) => {
                     let mut envelope = Vec::new();
                     rejection.encode(&mut envelope);
@@ -319,18 +355,40 @@ impl Connection {
         }
     }
 
+    /// Counts what came of a request that is not whole yet, and closes the connection if there is no room for it.
+    fn hold_partial(&self, state: &mut State, held: usize) -> Progress {
+        if held <= UNCOUNTED_PARTIAL_BYTES {
+            return Progress::Hungry;
+        }
+        let more = (held as u64).saturating_sub(state.partial_bytes);
+        if state.admitted.has_room(0, more) {
+            state.partial_bytes = held as u64;
+            state.settle();
+            return Progress::Hungry;
+        }
+        tracing::warn!(client = %self.address, "closing a connection: too many bytes of requests are on their way");
+        let error = RequestError::Overloaded(TOO_MANY_BYTES.to_owned());
+        let mut envelope = Vec::new();
+        put_error_response(
+            &mut envelope,
+            state.version,
+            0,
+            &error,
+            &Prologue::default(),
+        );
+        state.append(&envelope);
+        state.close_when_sent = true;
+        Progress::Closed
+    }
+
     /// Counts a request that the shard is about to be given; refused if too many bytes are in flight, or too many
     /// requests came in this second from a client that rather has an error than waits.
     pub fn count(&self, frame: &RequestFrame) -> Result<(), RequestError> {
         let state = &mut *self.state.borrow_mut();
         let bytes = (HEADER_BYTES + frame.body.len()) as u64;
-        let uncounted = state
-            .in_flight_bytes
-            .saturating_sub(state.admitted.settled());
+        let uncounted = state.weight().saturating_sub(state.admitted.settled());
         if !state.admitted.has_room(uncounted, bytes) {
-            return Err(RequestError::Overloaded(
-                "Too many bytes of requests are in flight (native_transport_max_request_data_in_flight)".to_owned(),
-            ));
+            return Err(RequestError::Overloaded(TOO_MANY_BYTES.to_owned()));
         }
         state.keep_rate(frame)?;
         state.in_flight += 1;
@@ -420,8 +478,7 @@ impl Connection {
         state.listed = false;
         state.unsent = false;
         state.encoder.seal(&mut state.out);
-        let bytes = state.in_flight_bytes;
-        state.admitted.settle(bytes);
+        state.settle();
         if state.writing || self.closed.get() {
             return false;
         }

@@ -33,6 +33,8 @@ const KEPT_BYTES: usize = 1 << 20;
 /// A client that takes none of its answers for this long loses its connection if others need the room: what
 /// Cassandra's `native_transport_timeout` ships with.
 const STUCK_LIMIT: Duration = Duration::from_secs(12);
+/// How long the rest of a large request may take to begin to come.
+const STALLED_LIMIT: Duration = Duration::from_secs(30);
 /// How often that is looked for.
 const STUCK_POLL: Duration = Duration::from_secs(2);
 /// How often a drain looks whether it is done.
@@ -430,15 +432,17 @@ async fn close_idle<S: Shard>(core: Rc<Core<S>>, idle: Duration) {
     }
 }
 
-/// Closes connections whose clients take nothing, when what waits for them leaves others no room.
+/// Closes connections whose large requests stopped on their way; and those whose clients take nothing, when what waits for
+/// them leaves others no room.
 async fn close_stuck<S: Shard>(core: Rc<Core<S>>) {
     loop {
         tokio::time::sleep(STUCK_POLL).await;
-        if !core.waiting.is_tight() {
-            continue;
-        }
+        let tight = core.waiting.is_tight();
         for connection in core.clients.borrow().values() {
-            if connection.is_stuck(STUCK_LIMIT) {
+            if connection.is_stalled(STALLED_LIMIT) {
+                tracing::warn!(client = %connection.address, "closing a connection whose request stopped on its way");
+                connection.close();
+            } else if tight && connection.is_stuck(STUCK_LIMIT) {
                 tracing::warn!(client = %connection.address, "closing a connection that does not take its answers");
                 connection.close();
             }

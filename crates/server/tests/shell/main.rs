@@ -269,6 +269,36 @@ fn more_requests_a_second_than_allowed_are_refused_or_wait() {
 }
 
 #[test]
+fn requests_that_are_not_whole_count_too() {
+    let process = Process::start(
+        "partial",
+        &[
+            "native_transport_max_request_data_in_flight=150KiB",
+            "helenus_shards=1",
+        ],
+    );
+    let text = format!("now {}", "x".repeat(130_000 - 4 - 7));
+    let mut whole = vec![4, 0, 0, 9, Opcode::Query as u8];
+    whole.extend(130_000u32.to_be_bytes());
+    whole.extend((text.len() as u32).to_be_bytes());
+    whole.extend(text.as_bytes());
+    whole.extend([0, 1, 0]);
+    let (half, rest) = whole.split_at(80_000);
+    let mut first = process.connect(ProtocolVersion::V4, None);
+    first.send_raw(half);
+    // Once a few others were answered, it has been read.
+    let mut other = process.connect(ProtocolVersion::V4, None);
+    for stream in 0..20 {
+        assert_eq!(other.query(stream, "now").stream, stream);
+    }
+    other.send_raw(half);
+    assert_eq!(other.receive().error_code(), 0x1001);
+    assert!(other.is_closed_by_peer());
+    first.send_raw(rest);
+    assert_eq!(first.receive().stream, 9);
+}
+
+#[test]
 fn a_client_that_does_not_read_holds_up_nobody() {
     let process = Process::start("slow", &["helenus_shards=1"]);
     let mut slow = process.connect(ProtocolVersion::V4, None);
