@@ -15,7 +15,7 @@ pub fn text(
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "Helenus {} serves \"{}\" ({}/{}) after {:.2} s: {} shards, data in {}",
+        "Helenus {} serves \"{}\" ({}/{}) after {:.2} s: {} shards, data in {}, process {}",
         env!("CARGO_PKG_VERSION"),
         settings.cluster_name,
         settings.dc,
@@ -23,6 +23,7 @@ pub fn text(
         took.as_secs_f64(),
         settings.shards,
         settings.data_directory.display(),
+        std::process::id(),
     );
     let _ = writeln!(text, "  CQL     {}", addresses.native);
     if let Some(admin) = addresses.admin {

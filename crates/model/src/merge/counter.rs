@@ -1,19 +1,28 @@
 //! Counter contexts: what a counter cell holds.
 //!
-//! A context is a list of shares, ascending by the id of the log that leads them: id (8 bytes), clock (8), count (8),
-//! all big-endian. A leader replaces its own share with a higher clock; merging keeps, for each id, the share with the
+//! A context is a list of shares, ascending by who leads them: leader (8 bytes), clock (8), count (8), all big-endian. A leader replaces its own share with a higher clock; merging keeps, for each id, the share with the
 //! highest clock; the counter's value is the sum of counts. So every increment is counted once however often and in
 //! whatever order replicas exchange contexts (Cassandra's CounterContext has the same idea).
 
-use crate::track::LogId;
-
 const SHARE_BYTES: usize = 24;
+
+/// Who leads a share: one shard of one node, as long as the node has its data. A node that lost its disk, or was given an
+/// older copy of it, is another incarnation: its old share may be ahead of what it knows, and is nobody's to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaderId(u64);
+
+impl LeaderId {
+    /// Of a shard of an incarnation of a node.
+    pub fn new(node: u32, incarnation: u16, shard: u16) -> Self {
+        Self(u64::from(node) << 32 | u64::from(incarnation) << 16 | u64::from(shard))
+    }
+}
 
 /// One leader's share of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// Who leads it.
-    pub leader: LogId,
+    pub leader: LeaderId,
     /// Grows with every change by the leader.
     pub clock: i64,
     /// Sum of the increments it led.
@@ -30,7 +39,7 @@ fn shares(context: &[u8]) -> impl Iterator<Item = Share> + '_ {
             )
         };
         Share {
-            leader: LogId(word(0)),
+            leader: LeaderId(word(0)),
             clock: word(1) as i64,
             count: word(2) as i64,
         }
@@ -49,7 +58,7 @@ pub fn total(context: &[u8]) -> i64 {
 }
 
 /// The context after the leader added `delta` at `clock`.
-pub fn add(context: &[u8], leader: LogId, clock: i64, delta: i64) -> Vec<u8> {
+pub fn add(context: &[u8], leader: LeaderId, clock: i64, delta: i64) -> Vec<u8> {
     let own = shares(context).find(|share| share.leader == leader);
     let count = own.map_or(0, |share| share.count).wrapping_add(delta);
     let clock = own.map_or(clock, |share| clock.max(share.clock + 1));

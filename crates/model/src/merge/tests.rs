@@ -115,13 +115,13 @@ proptest! {
     }
 
     #[test]
-    fn counters_merge_by_leader(deltas in proptest::collection::vec((0u64..3, -5i64..5), 0..20)) {
+    fn counters_merge_by_leader(deltas in proptest::collection::vec((0u32..3, -5i64..5), 0..20)) {
         let mut all = Vec::new();
         let mut copies = [Vec::new(), Vec::new(), Vec::new()];
         let mut sum = 0;
         for (clock, &(leader, delta)) in deltas.iter().enumerate() {
             let copy = &mut copies[leader as usize];
-            *copy = counter::add(copy, crate::track::LogId(leader), clock as i64, delta);
+            *copy = counter::add(copy, counter::LeaderId::new(leader, 0, 0), clock as i64, delta);
             sum += delta;
         }
         for copy in copies.iter().chain(&copies) {

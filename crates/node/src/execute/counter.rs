@@ -13,12 +13,11 @@ use cql::plan::modify::CurrentRows;
 use model::clustering::Slice;
 use model::filter::RowFilter;
 use model::key::DecoratedKey;
-use model::merge::counter;
+use model::merge::counter::{self, LeaderId};
 use model::mutation::{Mutation, MutationView};
 use model::read::{Columns, Dead, Direction, Limits, Partitions, ReadCommand, ReadResponse};
 use model::row::{Cell, CellKind, Row, RowWriter};
 use model::time::Now;
-use model::track::LogId;
 
 /// Increments of one partition of one table.
 #[derive(Debug)]
@@ -27,6 +26,9 @@ pub struct CountOperation {
     mutation: Vec<u8>,
     partition: Partition,
 }
+
+/// A node alone has nobody who remembers more than it does.
+const INCARNATION: u16 = 0;
 
 impl Shard {
     /// Counts the increments of an encoded mutation of one table.
@@ -100,7 +102,7 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        let leader = LogId(u64::from(self.topology.local.0) << 32 | u64::from(self.number));
+        let leader = LeaderId::new(self.topology.local.0, INCARNATION, self.number);
         let Some(Operation::Count(operation)) = self.operations.get_mut(number) else {
             return;
         };
@@ -159,7 +161,7 @@ fn counted(
     mutation: &[u8],
     key: &DecoratedKey,
     current: &CurrentRows,
-    leader: LogId,
+    leader: LeaderId,
     now: Now,
 ) -> Mutation {
     let mut counted = Mutation::new(key.clone());
@@ -196,7 +198,7 @@ fn counted(
     counted
 }
 
-fn counted_row(bytes: &[u8], present: Option<Row<'_>>, leader: LogId, now: Now) -> Vec<u8> {
+fn counted_row(bytes: &[u8], present: Option<Row<'_>>, leader: LeaderId, now: Now) -> Vec<u8> {
     let row = Row::parse(bytes).expect("built by this process");
     let mut out = Vec::new();
     let mut writer = RowWriter::new(&mut out);

@@ -5,6 +5,7 @@
 //! answers, or has too many requests without one, is not read from until that changes: its socket fills, and it waits.
 
 use super::admission::Admitted;
+use super::out_buffers::OutBuffers;
 use super::tls::Session;
 use super::waiting::Waiting;
 use cql::frame::compression::Compression;
@@ -31,30 +32,8 @@ const TOO_MANY_BYTES: &str =
     "Too many bytes of requests are in flight (native_transport_max_request_data_in_flight)";
 /// Bytes of answers that are sent and still held, while others wait.
 const MAX_SENT_BYTES: usize = 64 << 10;
-/// Out-buffers a shard keeps for the connections that will have answers next, and the largest that is worth it.
-const KEPT_BUFFERS: usize = 8;
-const KEPT_BYTES: usize = 512 << 10;
 /// Until a client is let in, its requests are small.
 pub const MAX_HANDSHAKE_FRAME_BYTES: usize = 128 << 10;
-
-/// Buffers for answers, lent to connections while they have any to send: a silent connection holds none, and a busy one
-/// gets one that has grown already.
-#[derive(Debug, Default)]
-pub struct OutBuffers(RefCell<Vec<Vec<u8>>>);
-
-impl OutBuffers {
-    fn lend(&self) -> Vec<u8> {
-        self.0.borrow_mut().pop().unwrap_or_default()
-    }
-
-    fn take_back(&self, mut buffer: Vec<u8>) {
-        let mut kept = self.0.borrow_mut();
-        if kept.len() < KEPT_BUFFERS && (1..=KEPT_BYTES).contains(&buffer.capacity()) {
-            buffer.clear();
-            kept.push(buffer);
-        }
-    }
-}
 
 /// A client's connection, used by its reading task and the shard's turn, on one thread.
 #[derive(Debug)]

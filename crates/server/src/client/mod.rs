@@ -3,13 +3,15 @@
 mod acceptor;
 mod admission;
 mod connection;
+mod out_buffers;
 mod rate;
 mod tls;
 mod waiting;
 
 pub use acceptor::{Acceptor, Choice, Target};
 pub use admission::{Admission, Admitted, Verdict};
-pub use connection::{Connection, Limits, OutBuffers, Progress};
+pub use connection::{Connection, Limits, Progress};
+pub use out_buffers::OutBuffers;
 pub use rate::RateLimit;
 pub use tls::{Encryption, Session, TlsError};
 pub use waiting::Waiting;
