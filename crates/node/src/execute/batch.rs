@@ -95,6 +95,7 @@ impl Shard {
             .keyspace
             .map(Into::into)
             .or_else(|| requester.keyspace.clone());
+        self.check_keyspace(batch.parameters.keyspace)?;
         let mut members = Vec::with_capacity(batch.statements.len());
         for (index, member) in batch.statements.clone().enumerate() {
             let statement = match member.query {

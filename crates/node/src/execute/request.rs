@@ -224,6 +224,7 @@ impl Shard {
             .map(Into::into)
             .or_else(|| requester.keyspace.clone());
         let planned = Terms::new(&query.parameters, now).and_then(|terms| {
+            self.check_keyspace(query.parameters.keyspace)?;
             Ok((
                 terms,
                 Statement::new(query.text, keyspace.as_deref(), self.catalog())?,
@@ -255,6 +256,16 @@ impl Shard {
         )
     }
 
+    /// Whether there is the keyspace that a request names beside its statement: asked before that is looked at.
+    pub(super) fn check_keyspace(&self, named: Option<&str>) -> Result<(), RequestError> {
+        match named {
+            Some(name) if self.catalog().keyspace(name).is_none() => Err(RequestError::Invalid(
+                format!("Keyspace '{name}' does not exist"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn prepare(
         &mut self,
         requester: &Requester,
@@ -270,7 +281,10 @@ impl Shard {
             .keyspace
             .map(Into::into)
             .or_else(|| requester.keyspace.clone());
-        let statement = match Statement::new(prepare.text, keyspace.as_deref(), self.catalog()) {
+        let statement = self
+            .check_keyspace(prepare.keyspace)
+            .and_then(|()| Statement::new(prepare.text, keyspace.as_deref(), self.catalog()));
+        let statement = match statement {
             Ok(statement) => Arc::new(statement),
             Err(error) => return Err((reply, error)),
         };
