@@ -423,11 +423,6 @@ impl Restrictions {
     pub fn has_filters(&self) -> bool {
         !self.filters.is_empty()
     }
-
-    /// Whether only the partition key, and of the rest only static columns, is restricted.
-    pub fn restricts_clustering_by_place(&self) -> bool {
-        !self.clustering.is_empty()
-    }
 }
 
 fn missing_names<'a, T>(columns: &'a [Column], given: &[Option<T>]) -> Vec<&'a str> {

@@ -81,7 +81,7 @@ impl SelectPlan {
             },
             terms,
         )?;
-        if selection.selects_only_statics() && restrictions.restricts_clustering_by_place() {
+        if selection.selects_only_statics() && restrictions.restricts_clustering() {
             return Err(invalid(
                 "Cannot restrict clustering columns when selecting only static columns",
             ));

@@ -60,9 +60,11 @@ impl<'p> Asked<'p> {
         };
         for part in parts {
             let plan = part.plan();
+            // A refusal shows rows if any statement of a batch changes some, but static columns only if a conditional
+            // one does, as in Cassandra.
+            asked.sees_regulars |= !plan.is_static_only();
             if plan.is_conditional() {
                 asked.sees_statics |= plan.changes_statics();
-                asked.sees_regulars |= !plan.is_static_only();
                 asked.add(part)?;
             }
         }
