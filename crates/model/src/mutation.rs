@@ -125,14 +125,30 @@ fn merge_into(own: &mut Vec<u8>, row: &[u8]) {
     *own = merged;
 }
 
+/// What [`put_deletion`] makes of [`Deletion::NONE`], which nearly every partition of an answer has: the smallest number
+/// is the longest.
+const NO_DELETION: [u8; 2 * varint::MAX_BYTES] = {
+    let mut bytes = [0xff; 2 * varint::MAX_BYTES];
+    bytes[varint::MAX_BYTES - 1] = 1;
+    bytes[2 * varint::MAX_BYTES - 1] = 1;
+    bytes
+};
+
 /// Appends a deletion: timestamp and local time, both signed varints.
 pub fn put_deletion(out: &mut Vec<u8>, deletion: Deletion) {
+    if deletion == Deletion::NONE {
+        return out.extend_from_slice(&NO_DELETION);
+    }
     varint::put_signed(out, deletion.timestamp);
     varint::put_signed(out, deletion.local_seconds);
 }
 
 /// Reads what [`put_deletion`] wrote.
 pub fn get_deletion(input: &mut &[u8]) -> Option<Deletion> {
+    if let Some(rest) = input.strip_prefix(&NO_DELETION) {
+        *input = rest;
+        return Some(Deletion::NONE);
+    }
     Some(Deletion {
         timestamp: varint::get_signed(input)?,
         local_seconds: varint::get_signed(input)?,
@@ -384,5 +400,29 @@ impl<'a> UpdateView<'a> {
             previous = Some(key);
         }
         rest.is_empty() && self.static_row.is_none_or(Row::verify)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_deletion_is_two_numbers_like_any_other() {
+        let mut numbers = Vec::new();
+        varint::put_signed(&mut numbers, Deletion::NONE.timestamp);
+        varint::put_signed(&mut numbers, Deletion::NONE.local_seconds);
+        let mut deletions = Vec::new();
+        put_deletion(&mut deletions, Deletion::NONE);
+        assert_eq!(deletions, numbers);
+        let other = Deletion {
+            timestamp: i64::MIN,
+            local_seconds: 7,
+        };
+        put_deletion(&mut deletions, other);
+        let mut rest = deletions.as_slice();
+        assert_eq!(get_deletion(&mut rest), Some(Deletion::NONE));
+        assert_eq!(get_deletion(&mut rest), Some(other));
+        assert!(rest.is_empty());
     }
 }

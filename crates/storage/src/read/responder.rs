@@ -173,6 +173,15 @@ impl Responder<'_> {
         filter.accepts_row(&values, row, self.command.now_seconds)
     }
 
+    /// Puts a row into the answer, behind its partition's head.
+    fn put_row(&mut self, clustering: &[u8], row: &[u8]) {
+        if self.answer.response.bytes.capacity() == 0 {
+            self.reserve(clustering.len() + row.len());
+        }
+        self.write_head();
+        self.answer.response.put_row(clustering, row);
+    }
+
     /// Counts a row that the answer just got; says whether a limit is reached.
     fn count(&mut self) -> Flow {
         let answer = &mut *self.answer;
@@ -340,9 +349,13 @@ impl Sink for Responder<'_> {
         if life.is_live && !self.accepts_row(clustering, &row) || !life.is_live && !self.keeps() {
             return Flow::Continue;
         }
+        let whole = life.is_plain && self.projection.is_whole();
+        if whole && !self.keeps() {
+            self.put_row(clustering, bytes);
+            return self.count();
+        }
         let mut encoded = std::mem::take(&mut self.answer.encoded);
         encoded.clear();
-        let whole = life.is_plain && self.projection.is_whole();
         let any = if whole {
             true
         } else if self.keeps() {
@@ -354,12 +367,7 @@ impl Sink for Responder<'_> {
             true
         };
         if any {
-            if self.answer.response.bytes.capacity() == 0 {
-                self.reserve(clustering.len() + bytes.len());
-            }
-            self.write_head();
-            let carried = if whole { bytes } else { &encoded };
-            self.answer.response.put_row(clustering, carried);
+            self.put_row(clustering, if whole { bytes } else { &encoded });
             if self.keeps() {
                 let partition = self
                     .answer
