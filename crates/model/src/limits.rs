@@ -30,6 +30,8 @@ pub const MAX_PAGE_BYTES: usize = 32 * 1024 * 1024;
 pub const MAX_READS_A_TURN: usize = 128;
 /// See [`MAX_READS_A_TURN`].
 pub const MAX_READ_BYTES_A_TURN: usize = 1024 * 1024;
+/// Partitions that one statement or batch may change which reads them first (list elements by index or value).
+pub const MAX_READ_PARTITIONS: usize = 1_000;
 /// Restrictions by `IN` may multiply to this many partitions in one statement.
 pub const MAX_IN_COMBINATIONS: usize = 65_536;
 /// Shards of one node.

@@ -72,6 +72,14 @@ pub enum StoreError {
         /// Its feature bits.
         features: u32,
     },
+    /// A record of the commit log is whole, but of a kind that this version does not know.
+    #[error("{file}: the record at {offset} was written by a newer version than this one")]
+    NewerRecord {
+        /// Path within the data directory.
+        file: String,
+        /// Where.
+        offset: u64,
+    },
     /// No table of this id is in the schema.
     #[error("unknown table {}", .0.0)]
     UnknownTable(TableId),

@@ -26,10 +26,12 @@ use model::clustering::Slice;
 use model::error::{RequestError, WriteType};
 use model::filter::RowFilter;
 use model::key::DecoratedKey;
+use model::limits::MAX_READ_PARTITIONS;
 use model::mutation::Mutation;
 use model::read::{Columns, Dead, Direction, Limits, Partitions, ReadCommand, ReadResponse};
 use model::schema::Table;
 use model::time::{BootNanos, Now};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One modification of the operation.
@@ -151,7 +153,7 @@ impl Shard {
         if !conditional && partitions.len() > 1 {
             return self.scatter(parts, partitions, write_type, plan, terms, reply, now, out);
         }
-        let Some(partition) = partitions.pop() else {
+        let Some(Touched { partition, .. }) = partitions.pop() else {
             return Err((
                 reply,
                 RequestError::invalid("the statement names no partition"),
@@ -193,10 +195,14 @@ impl Shard {
     fn plan_conditional(
         &mut self,
         parts: &[Part],
-        partitions: &[Partition],
+        partitions: &[Touched],
         terms: &Terms,
     ) -> Result<ReplicaPlan, RequestError> {
-        if partitions.iter().any(|(_, key)| *key != partitions[0].1) {
+        let key = |touched: &Touched| touched.partition.1.clone();
+        if partitions
+            .iter()
+            .any(|other| key(other) != key(&partitions[0]))
+        {
             return Err(RequestError::invalid(
                 "Batch with conditions cannot span multiple partitions",
             ));
@@ -433,10 +439,19 @@ impl RmwOperation {
     }
 }
 
-/// The partitions that parts are about, none twice.
-fn partitions_of(parts: &[Part]) -> Result<Vec<Partition>, RequestError> {
-    let mut partitions: Vec<Partition> = Vec::new();
-    for part in parts {
+/// A partition that parts of a statement or batch are about.
+#[derive(Debug)]
+pub(super) struct Touched {
+    pub(super) partition: Partition,
+    /// Which parts, by number.
+    pub(super) parts: Vec<usize>,
+}
+
+/// The partitions that parts are about, none twice, in the order in which they are first named.
+fn partitions_of(parts: &[Part]) -> Result<Vec<Touched>, RequestError> {
+    let mut touched: Vec<Touched> = Vec::new();
+    let mut places: BTreeMap<Partition, usize> = BTreeMap::new();
+    for (number, part) in parts.iter().enumerate() {
         let plan = part.plan();
         let keys = plan.keys(&BoundValues::from_owned(&part.values))?;
         if plan.is_conditional() && keys.len() > 1 {
@@ -446,12 +461,23 @@ fn partitions_of(parts: &[Part]) -> Result<Vec<Partition>, RequestError> {
         }
         for key in keys {
             let partition = (plan.table.id, key);
-            if !partitions.contains(&partition) {
-                partitions.push(partition);
+            let place = *places.entry(partition.clone()).or_insert(touched.len());
+            if place == touched.len() {
+                touched.push(Touched {
+                    partition,
+                    parts: Vec::new(),
+                });
             }
+            touched[place].parts.push(number);
         }
     }
-    Ok(partitions)
+    if touched.len() > MAX_READ_PARTITIONS {
+        return Err(RequestError::invalid(format!(
+            "A statement or batch that reads before it writes may change at most {MAX_READ_PARTITIONS} partitions, not {}",
+            touched.len()
+        )));
+    }
+    Ok(touched)
 }
 
 /// The rows that parts change.

@@ -6,7 +6,7 @@
 
 use super::operation::Operation;
 use super::request::Terms;
-use super::rmw::{Part, read_rows, slices_of};
+use super::rmw::{Part, Touched, read_rows, slices_of};
 use super::serial::Turn;
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
@@ -14,7 +14,6 @@ use crate::replica::Waiter;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use cluster::coordinate::ReplicaPlan;
-use cluster::coordinate::partition_queue::Partition;
 use cluster::coordinate::write::Write;
 use cql::plan::modify::{CurrentRows, WriteContext};
 use cql::plan::values::BoundValues;
@@ -33,7 +32,7 @@ pub struct ScatteredOperation {
     plan: ReplicaPlan,
     write_type: WriteType,
     /// Partitions still to be read; the last is being read.
-    partitions: Vec<Partition>,
+    partitions: Vec<Touched>,
     current: CurrentRows,
     /// When the client is told to give up.
     pub deadline: BootNanos,
@@ -42,20 +41,12 @@ pub struct ScatteredOperation {
 impl ScatteredOperation {
     /// The read of the partition at hand: the rows changed in it.
     fn read_command(&self) -> Result<Option<ReadCommand>, RequestError> {
-        let Some(partition) = self.partitions.last() else {
+        let Some(touched) = self.partitions.last() else {
             return Ok(None);
         };
-        let (table, key) = partition;
-        let mut own = Vec::new();
-        for part in &self.parts {
-            let plan = part.plan();
-            let values = BoundValues::from_owned(&part.values);
-            if plan.table.id == *table && plan.keys(&values)?.contains(key) {
-                own.push(part);
-            }
-        }
-        let slices = slices_of(own)?;
-        Ok(Some(read_rows(partition, slices, self.terms.now_seconds)))
+        let slices = slices_of(touched.parts.iter().map(|number| &self.parts[*number]))?;
+        let read = read_rows(&touched.partition, slices, self.terms.now_seconds);
+        Ok(Some(read))
     }
 
     /// What is written, one mutation a partition key and keyspace.
@@ -87,7 +78,7 @@ impl Shard {
     pub(super) fn scatter(
         &mut self,
         parts: Vec<Part>,
-        mut partitions: Vec<Partition>,
+        mut partitions: Vec<Touched>,
         write_type: WriteType,
         plan: ReplicaPlan,
         terms: Terms,
@@ -125,7 +116,13 @@ impl Shard {
                 Err(error) => return self.scattered_fail(number, &error, now, out),
             };
             let deadline = operation.deadline;
-            let token = operation.partitions.last().expect("one is at hand").1.token;
+            let token = operation
+                .partitions
+                .last()
+                .expect("one is at hand")
+                .partition
+                .1
+                .token;
             let owner = self.owner(token);
             if owner != self.number {
                 let message = ShardMessage::Read {
@@ -176,7 +173,8 @@ impl Shard {
         };
         let error = match result {
             Ok(response) => {
-                let (table, _) = operation.partitions.pop().expect("one was read");
+                let read = operation.partitions.pop().expect("one was read");
+                let (table, _) = read.partition;
                 operation.current.responses.push((table, response));
                 return true;
             }
@@ -222,7 +220,11 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        if let Some((_, key)) = operation.partitions.last() {
+        if let Some(Touched {
+            partition: (_, key),
+            ..
+        }) = operation.partitions.last()
+        {
             self.cancel_read(number, self.owner(key.token), out);
         }
         let error = Write::new(operation.plan.clone(), operation.write_type).on_timeout();

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Seal = 4,
     /// The largest timestamp the node had given to writes when the batch of records it stands in was written.
     Clock = 5,
+    /// What a newer version wrote: whole, but nobody here knows what it means. Never written.
+    Newer = 0xff,
 }
 
 impl Kind {
@@ -142,7 +144,6 @@ impl<'a> Record<'a> {
     /// The record at the start of `bytes`; `None` if there is no whole one.
     pub(super) fn read(bytes: &'a [u8], salt: u32) -> Option<Self> {
         let head = bytes.get(..RECORD_HEAD_BYTES)?;
-        let kind = Kind::from_byte(head[12])?;
         let length = u32_at(head, 4) as usize;
         let body = bytes.get(RECORD_HEAD_BYTES..)?.get(..length)?;
         if head[CHECK..] != head_check(salt, head) {
@@ -152,7 +153,7 @@ impl<'a> Record<'a> {
             return None;
         }
         Some(Self {
-            kind,
+            kind: Kind::from_byte(head[12]).unwrap_or(Kind::Newer),
             synced: u32_at(head, 8),
             body,
             bytes: record_bytes(length),
@@ -164,7 +165,7 @@ impl<'a> Record<'a> {
         let head = bytes.get(..RECORD_HEAD_BYTES)?;
         let length = u32_at(head, 4) as usize;
         Some(Self {
-            kind: Kind::from_byte(head[12])?,
+            kind: Kind::from_byte(head[12]).unwrap_or(Kind::Newer),
             synced: u32_at(head, 8),
             body: bytes.get(RECORD_HEAD_BYTES..)?.get(..length)?,
             bytes: record_bytes(length),

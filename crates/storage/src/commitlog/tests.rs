@@ -131,6 +131,27 @@ fn one_call_keeps_no_more_spares_than_there_may_be() {
     assert_eq!(log.bytes(), SEGMENT_BYTES as usize, "spares hold nothing");
 }
 
+#[test]
+fn a_record_of_a_newer_version_is_no_end() {
+    let name = SegmentName {
+        generation: 1,
+        shard: 0,
+        number: 1,
+    };
+    let head = SegmentHead {
+        generation: 1,
+        shard: 0,
+        number: 1,
+        salt: 5,
+        length: 1 << 20,
+    };
+    let mut bytes = head.encode().to_vec();
+    put_record(&mut bytes, 5, 0, Kind::Newer, |out| out.push(1));
+    let image = SegmentImage::new("segment".into(), name, bytes).expect("a head");
+    let (_, record) = image.read(SegmentImage::START).expect("a whole record");
+    assert_eq!(record.kind, Kind::Newer);
+}
+
 /// What stands in a segment behind its head.
 #[derive(Debug, Clone)]
 enum Part {

@@ -88,6 +88,12 @@ impl Replay {
                         clock.observe(given.ok_or_else(|| self.malformed(at))?);
                     }
                     Kind::Checkpoint | Kind::Seal => {}
+                    Kind::Newer => {
+                        return Err(StoreError::NewerRecord {
+                            file: self.image.path().to_owned(),
+                            offset: u64::from(at),
+                        });
+                    }
                 }
                 self.offset = next;
                 continue;
