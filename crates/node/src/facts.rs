@@ -133,9 +133,9 @@ impl Shard {
 
     fn statement_facts(&self) -> Vec<StatementFact> {
         let fact = |statement: &Arc<crate::statement::Statement>| StatementFact {
-            id: statement.id.to_vec(),
-            keyspace: statement.keyspace.as_deref().map(str::to_owned),
-            query: statement.text.to_string(),
+            id: statement.id,
+            keyspace: statement.keyspace.clone(),
+            query: statement.text.clone(),
         };
         self.statements.iter().map(fact).collect()
     }

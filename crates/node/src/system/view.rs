@@ -3,6 +3,7 @@
 //! What every shard has alike (schema, topology, settings) comes with the [`NodeView`]; what each has of its own are its
 //! [`NodeFacts`], which shards send to one another, so that whichever shard answers shows the whole node.
 
+use crate::statement::StatementId;
 use cluster::topology::Topology;
 use model::schema::{Keyspace, Schema, TableId};
 use model::time::Now;
@@ -101,11 +102,11 @@ pub struct QueryFact {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatementFact {
     /// Its id.
-    pub id: Vec<u8>,
+    pub id: StatementId,
     /// The keyspace it was prepared in.
-    pub keyspace: Option<String>,
-    /// Its text.
-    pub query: String,
+    pub keyspace: Option<Arc<str>>,
+    /// Its text, shared with the statement: facts are collected every second.
+    pub query: Arc<str>,
 }
 
 /// A stage of work (`thread_pools`); with us a share of the shards, not threads.

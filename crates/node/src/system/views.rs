@@ -49,8 +49,8 @@ pub(super) fn queries(view: &NodeView<'_>, rows: &mut Rows<'_>) {
 pub(super) fn prepared_statements(view: &NodeView<'_>, rows: &mut Rows<'_>) {
     for statement in view.facts.iter().flat_map(|facts| &facts.statements) {
         rows.row()
-            .set("prepared_id", statement.id.clone())
-            .set("logged_keyspace", statement.keyspace.as_ref().map(text))
+            .set("prepared_id", statement.id.to_vec())
+            .set("logged_keyspace", statement.keyspace.as_deref().map(text))
             .set("query_string", text(&statement.query))
             .add();
     }
