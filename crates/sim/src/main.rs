@@ -10,6 +10,7 @@ const USAGE: &str = "usage:
   sim storage [--seeds N] [--first SEED] [--seconds S] [--operations N]   crash and check the storage engine
   sim node [--seeds N] [--first SEED] [--seconds S] [--operations N]      crash a whole node and check what clients were told
   sim rot [--seeds N] [--first SEED] [--seconds S]                        flip a byte of a file and see that it is found
+  sim fixture                                                             print a data directory to be kept in crates/sim/fixtures
   sim fuzz [--seconds S] [--first SEED] [--only NAME]                     run every fuzzer
 ";
 
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Some("storage") => storage(&seeds, arguments.number("--operations", 500)),
         Some("node") => node(&seeds, arguments.number("--operations", 300)),
         Some("rot") => rot(&seeds),
+        Some("fixture") => fixture(),
         Some("fuzz") => fuzz(seconds.unwrap_or(60), first, arguments.text("--only")),
         _ => {
             eprint!("{USAGE}");
@@ -120,6 +122,19 @@ fn rot(seeds: &Seeds) -> Result<(), ExitCode> {
         count(Found::Harmless)
     );
     Ok(())
+}
+
+fn fixture() -> Result<(), ExitCode> {
+    match sim::node::fixture::make() {
+        Ok(text) => {
+            print!("{text}");
+            Ok(())
+        }
+        Err(what) => {
+            eprintln!("{what}");
+            Err(ExitCode::FAILURE)
+        }
+    }
 }
 
 fn fuzz(seconds: u64, first: u64, only: Option<&str>) -> Result<(), ExitCode> {

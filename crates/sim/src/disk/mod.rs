@@ -6,6 +6,8 @@
 //!
 //! What must stay true: without a crash or a fault, a read gives what was written last.
 
+mod content;
+
 use crate::random::Rng;
 use model::env::{Entry, FileId, IoDone, IoError, IoOutcome, IoRequest, IoTag, OpenMode};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -536,43 +538,6 @@ impl SimDisk {
             .collect();
         for path in missing {
             self.directories.insert(path, Directory::default());
-        }
-    }
-
-    /// Every file with its length, by path.
-    pub fn files(&self) -> Vec<(String, usize)> {
-        let mut files = Vec::new();
-        for (parent, directory) in &self.directories {
-            for (name, node) in &directory.entries {
-                if let Node::File(inode) = node {
-                    let path = if parent == "." {
-                        name.clone()
-                    } else {
-                        format!("{parent}/{name}")
-                    };
-                    files.push((path, self.inodes[inode].content.len()));
-                }
-            }
-        }
-        files
-    }
-
-    /// The bytes of a file.
-    pub fn content(&self, path: &str) -> Option<&[u8]> {
-        match self.lookup(path)? {
-            Node::File(inode) => Some(&self.inodes[&inode].content),
-            Node::Directory => None,
-        }
-    }
-
-    /// Flips bits of a file's byte, on the platter: it stays so over crashes.
-    pub fn rot(&mut self, path: &str, offset: usize, bits: u8) {
-        if let Some(Node::File(inode)) = self.lookup(path) {
-            let inode = self.inodes.get_mut(&inode).expect("named inodes exist");
-            inode.content[offset] ^= bits;
-            if let Some(byte) = inode.durable.get_mut(offset) {
-                *byte ^= bits;
-            }
         }
     }
 

@@ -9,6 +9,7 @@
 //! that is told to end answers what is in flight, none of it with a failure.
 
 mod check;
+pub mod fixture;
 pub mod machine;
 mod promises;
 mod request;

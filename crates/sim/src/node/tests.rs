@@ -1,5 +1,6 @@
 //! A node keeps its promises for a few seeds; `cargo run -p sim -- node` tries more.
 
+use super::fixture;
 use super::machine::{Answer, Machine, OVERLOADED};
 use super::run;
 use crate::disk::Faults;
@@ -158,6 +159,15 @@ fn what_one_statement_makes_of_its_values_is_bounded() {
             Ok(Answer::Error(_, text)) => assert!(text.contains(says), "{text}"),
             other => panic!("{says}: {:?}", other.map(|_| "no error")),
         }
+    }
+}
+
+/// Whoever changes a format without its version is told here.
+#[test]
+fn a_directory_of_the_first_formats_is_read() {
+    for shards in [2, 3, 1] {
+        let compared = fixture::check(include_str!("../../fixtures/formats-1.txt"), shards);
+        assert_eq!(compared, Ok(5), "by {shards} shards");
     }
 }
 
