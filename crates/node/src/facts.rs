@@ -29,6 +29,7 @@ impl Shard {
         command: &ReadCommand,
         now: Now,
     ) -> ReadResponse {
+        self.replica.latencies.tick(now.boot);
         self.facts[usize::from(self.number)] = Some(Arc::new(self.collect_facts()));
         let view = NodeView {
             schema: &self.schema,
@@ -87,8 +88,7 @@ impl Shard {
             fact.disk_bytes = table.disk_bytes;
             fact.partitions = partitions;
             fact.mean_partition_bytes = table.raw_bytes.checked_div(table.partitions).unwrap_or(0);
-            fact.reads[1].count = table.reads;
-            fact.writes[1].count = table.writes;
+            self.replica.latencies.fill(&mut fact);
             tables.push(fact);
         }
         let tasks = stats.jobs.iter().map(|job| TaskFact {
@@ -124,7 +124,6 @@ impl Shard {
                 .as_ref()
                 .map(Snapshots::shown)
                 .unwrap_or_default(),
-            compactions: Vec::new(),
             regular_executed: self.metrics.regular_executed,
             prepared_executed: self.metrics.prepared_executed,
             prepared_evicted: self.statements.evicted,

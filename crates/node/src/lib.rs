@@ -3,10 +3,12 @@
 pub mod auth;
 pub mod budget;
 pub mod client;
+mod compaction_history;
 pub mod config;
 pub mod effects;
 pub mod execute;
 mod facts;
+pub mod latency;
 pub mod message;
 pub mod metadata;
 pub mod metrics;

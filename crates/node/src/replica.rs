@@ -3,13 +3,14 @@
 //! The only place that calls `storage`. What cannot be answered at once is kept under a ticket; [`Replica::finished`]
 //! gives the answers as the store finishes them.
 
+use crate::latency::{Latencies, Measure};
 use crate::message::{READ_TOO_MANY_TOMBSTONES, ReplicaError, RequestId};
 use crate::shard::DRAIN_TICKET;
 use crate::slab::Slab;
 use model::env::IoQueue;
-use model::read::{ReadCommand, ReadResponse};
+use model::read::{Partitions, ReadCommand, ReadResponse};
 use model::schema::TableId;
-use model::time::Now;
+use model::time::{BootNanos, Now};
 use std::collections::BTreeSet;
 use storage::{Farewell, ReadProgress, Store, StoreError};
 
@@ -33,11 +34,30 @@ pub enum Finished {
     Read(Waiter, Result<ReadResponse, ReplicaError>),
 }
 
+/// Something the store is asked for.
+#[derive(Debug)]
+struct Ticket {
+    waiter: Waiter,
+    /// What is timed, of which table, and since when.
+    timed: Option<(TableId, Measure, BootNanos)>,
+}
+
+impl Ticket {
+    fn untimed(waiter: Waiter) -> Self {
+        Self {
+            waiter,
+            timed: None,
+        }
+    }
+}
+
 /// The store and its waiters.
 pub struct Replica {
     /// The shard's data.
     pub store: Store,
-    tickets: Slab<Waiter>,
+    /// How long what it did took, by table; the shard adds what its clients waited.
+    pub latencies: Latencies,
+    tickets: Slab<Ticket>,
     finished: Vec<Finished>,
     /// Reads that nobody waits for any more, until the next look at what is finished.
     cancelled: BTreeSet<Waiter>,
@@ -50,6 +70,7 @@ impl Replica {
     pub fn new(store: Store) -> Self {
         Self {
             store,
+            latencies: Latencies::default(),
             tickets: Slab::default(),
             finished: Vec::new(),
             cancelled: BTreeSet::new(),
@@ -59,13 +80,18 @@ impl Replica {
 
     /// Applies an encoded mutation; the waiter hears when it is durable.
     pub fn apply(&mut self, mutation: &[u8], waiter: Waiter, now: Now) {
-        let ticket = self.tickets.insert(waiter);
+        let ticket = self.tickets.insert(Ticket::untimed(waiter));
         match self.store.apply(mutation, None, ticket, now) {
             Ok(applied) if applied.durable => {
                 self.tickets.remove(ticket);
+                self.latencies.note(applied.table, Measure::LocalWrite, 0);
                 self.finished.push(Finished::Applied(waiter, Ok(())));
             }
-            Ok(_) => {}
+            Ok(applied) => {
+                if let Some(waiting) = self.tickets.get_mut(ticket) {
+                    waiting.timed = Some((applied.table, Measure::LocalWrite, now.boot));
+                }
+            }
             Err(error) => {
                 self.tickets.remove(ticket);
                 self.finished
@@ -77,7 +103,7 @@ impl Replica {
     /// Has what was read so far confirmed to be as durable as an acknowledged write; the waiter hears when it is. For
     /// answers that must still be true after a crash although they acknowledge no write.
     pub fn confirm(&mut self, waiter: Waiter) {
-        let ticket = self.tickets.insert(waiter);
+        let ticket = self.tickets.insert(Ticket::untimed(waiter));
         let confirmed = match self.store.confirm(ticket) {
             Ok(false) => return,
             Ok(true) => Ok(()),
@@ -95,11 +121,20 @@ impl Replica {
         now: Now,
         io: &mut IoQueue,
     ) -> Option<Result<ReadResponse, ReplicaError>> {
-        let ticket = self.tickets.insert(waiter);
+        let measure = match command.partitions {
+            Partitions::Range(_) => Measure::LocalScan,
+            Partitions::Key(_) => Measure::LocalRead,
+        };
+        let ticket = self.tickets.insert(Ticket {
+            waiter,
+            timed: Some((command.table, measure, now.boot)),
+        });
         match self.store.read(command, ticket, now, io) {
             ReadProgress::Waiting => None,
             ReadProgress::Done(response) => {
                 self.tickets.remove(ticket);
+                self.latencies.note(command.table, measure, 0);
+                self.note_read(command.table, &response);
                 Some(Ok(response))
             }
             ReadProgress::Failed(error) => {
@@ -120,9 +155,10 @@ impl Replica {
             return;
         }
         let cancelled = std::mem::take(&mut self.cancelled);
-        for ticket in self.tickets.select(|waiter| cancelled.contains(waiter)) {
+        let tickets = &self.tickets;
+        for ticket in tickets.select(|ticket| cancelled.contains(&ticket.waiter)) {
             if self.store.cancel(ticket)
-                && let Some(waiter) = self.tickets.remove(ticket)
+                && let Some(Ticket { waiter, .. }) = self.tickets.remove(ticket)
             {
                 let error = ReplicaError::Overloaded("the read was cancelled".into());
                 self.finished.push(Finished::Read(waiter, Err(error)));
@@ -139,7 +175,7 @@ impl Replica {
         now: Now,
         io: &mut IoQueue,
     ) {
-        let ticket = self.tickets.insert(waiter);
+        let ticket = self.tickets.insert(Ticket::untimed(waiter));
         if let Err(error) = self.store.truncate(table, at, ticket, now, io) {
             self.tickets.remove(ticket);
             self.finished
@@ -149,21 +185,21 @@ impl Replica {
 
     /// Keeps what is to be kept of a table whose data is about to go.
     pub fn bid_farewell(&mut self, farewell: &Farewell, waiter: Waiter) {
-        let ticket = self.tickets.insert(waiter);
+        let ticket = self.tickets.insert(Ticket::untimed(waiter));
         let begun = self.store.bid_farewell(farewell, ticket);
         self.task_begun(begun, ticket, waiter);
     }
 
     /// Writes what is in a table's memory to an SSTable.
     pub fn flush(&mut self, table: TableId, waiter: Waiter) {
-        let ticket = self.tickets.insert(waiter);
+        let ticket = self.tickets.insert(Ticket::untimed(waiter));
         let begun = self.store.flush(Some(table), ticket);
         self.task_begun(begun, ticket, waiter);
     }
 
     /// Merges all SSTables of a table into one.
     pub fn compact(&mut self, table: TableId, waiter: Waiter) {
-        let ticket = self.tickets.insert(waiter);
+        let ticket = self.tickets.insert(Ticket::untimed(waiter));
         let begun = self.store.compact(table, ticket);
         self.task_begun(begun, ticket, waiter);
     }
@@ -174,6 +210,22 @@ impl Replica {
             self.finished
                 .push(Finished::Task(waiter, Err(classed(&error))));
         }
+    }
+
+    /// Notes what a read met.
+    fn note_read(&mut self, table: TableId, response: &ReadResponse) {
+        self.latencies.note(table, Measure::Rows, response.rows);
+        self.latencies
+            .note(table, Measure::Tombstones, response.tombstones);
+    }
+
+    /// Who waits for something that is done now.
+    fn take(&mut self, ticket: u64, now: Now) -> Option<(Waiter, Option<TableId>)> {
+        let Ticket { waiter, timed } = self.tickets.remove(ticket)?;
+        if let Some((table, measure, began)) = timed {
+            self.latencies.took(table, measure, began, now.boot);
+        }
+        Some((waiter, timed.map(|(table, ..)| table)))
     }
 
     /// The state of the store in a line.
@@ -189,22 +241,22 @@ impl Replica {
     }
 
     /// Takes what finished since the last call.
-    pub fn finished(&mut self) -> Vec<Finished> {
+    pub fn finished(&mut self, now: Now) -> Vec<Finished> {
         self.end_cancelled();
         for ticket in self.store.durable_tickets() {
-            if let Some(waiter) = self.tickets.remove(ticket) {
+            if let Some((waiter, _)) = self.take(ticket, now) {
                 self.finished.push(Finished::Applied(waiter, Ok(())));
             }
         }
         for (ticket, error) in self.store.failed_tickets() {
-            if let Some(waiter) = self.tickets.remove(ticket) {
+            if let Some(Ticket { waiter, .. }) = self.tickets.remove(ticket) {
                 self.finished
                     .push(Finished::Applied(waiter, Err(classed(&error))));
             }
         }
         for (ticket, result) in self.store.take_finished_tasks() {
             self.is_drained |= ticket == DRAIN_TICKET;
-            if let Some(waiter) = self.tickets.remove(ticket) {
+            if let Some((waiter, _)) = self.take(ticket, now) {
                 self.finished.push(Finished::Task(
                     waiter,
                     result.map_err(|error| classed(&error)),
@@ -212,7 +264,10 @@ impl Replica {
             }
         }
         for (ticket, result) in self.store.take_finished_reads() {
-            if let Some(waiter) = self.tickets.remove(ticket) {
+            if let Some((waiter, table)) = self.take(ticket, now) {
+                if let (Some(table), Ok(response)) = (table, &result) {
+                    self.note_read(table, response);
+                }
                 self.finished.push(Finished::Read(
                     waiter,
                     result.map_err(|error| classed(&error)),

@@ -431,13 +431,18 @@ impl Shard {
             .replica
             .store
             .background(now, BACKGROUND_BYTES, &mut out.io);
+        self.note_compactions(now);
         self.settle(now, out);
         if now.boot >= self.next_expiry {
             self.expire(now, out);
             self.settle(now, out);
             self.next_expiry = now.boot.plus_millis(EXPIRY_PERIOD_MS);
         }
-        if now.boot >= self.next_facts {
+        let late = now.boot >= self.next_facts;
+        // What this turn did is told by the next one that tells, even if nothing else happens.
+        let facts = (!late && self.config.shards > 1).then_some(self.next_facts);
+        if late {
+            self.replica.latencies.tick(now.boot);
             self.share_facts(out);
             self.next_facts = now.boot.plus_millis(FACTS_PERIOD_MS);
         }
@@ -449,6 +454,7 @@ impl Shard {
         let expiry = (!self.operations.is_empty()).then_some(self.next_expiry);
         let deadlines = [
             expiry,
+            facts,
             self.replica.store.next_deadline(),
             self.batchlog.next_deadline(),
             self.tend_snapshots(now, out),
@@ -461,7 +467,7 @@ impl Shard {
     /// Hands finished work to those who wait for it, until nothing is finished.
     pub(crate) fn settle(&mut self, now: Now, out: &mut Effects) {
         loop {
-            let finished = self.replica.finished();
+            let finished = self.replica.finished(now);
             if self.replica.is_drained {
                 self.draining = Some(true);
             }

@@ -19,8 +19,8 @@ mod tests;
 
 pub use definitions::{keyspaces, stored};
 pub use view::{
-    CacheFact, ClientFact, CompactionFact, LatencyFact, NodeFacts, NodeView, PerReadFact, PoolFact,
-    QueryFact, SnapshotFact, StatementFact, TableFact, TaskFact,
+    CacheFact, ClientFact, LatencyFact, NodeFacts, NodeView, PerReadFact, PoolFact, QueryFact,
+    SnapshotFact, StatementFact, TableFact, TaskFact,
 };
 
 use crate::auth;
@@ -63,7 +63,6 @@ fn generate(table: &Table, view: &NodeView<'_>, rows: &mut Rows<'_>) {
         ("system", "size_estimates") => estimates::size_estimates(view, rows),
         ("system", "table_estimates") => estimates::table_estimates(view, rows),
         ("system", "prepared_statements") => views::prepared_statements(view, rows),
-        ("system", "compaction_history") => views::compaction_history(view, rows),
         ("system_schema", "keyspaces") => schema_tables::keyspaces(view, rows),
         ("system_schema", "tables") => schema_tables::tables(view, rows),
         ("system_schema", "columns") => schema_tables::columns(view, rows),

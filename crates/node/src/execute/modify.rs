@@ -4,6 +4,7 @@ use super::batchlog::{BatchWrite, Ended};
 use super::operation::{Operation, WriteOperation};
 use super::request::{Requester, Terms};
 use crate::effects::Effects;
+use crate::latency::Measure;
 use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Waiter;
 use crate::reply::Reply;
@@ -18,7 +19,7 @@ use cql::plan::modify::{ModifyPlan, WriteContext, oversized};
 use cql::plan::values::BoundValues;
 use model::error::{Consistency, RequestError, WriteType};
 use model::limits::MAX_MUTATION_BYTES;
-use model::mutation::Mutation;
+use model::mutation::{Mutation, MutationView};
 use model::time::Now;
 use std::sync::Arc;
 
@@ -180,10 +181,14 @@ impl Shard {
         if let Some(reply) = &mut reply {
             reply.note(|| format!("Appending {} mutation(s) to the commit log", parts.len()));
         }
+        let view = parts.first().filter(|_| reply.is_some());
+        let view = view.and_then(|(_, mutation)| MutationView::parse(mutation));
+        let timed = view.and_then(|view| view.updates().next());
         let operation = WriteOperation {
             reply,
             write: Write::new(plan, write_type),
             parts: parts.len(),
+            timed: timed.map(|(table, _)| (table, now.boot)),
             left: parts.len(),
             batch,
             deadline: now.boot.plus_millis(match write_type {
@@ -316,6 +321,10 @@ impl Shard {
         reply.note(|| "Mutation is durable".into());
         match ended {
             Ok(()) => {
+                if let Some((table, began)) = operation.timed {
+                    let latencies = &mut self.replica.latencies;
+                    latencies.took(table, Measure::CoordinatorWrite, began, now.boot);
+                }
                 reply.result(out, put_void);
                 self.finish_trace(&reply, now, out);
             }

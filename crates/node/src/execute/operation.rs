@@ -5,6 +5,7 @@ use super::rmw::RmwOperation;
 use super::select::SelectOperation;
 use crate::reply::Reply;
 use cluster::coordinate::write::Write;
+use model::schema::TableId;
 use model::time::BootNanos;
 
 /// An operation that waits for something.
@@ -61,6 +62,8 @@ pub struct WriteOperation {
     pub write: Write,
     /// Mutations that were sent.
     pub parts: usize,
+    /// The table, and when a client began to wait.
+    pub timed: Option<(TableId, BootNanos)>,
     /// Mutations still to be acknowledged.
     pub left: usize,
     /// What they have to do with the batch log.

@@ -457,6 +457,8 @@ impl Shard {
         self.schema = schema.clone();
         let stored = crate::system::stored(&schema);
         self.replica.store.set_schema(&stored, &mut out.io);
+        let store = &self.replica.store;
+        self.replica.latencies.retain(|id| store.has_table(id));
     }
 
     /// Another shard did what it was asked.

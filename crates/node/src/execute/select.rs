@@ -71,6 +71,8 @@ pub struct SelectOperation {
     tombstones: u64,
     /// Tombstones that one read of it may meet.
     tombstone_failure: u64,
+    /// When the client began to wait.
+    began: BootNanos,
     /// When the client is told to give up.
     pub deadline: BootNanos,
 }
@@ -82,7 +84,8 @@ struct Begun {
     values: OwnedValues,
     terms: Terms,
     replicas: ReplicaPlan,
-    deadline: BootNanos,
+    /// When the client begins to wait, and when it is told to give up.
+    span: [BootNanos; 2],
     tombstone_failure: u64,
 }
 
@@ -90,6 +93,7 @@ impl SelectOperation {
     /// Nothing read yet. `state` is where the page before ended.
     fn begin(begun: Begun, bound: BoundSelect, state: Option<PagingState>) -> Self {
         let plan = select_plan(&begun.statement);
+        let [began, deadline] = begun.span;
         let range = bound.restrictions.keys.is_none();
         let page = begun
             .terms
@@ -140,7 +144,8 @@ impl SelectOperation {
             live: 0,
             tombstones: 0,
             tombstone_failure: begun.tombstone_failure,
-            deadline: begun.deadline,
+            began,
+            deadline,
         }
     }
 }
@@ -281,7 +286,7 @@ impl Shard {
                 terms,
                 replicas,
                 tombstone_failure: self.config.tombstone_failure,
-                deadline: now.boot.plus_millis(timeout_ms),
+                span: [now.boot, now.boot.plus_millis(timeout_ms)],
             },
             bound,
             state,

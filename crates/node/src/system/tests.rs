@@ -280,15 +280,6 @@ fn facts(bench: &Bench) -> NodeFacts {
             unit: "bytes",
             sstables: 2,
         }],
-        compactions: vec![CompactionFact {
-            id: TIME_UUID,
-            keyspace: "k".into(),
-            table: "t".into(),
-            at_micros: NOW.wall.0,
-            bytes_in: 5,
-            bytes_out: 4,
-            rows_merged: [(1, 2), (4, 1)].into(),
-        }],
         pools: vec![PoolFact {
             name: "ReadStage".into(),
             completed: 5,
@@ -351,8 +342,6 @@ fn work_is_shown_by_table_and_stage() {
     assert!(usage.iter().any(|row| row == events), "{usage:?}");
     let task = &bench.rows("system_views", "sstable_tasks", None)[0];
     assert!(task.contains("completion_ratio=0.25"), "{task}");
-    let history = &bench.rows("system", "compaction_history", None)[0];
-    assert!(history.contains("rows_merged={1: 2, 4: 1}"), "{history}");
 }
 
 /// Pages of every size, in both directions, with and without a limit by partition, put together the whole.

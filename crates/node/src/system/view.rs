@@ -54,8 +54,6 @@ pub struct NodeFacts {
     pub tasks: Vec<TaskFact>,
     /// Snapshots; shard 0 knows them.
     pub snapshots: Arc<Vec<SnapshotFact>>,
-    /// Compactions that ended.
-    pub compactions: Vec<CompactionFact>,
     /// Statements executed unprepared.
     pub regular_executed: u64,
     /// Statements executed prepared.
@@ -257,23 +255,4 @@ pub struct SnapshotFact {
     pub expires_millis: Option<i64>,
     /// Bytes of its files.
     pub bytes: u64,
-}
-
-/// A compaction that ended (`compaction_history`).
-#[derive(Debug, Clone, PartialEq)]
-pub struct CompactionFact {
-    /// A version 1 UUID.
-    pub id: Uuid,
-    /// Keyspace.
-    pub keyspace: String,
-    /// Table.
-    pub table: String,
-    /// When it ended, in microseconds.
-    pub at_micros: i64,
-    /// Bytes read.
-    pub bytes_in: u64,
-    /// Bytes written.
-    pub bytes_out: u64,
-    /// Rows written, by how many SSTables they came from.
-    pub rows_merged: BTreeMap<u32, u64>,
 }

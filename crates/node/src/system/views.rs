@@ -309,32 +309,3 @@ pub(super) fn snapshots(view: &NodeView<'_>, rows: &mut Rows<'_>) {
             .add();
     }
 }
-
-pub(super) fn compaction_history(view: &NodeView<'_>, rows: &mut Rows<'_>) {
-    for compaction in view.facts.iter().flat_map(|facts| &facts.compactions) {
-        let merged: Vec<(Vec<u8>, Vec<u8>)> = compaction
-            .rows_merged
-            .iter()
-            .map(|(sources, count)| (int(*sources as i32), bigint(*count)))
-            .collect();
-        let parts = merged
-            .iter()
-            .flat_map(|(key, value)| [key.as_slice(), value.as_slice()]);
-        rows.row()
-            .set("id", uuid(compaction.id))
-            .set("bytes_in", bigint(compaction.bytes_in))
-            .set("bytes_out", bigint(compaction.bytes_out))
-            .set("columnfamily_name", text(&compaction.table))
-            .set("compacted_at", timestamp(compaction.at_micros))
-            .set(
-                "compaction_properties",
-                text_map([("compaction_type", "Compaction".to_owned())]),
-            )
-            .set("keyspace_name", text(&compaction.keyspace))
-            .set(
-                "rows_merged",
-                model::value::join_collection(merged.len(), parts),
-            )
-            .add();
-    }
-}

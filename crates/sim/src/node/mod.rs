@@ -18,6 +18,10 @@ mod run;
 pub use run::{Summary, run};
 
 #[cfg(test)]
+mod compaction_history;
+#[cfg(test)]
+mod latencies;
+#[cfg(test)]
 mod snapshots;
 #[cfg(test)]
 mod tests;

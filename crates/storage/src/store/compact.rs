@@ -7,6 +7,7 @@
 
 use super::flush::writer_options;
 use super::job::{NewJob, Work};
+use super::stats::CompactionStats;
 use super::table::{TableState, Then};
 use super::{Phase, Store};
 use crate::compaction::{Candidate, Choice, Strategy};
@@ -20,6 +21,7 @@ use model::schema::TableId;
 use model::time::Now;
 use model::tombstone::RangeTombstone;
 use model::track::{IdSet, MutationId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -142,14 +144,28 @@ impl Store {
         self.start_job(new, io);
     }
 
+    /// Compactions that ended since the last call.
+    pub fn take_compactions(&mut self) -> Vec<CompactionStats> {
+        std::mem::take(&mut self.compactions)
+    }
+
     /// A compaction's output takes the place of its inputs.
     pub(super) fn compacted(
         &mut self,
         id: TableId,
         inputs: Vec<Arc<SsTable>>,
         outputs: Vec<Arc<SsTable>>,
-        tasks: Vec<u64>,
+        at: AtHand,
+        now: Now,
     ) {
+        let bytes = |tables: &[Arc<SsTable>]| tables.iter().map(|table| table.length).sum();
+        self.compactions.push(CompactionStats {
+            table: id,
+            at_micros: now.wall.0,
+            input_bytes: bytes(&inputs),
+            output_bytes: bytes(&outputs),
+            merged: at.merged,
+        });
         let state = self.tables.get_mut(&id).expect("its epoch was checked");
         state.counters.compactions += 1;
         state
@@ -157,7 +173,6 @@ impl Store {
             .retain(|table| inputs.iter().all(|input| input.id != table.id));
         outputs.into_iter().for_each(|output| state.add(output));
         state.change([Then::Remove(inputs)]);
-        state.change(tasks.into_iter().map(Then::Task));
     }
 }
 
@@ -226,6 +241,8 @@ pub(crate) struct AtHand {
     /// What remains of a row.
     kept: Vec<u8>,
     scratch: Vec<u8>,
+    /// Partitions by how many of the inputs may hold them.
+    merged: BTreeMap<u32, u64>,
 }
 
 impl Default for AtHand {
@@ -237,6 +254,7 @@ impl Default for AtHand {
             is_pending: false,
             kept: Vec::new(),
             scratch: Vec::new(),
+            merged: BTreeMap::new(),
         }
     }
 }
@@ -245,6 +263,7 @@ impl Default for AtHand {
 pub(super) struct CompactionSink<'a> {
     writer: &'a mut SsTableWriter,
     state: &'a TableState,
+    inputs: &'a [Arc<SsTable>],
     /// The table's SSTables that are not among the inputs.
     others: Vec<&'a SsTable>,
     /// What may be forgotten at most.
@@ -259,7 +278,7 @@ impl<'a> CompactionSink<'a> {
     pub(super) fn new(
         writer: &'a mut SsTableWriter,
         state: &'a TableState,
-        inputs: &[Arc<SsTable>],
+        inputs: &'a [Arc<SsTable>],
         purge: Purge,
         split_bytes: Option<u64>,
         at: &'a mut AtHand,
@@ -274,6 +293,7 @@ impl<'a> CompactionSink<'a> {
         Self {
             writer,
             state,
+            inputs,
             others: others.collect(),
             purge,
             split_bytes: split_bytes.unwrap_or(u64::MAX),
@@ -362,6 +382,8 @@ impl Sink for CompactionSink<'_> {
         deletion: Deletion,
         static_row: Option<&[u8]>,
     ) -> Flow {
+        let holders = self.inputs.iter().filter(|table| table.may_contain(token));
+        *self.at.merged.entry(holders.count() as u32).or_default() += 1;
         self.at.purge = None;
         self.at.token = token;
         key.clone_into(&mut self.at.key);

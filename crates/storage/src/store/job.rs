@@ -13,6 +13,7 @@ use crate::sstable::bloom::Bloom;
 use crate::sstable::{SsTable, SsTableWriter, WriterOptions, Written};
 use crate::store::compact::{AtHand, CompactionSink};
 use crate::store::flush::FlushSink;
+use crate::store::table::Then;
 use model::env::{FileId, IoOutcome, IoQueue, IoRequest, OpenMode};
 use model::merge::Purge;
 use model::schema::TableId;
@@ -470,8 +471,12 @@ impl Store {
         let job = self.jobs.remove(&id).expect("looked up above");
         match job.work {
             Work::Flush => self.flushed(job.table, job.outputs),
-            Work::Compaction { inputs, tasks, .. } => {
-                self.compacted(job.table, inputs, job.outputs, tasks);
+            Work::Compaction {
+                inputs, tasks, at, ..
+            } => {
+                self.compacted(job.table, inputs, job.outputs, at, now);
+                let state = self.tables.get_mut(&job.table).expect("looked up above");
+                state.change(tasks.into_iter().map(Then::Task));
             }
         }
         self.agenda.manifests = true;

@@ -24,7 +24,7 @@ mod write;
 
 pub use reads::ReadProgress;
 pub use removal::{Farewell, Removal};
-pub use stats::{JobKind, JobStats, StoreStats, TableStats};
+pub use stats::{CompactionStats, JobKind, JobStats, StoreStats, TableStats};
 pub use write::Applied;
 
 use crate::cache::BlockCache;
@@ -145,6 +145,8 @@ pub struct Store {
     proven: IdSet,
     finished_reads: Vec<(u64, Result<ReadResponse, StoreError>)>,
     finished_tasks: Vec<(u64, Result<(), StoreError>)>,
+    /// Compactions that ended and nobody heard of.
+    compactions: Vec<CompactionStats>,
     /// Log records of tables the schema does not have, and records skipped because they were rotten.
     skipped_records: u64,
 }
@@ -189,6 +191,7 @@ impl Store {
             proven: IdSet::default(),
             finished_reads: Vec::new(),
             finished_tasks: Vec::new(),
+            compactions: Vec::new(),
             skipped_records: 0,
             config,
         };

@@ -5,6 +5,7 @@ use super::job::Work;
 use crate::commitlog::Log;
 use crate::sstable::Stats;
 use model::schema::{Table, TableId};
+use std::collections::BTreeMap;
 
 /// Figures of one table on one shard.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +65,21 @@ pub struct JobStats {
     pub input_bytes: u64,
     /// Bytes it has written.
     pub output_bytes: u64,
+}
+
+/// A compaction that ended (`system.compaction_history`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompactionStats {
+    /// The table.
+    pub table: TableId,
+    /// When it ended, in microseconds.
+    pub at_micros: i64,
+    /// Bytes of the SSTables it read.
+    pub input_bytes: u64,
+    /// Bytes of those it wrote.
+    pub output_bytes: u64,
+    /// Partitions by how many of the SSTables may have held them.
+    pub merged: BTreeMap<u32, u64>,
 }
 
 /// Figures of one shard's store.

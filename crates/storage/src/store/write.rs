@@ -5,6 +5,7 @@ use crate::commitlog::{Checkpoint, Log, MAX_QUEUED_BYTES, Position};
 use crate::error::StoreError;
 use model::env::IoQueue;
 use model::mutation::MutationView;
+use model::schema::TableId;
 use model::time::Now;
 use model::track::MutationId;
 
@@ -14,6 +15,8 @@ pub struct Applied {
     /// Whether it is as durable as it will get: its keyspace has no durable writes. Otherwise the ticket comes out of
     /// [`Store::durable_tickets`], or of [`Store::failed_tickets`].
     pub durable: bool,
+    /// The first table it changes.
+    pub table: TableId,
     /// Where it stands in the log.
     pub position: Option<Position>,
 }
@@ -39,7 +42,9 @@ impl Store {
             });
         }
         let mut durable_writes = false;
+        let mut first = None;
         for (table, _) in view.updates() {
+            first.get_or_insert(table);
             let state = self
                 .tables
                 .get(&table)
@@ -69,6 +74,7 @@ impl Store {
         }
         Ok(Applied {
             durable: !durable_writes,
+            table: first.unwrap_or(TableId(uuid::Uuid::nil())),
             position,
         })
     }

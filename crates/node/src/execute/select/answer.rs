@@ -4,6 +4,7 @@ use super::{SelectOperation, select_plan};
 use crate::effects::Effects;
 use crate::execute::page::PagingState;
 use crate::execute::rows::{Emitter, ReadRow, each_row, key_prefix, rows};
+use crate::latency::Measure;
 use crate::message::{READ_TOO_MANY_TOMBSTONES, ReplicaError};
 use crate::shard::Shard;
 use cluster::coordinate::read;
@@ -89,6 +90,12 @@ impl Shard {
             out.messages.truncate(messages);
             return self.fail(&operation.reply, &error, now, out);
         }
+        let measure = match operation.bound.restrictions.keys {
+            Some(_) => Measure::CoordinatorRead,
+            None => Measure::CoordinatorScan,
+        };
+        let latencies = &mut self.replica.latencies;
+        latencies.took(plan.table.id, measure, operation.began, now.boot);
         self.finish_trace(&operation.reply, now, out);
     }
 
