@@ -175,7 +175,7 @@ pub enum ShardMessage {
         /// The schema.
         schema: Arc<Schema>,
         /// What registered clients are told.
-        event: Option<Event>,
+        events: Arc<[Event]>,
     },
     /// A statement was prepared; answered by `Acknowledged` once it can be executed here.
     Prepared {

@@ -347,12 +347,10 @@ impl Shard {
             ShardMessage::Schema {
                 request,
                 schema,
-                event,
+                events,
             } => {
                 self.install_schema(schema, out);
-                if let Some(event) = event {
-                    self.publish(&event, out);
-                }
+                events.iter().for_each(|event| self.publish(event, out));
                 acknowledge(from, request, out);
             }
             ShardMessage::Prepared { request, statement } => {

@@ -1,6 +1,8 @@
 //! What changes the schema or the roles: planned and made durable on shard 0, one change at a time, then put in force
 //! on every shard before the client is answered.
 
+mod events;
+
 use super::farewell::Goal;
 use super::operation::{AfterGather, GatherOperation, Operation};
 use super::request::{Requester, send_prepared};
@@ -17,6 +19,7 @@ use cql::frame::response::{Event, MetadataForm, RowsWriter, put_schema_change, p
 use cql::frame::{ColumnSpec, ResultMetadata};
 use cql::plan::ddl::roles::{Authorization, Listing, RoleContext, RolePlan, User, plan_role};
 use cql::plan::ddl::{self, DdlContext, SchemaEvent, SchemaPlan};
+use events::events;
 use model::env::{IoOutcome, IoQueue, IoTag, Random};
 use model::error::RequestError;
 use model::schema::{Schema, SchemaEdit};
@@ -398,15 +401,15 @@ impl Shard {
             return self.next_schema_change(now, out);
         }
         let schema = Arc::new(self.schema.apply_all(&change.edits));
+        let events: Arc<[Event]> = match &change.answer {
+            SchemaAnswer::Change(event) => {
+                events(event.change, &event.target, &self.schema, &schema).into()
+            }
+            SchemaAnswer::Void => Arc::default(),
+        };
         self.install_schema(schema.clone(), out);
         self.shorten_metadata_log(&mut out.io);
-        let event = match &change.answer {
-            SchemaAnswer::Change(event) => Some(Event::Schema(event.change, event.target.clone())),
-            SchemaAnswer::Void => None,
-        };
-        if let Some(event) = &event {
-            self.publish(event, out);
-        }
+        events.iter().for_each(|event| self.publish(event, out));
         let left = usize::from(self.config.shards) - 1;
         let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
         let gather = GatherOperation {
@@ -424,7 +427,7 @@ impl Shard {
             let message = ShardMessage::Schema {
                 request,
                 schema: schema.clone(),
-                event: event.clone(),
+                events: events.clone(),
             };
             self.tell(shard, message, out);
         }
