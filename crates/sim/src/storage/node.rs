@@ -15,7 +15,8 @@ use storage::{LayoutFile, ReadProgress, Store, StoreConfig, StoreError};
 /// First second of virtual time: late enough that TTLs and ages are positive.
 pub const EPOCH_SECONDS: i64 = 1_700_000_000;
 const LAYOUT_SPACE: u8 = 9;
-/// Bytes of work a store is given per turn, one of these: with few, partitions take many steps.
+/// Bytes of work a store is given per turn, one of these: with few, partitions take many steps. With 300 bytes
+/// seed 3005 once did not settle in time; it does now, and why it did not is not known. Such runs are too slow for every day.
 const TURN_BYTES: [usize; 3] = [64 << 10, 64 << 10, 4 << 10];
 
 /// Makes a shard's configuration from its numbers.
