@@ -114,7 +114,7 @@ impl SelectPlan {
             ));
         }
         let metadata = Arc::new(ResultMetadata::new(selection.specs(table)));
-        let columns = fetched(table, &selection, &restrictions, client_order.as_ref());
+        let columns = fetched(table, &selection, &restrictions);
         let filters = restrictions.needs_filtering;
         Ok(Self {
             table: table.clone(),
@@ -193,13 +193,7 @@ fn limit_value(term: Option<&Term>, values: &BoundValues<'_>) -> Result<u64, Req
 
 /// The columns a replica sends: all that the result, the conditions or the order look at. Existence of a row is also
 /// told by cells that nobody selects, so without a row marker to rely on, all columns of the row are sent.
-fn fetched(
-    table: &Table,
-    selection: &Selection,
-    restrictions: &Restrictions,
-    order: Option<&ClientOrder>,
-) -> Columns {
-    let _ = order;
+fn fetched(table: &Table, selection: &Selection, restrictions: &Restrictions) -> Columns {
     let mut ids: Vec<ColumnId> = selection
         .columns()
         .chain(restrictions.filtered_columns())

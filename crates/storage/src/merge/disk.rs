@@ -18,6 +18,11 @@ pub(crate) struct BlockCursor<'a> {
 }
 
 impl<'a> BlockCursor<'a> {
+    /// See [`crate::sstable::Stats::is_all_live`].
+    pub(crate) fn is_all_live(&self) -> bool {
+        self.table.stats.is_all_live()
+    }
+
     /// The last block that begins at or before `spot`, or before it if `strictly`; `None` if all begin later.
     pub(crate) fn seek(
         table: &'a SsTable,

@@ -137,9 +137,14 @@ impl Merged {
         sink: &mut impl Sink,
         budget: &mut usize,
     ) -> Flow {
+        let live = deletion.is_none() && source.is_all_live();
         while let Some((key, row)) = source.peek() {
             *budget = budget.saturating_sub(key.len() + row.len() + 16);
-            let flow = super::hand_over(key, row, deletion, self, sink);
+            let flow = if live {
+                sink.live_row(key, row)
+            } else {
+                super::hand_over(key, row, deletion, self, sink)
+            };
             if flow != Flow::Continue {
                 return flow;
             }

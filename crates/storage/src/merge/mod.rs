@@ -71,6 +71,10 @@ pub(crate) trait Sink {
     fn range(&mut self, range: &RangeTombstone);
     /// A row of it.
     fn row(&mut self, clustering: &[u8], row: &[u8]) -> Flow;
+    /// A row of it of which everything is alive: nothing in it is a tombstone, nothing expires.
+    fn live_row(&mut self, clustering: &[u8], row: &[u8]) -> Flow {
+        self.row(clustering, row)
+    }
     /// The partition ends: nothing more of it was found, or the sink wanted no more.
     fn end(&mut self) -> Flow;
     /// The partition changed under the walk. `true` if the sink took back what it got of it and wants it anew.

@@ -85,6 +85,14 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Whether every row of it is alive, whatever the time is.
+    pub(crate) fn is_all_live(&self) -> bool {
+        match &self.place {
+            Place::Memory { .. } => false,
+            Place::Disk { cursor, .. } => cursor.is_all_live(),
+        }
+    }
+
     /// The partition's static row, if the cursor stands at its first segment.
     pub(crate) fn static_row(&self) -> Option<&[u8]> {
         match &self.place {

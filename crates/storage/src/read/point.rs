@@ -66,8 +66,13 @@ pub(crate) fn point<'a>(
             Look::Several => return Ok(Point::NotOne),
         }
     }
+    let known = if deletion.is_none() && versions.is_all_live() {
+        Known::AllLive
+    } else {
+        Known::Nothing
+    };
     if let Some(row) = versions.uncovered(deletion) {
-        answer(responder, key, &slice.start, row);
+        answer(responder, key, &slice.start, row, known);
     }
     Ok(Point::Answered)
 }
@@ -117,6 +122,14 @@ impl<'a, 'm> Versions<'a, 'm> {
         self.merged.add(version);
     }
 
+    /// Whether there is one version, of which everything is alive, whatever the time is.
+    fn is_all_live(&self) -> bool {
+        match &self.only {
+            Some(Version::Disk(cursor, _)) => cursor.is_all_live(),
+            Some(Version::Memory(_)) | None => false,
+        }
+    }
+
     /// The versions merged, so far.
     fn row(&self) -> Option<&[u8]> {
         match &self.only {
@@ -144,6 +157,13 @@ enum Look {
     One(Deletion),
     /// The slice is more than one row.
     Several,
+}
+
+/// What is known of the row without a look at its cells.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    AllLive,
+    Nothing,
 }
 
 /// Adds what the memtables have; returns the deletion that covers the row there. `None` if the slice is more than one row.
@@ -237,11 +257,20 @@ fn in_chunk<'a>(
 }
 
 /// Puts the row into the answer, if it is alive and passes the filter.
-fn answer(responder: &mut Responder<'_>, key: &DecoratedKey, clustering: &[u8], row: &[u8]) {
+fn answer(
+    responder: &mut Responder<'_>,
+    key: &DecoratedKey,
+    clustering: &[u8],
+    row: &[u8],
+    known: Known,
+) {
     let bytes = &mut responder.answer.response.bytes;
     bytes.reserve(key.key.len() + clustering.len() + row.len() + 48);
     if responder.begin(key.token, &key.key, Deletion::NONE, None) == Flow::Continue {
-        responder.row(clustering, row);
+        match known {
+            Known::AllLive => responder.live_row(clustering, row),
+            Known::Nothing => responder.row(clustering, row),
+        };
     }
     responder.end();
     // One row was asked for by name: there are no more.

@@ -394,6 +394,18 @@ impl Sink for Responder<'_> {
         Flow::Continue
     }
 
+    fn live_row(&mut self, clustering: &[u8], row: &[u8]) -> Flow {
+        let as_it_is = self.projection.is_whole()
+            && self.projection.known.is_none()
+            && self.command.filter.is_empty()
+            && !self.keeps();
+        if !as_it_is {
+            return self.row(clustering, row);
+        }
+        self.put_row(clustering, row);
+        self.count()
+    }
+
     fn end(&mut self) -> Flow {
         self.close_range(false);
         let Some(partition) = &self.answer.partition else {

@@ -159,6 +159,11 @@ impl Stats {
         }
     }
 
+    /// Whether everything is alive, whatever the time is: nothing was deleted, and nothing expires.
+    pub(crate) fn is_all_live(&self) -> bool {
+        self.tombstones == 0 && self.max_ttl == 0
+    }
+
     /// Notes the contents of a row.
     pub(crate) fn contents(&mut self, row: &[u8]) {
         let Some(row) = Row::parse(row) else {
