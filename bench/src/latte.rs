@@ -25,7 +25,8 @@ const RATE_SHARE: f64 = 0.25;
 pub struct Latte {
     executable: PathBuf,
     workload: PathBuf,
-    report: PathBuf,
+    /// Where it leaves its report and its log.
+    output: PathBuf,
 }
 
 /// What both clients saw of one scenario: throughput, the server's processor time in µs, p50 and p99 in ms.
@@ -52,9 +53,9 @@ impl Latte {
     /// The executable at this path, with the workload of the repository; its report goes to `output`.
     pub fn new(executable: &Path, root: &Path, output: &Path) -> Self {
         Self {
-            executable: executable.to_path_buf(),
-            workload: root.join("bench/latte/orders.rn"),
-            report: output.join("latte.json"),
+            executable: absolute(executable),
+            workload: absolute(&root.join("bench/latte/orders.rn")),
+            output: absolute(output),
         }
     }
 
@@ -67,6 +68,7 @@ impl Latte {
             .args(["--connections", &connections])
             .args(["--concurrency", &session.options.in_flight.to_string()])
             .args(["--consistency", "ONE"])
+            .current_dir(&self.output)
             .stdout(Stdio::null());
         command
     }
@@ -91,26 +93,31 @@ impl Latte {
 
     fn run(&self, session: &Session<'_>, scenario: Scenario, rate: Option<f64>) -> Outcome<Seen> {
         let mut command = self.command(session, "run");
+        let report = self.output.join("latte.json");
         let seconds = session.options.lengths().measured.as_secs();
         command
             .args(["--function", scenario.name()])
             .args(["--duration", &format!("{seconds}s")])
             .arg("--output")
-            .arg(&self.report);
+            .arg(&report);
         if let Some(rate) = rate {
             command.args(["--rate", &format!("{rate:.0}")]);
         }
         let mut meter = Meter::start(session.target.process()?)?;
         self.finish(command, session)?;
         let server = meter.lap()?.server;
-        let text = std::fs::read_to_string(&self.report);
-        let text = text.map_err(|error| Failure::at(&self.report, error))?;
-        let report =
-            serde_json::from_str(&text).map_err(|error| Failure::at(&self.report, error))?;
-        seen(&report, server.as_secs_f64()).ok_or_else(|| {
+        let text = std::fs::read_to_string(&report);
+        let text = text.map_err(|error| Failure::at(&report, error))?;
+        let found = serde_json::from_str(&text).map_err(|error| Failure::at(&report, error))?;
+        seen(&found, server.as_secs_f64()).ok_or_else(|| {
             Failure::new("latte's report has another form than that of version 0.29")
         })
     }
+}
+
+/// The path from the root, for another directory's process.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// What a report says, and the server's processor time in the same stretch.

@@ -75,6 +75,9 @@ fn serve_nothing(address: Option<String>) -> Outcome {
 fn run(options: &Options) -> Outcome {
     let output = &options.output;
     fs::create_dir_all(output).map_err(|error| Failure::at(output, error))?;
+    if let Some(path) = &options.results {
+        return show(options, &Run::read(path)?);
+    }
     let pool = Pool::default();
     let kept = output.join("results.json");
     let oracle_kept = output.join("oracle.json");

@@ -12,12 +12,13 @@ use std::path::PathBuf;
 pub const USAGE: &str = "\
 cargo xtask bench [--quick] [--only write,read,range,mixed,wide,cold-read,cold-range]
                   [--targets oracle,helenus,null] [--skip-oracle] [--record]
-                  [--running IP:PORT,PID] [--latte PATH]
+                  [--running IP:PORT,PID] [--latte PATH] [--results FILE]
                   [--orders N] [--protocol 4|5] [--connections N] [--in-flight N] [--set key=value]…
   --quick        30,000 orders and short measurements, for a look; Cassandra does not get warm
   --skip-oracle  without Apache Cassandra; latencies at the rates of the last run with it
   --record       put table and plot into docs/performance.md
   --running      only this server, which runs already; nothing is flushed, killed or stopped
+  --results      measure nothing: table and plot of a run that was kept (target/bench/results.json)
   --latte        compare our client with this one (crate latte-cli) instead, on the first target
   --set          a further setting of Helenus";
 
@@ -37,6 +38,8 @@ pub struct Options {
     pub running: Option<(SocketAddr, u32)>,
     /// The other client, if ours is to be compared with it.
     pub latte: Option<PathBuf>,
+    /// A run kept before that is shown instead of measuring.
+    pub results: Option<PathBuf>,
     /// Whether the document is rewritten.
     pub record: bool,
     /// Orders written before reading: a multiple of a partition's rows.
@@ -89,6 +92,7 @@ impl Options {
                     options.running = Some(running(&value()?)?);
                     options.targets = vec!["running".to_owned()];
                 }
+                "--results" => options.results = Some(value()?.into()),
                 "--latte" => options.latte = Some(value()?.into()),
                 "--orders" => orders = Some(number(&value()?)?),
                 "--protocol" => options.version = version(&value()?)?,
@@ -161,6 +165,7 @@ impl Default for Options {
             targets: ["oracle", "helenus", "null"].map(str::to_owned).to_vec(),
             running: None,
             latte: None,
+            results: None,
             record: false,
             orders: ORDERS,
             version: ProtocolVersion::V5,
