@@ -27,7 +27,17 @@ pub struct ReadRow<'a> {
     pub row: Option<(&'a [u8], &'a [u8])>,
 }
 
-impl ReadRow<'_> {
+impl<'a> ReadRow<'a> {
+    /// A partition of which no row was seen yet.
+    fn of_partition(token: Token, key: &'a [u8]) -> Self {
+        Self {
+            token,
+            key,
+            static_row: None,
+            row: None,
+        }
+    }
+
     /// A read that goes on after this row. `in_partition` is how many more rows of the partition are wanted.
     pub fn resume(&self, in_partition: u64) -> Resume {
         Resume {
@@ -52,12 +62,7 @@ pub fn each_row<'a, E>(
         for entry in response.entries() {
             match entry {
                 ReadEntry::Partition { token, key, .. } => {
-                    current = Some(ReadRow {
-                        token,
-                        key,
-                        static_row: None,
-                        row: None,
-                    });
+                    current = Some(ReadRow::of_partition(token, key));
                 }
                 ReadEntry::Row { clustering, row } => {
                     if let Some(read) = &mut current {
@@ -83,12 +88,7 @@ pub fn rows<'a>(
         loop {
             match entries.next()? {
                 ReadEntry::Partition { token, key, .. } => {
-                    current = Some(ReadRow {
-                        token,
-                        key,
-                        static_row: None,
-                        row: None,
-                    });
+                    current = Some(ReadRow::of_partition(token, key));
                 }
                 ReadEntry::Static(row) => {
                     let partition = current.as_mut()?;
