@@ -31,11 +31,7 @@ impl Run {
     }
 
     fn check_rows(&mut self) -> Check {
-        let rows = self.select("SELECT k FROM ks.rows")?;
-        let found: BTreeSet<u64> = rows
-            .iter()
-            .map(|row| number_in(&row[0]))
-            .collect::<Result<_, _>>()?;
+        let found = self.numbers("SELECT k FROM ks.rows")?;
         for (number, fate) in &self.promises.rows {
             if *fate == Fate::Acknowledged && !found.contains(number) {
                 return Err(format!("row {number} was acknowledged and is gone"));
@@ -157,11 +153,7 @@ impl Run {
     }
 
     fn check_wiped(&mut self) -> Check {
-        let rows = self.select("SELECT k FROM ks.wiped")?;
-        let found: BTreeSet<u64> = rows
-            .iter()
-            .map(|row| number_in(&row[0]))
-            .collect::<Result<_, _>>()?;
+        let found = self.numbers("SELECT k FROM ks.wiped")?;
         for (number, fate) in &self.promises.wiped {
             match (fate, found.contains(number)) {
                 (Fate::Acknowledged, false) => {
@@ -239,6 +231,12 @@ impl Run {
             return Err(format!("{role} can log in with a wrong password"));
         }
         Ok(())
+    }
+
+    /// The first column of what a statement selects, bigints.
+    fn numbers(&mut self, text: &str) -> Result<BTreeSet<u64>, String> {
+        let rows = self.select(text)?;
+        rows.iter().map(|row| number_in(&row[0])).collect()
     }
 
     /// The first column of what a statement selects, texts.

@@ -59,25 +59,13 @@ impl Promises {
     /// A request is sent: from now on it may have happened.
     pub(super) fn asked(&mut self, request: &Request) {
         match request {
-            Request::Insert(number) => {
-                self.rows.insert(*number, Fate::Unknown);
-            }
-            Request::Batch { number, parts } => {
-                self.batches.insert(*number, (*parts, Fate::Unknown));
-            }
             Request::Swap { key, from, to } => {
                 self.asked.insert((*key, *from, *to));
             }
             Request::Count(key) => self.counters[*key as usize].1 += 1,
-            Request::Once { number, .. } => {
-                self.once.insert(*number, Fate::Unknown);
-            }
             Request::Stamp { key, stamp } => {
                 let asked = &mut self.stamps[*key as usize].1;
                 *asked = (*asked).max(*stamp);
-            }
-            Request::Wiped { number, .. } => {
-                self.wiped.insert(*number, Fate::Unknown);
             }
             Request::Truncate(_) => {
                 self.truncations += 1;
@@ -86,48 +74,18 @@ impl Promises {
                     *fate = Fate::Unknown;
                 }
             }
-            Request::CreateTable(number) | Request::DropTable(number) => {
-                self.tables.insert(*number, Fate::Unknown);
-            }
-            Request::AddColumn { table, column } => {
-                // Nobody drops it meanwhile.
-                self.tables.insert(*table, Fate::Unknown);
-                self.columns.insert((*table, *column), Fate::Unknown);
-            }
-            Request::CreateRole(number) => {
-                self.roles.insert(*number, Fate::Unknown);
-            }
-            Request::Shared { .. } | Request::Read(_) => {}
+            plain => self.note(plain, Fate::Unknown),
         }
     }
 
     /// It was acknowledged.
     pub(super) fn acknowledged(&mut self, request: &Request, answer: &Answer) -> Check {
         match request {
-            Request::Insert(number) => {
-                self.rows.insert(*number, Fate::Acknowledged);
-            }
-            Request::Batch { number, parts } => {
-                self.batches.insert(*number, (*parts, Fate::Acknowledged));
-            }
             Request::Swap { key, from, to } => self.swapped(*key, *from, *to, answer)?,
             Request::Count(key) => self.counters[*key as usize].0 += 1,
-            Request::Once { number, .. } => {
-                if !matches!(answer, Answer::Rows(rows) if rows[0][0].as_deref() == Some(&[1])) {
-                    return Err(format!(
-                        "{request:?}: a new key was there already: {answer:?}"
-                    ));
-                }
-                self.once.insert(*number, Fate::Acknowledged);
-            }
             Request::Stamp { key, stamp } => {
                 let told = &mut self.stamps[*key as usize].0;
                 *told = (*told).max(*stamp);
-            }
-            Request::Wiped { number, epoch } => {
-                if epoch.is_some() && *epoch == self.epoch() {
-                    self.wiped.insert(*number, Fate::Acknowledged);
-                }
             }
             Request::Truncate(victims) => {
                 self.truncating = false;
@@ -135,19 +93,14 @@ impl Promises {
                     self.wiped.insert(*number, Fate::Gone);
                 }
             }
-            Request::CreateTable(number) => {
-                self.tables.insert(*number, Fate::Acknowledged);
+            Request::Once { .. } if !is_applied(answer) => {
+                return Err(format!(
+                    "{request:?}: a new key was there already: {answer:?}"
+                ));
             }
-            Request::DropTable(number) => {
-                self.tables.insert(*number, Fate::Gone);
-            }
-            Request::AddColumn { table, column } => {
-                self.tables.insert(*table, Fate::Acknowledged);
-                self.columns.insert((*table, *column), Fate::Acknowledged);
-            }
-            Request::CreateRole(number) => {
-                self.roles.insert(*number, Fate::Acknowledged);
-            }
+            // A truncation that was under way may have taken it, whenever it was acknowledged.
+            Request::Wiped { epoch, .. } if epoch.is_none() || *epoch != self.epoch() => {}
+            Request::DropTable(_) => self.note(request, Fate::Gone),
             Request::Read(number) => {
                 let Answer::Rows(rows) = answer else {
                     return Err(format!("{request:?}: {answer:?}"));
@@ -156,16 +109,43 @@ impl Promises {
                     return Err(format!("row {number} was acknowledged, and reads {rows:?}"));
                 }
             }
-            Request::Shared { .. } => {}
+            plain => self.note(plain, Fate::Acknowledged),
         }
         Ok(())
+    }
+
+    /// What is known from now on of what a request makes or removes.
+    fn note(&mut self, request: &Request, fate: Fate) {
+        match request {
+            Request::Insert(number) => drop(self.rows.insert(*number, fate)),
+            Request::Batch { number, parts } => {
+                self.batches.insert(*number, (*parts, fate));
+            }
+            Request::Once { number, .. } => drop(self.once.insert(*number, fate)),
+            Request::Wiped { number, .. } => drop(self.wiped.insert(*number, fate)),
+            Request::CreateTable(number) | Request::DropTable(number) => {
+                self.tables.insert(*number, fate);
+            }
+            Request::AddColumn { table, column } => {
+                // Nobody drops the table meanwhile.
+                self.tables.insert(*table, fate);
+                self.columns.insert((*table, *column), fate);
+            }
+            Request::CreateRole(number) => drop(self.roles.insert(*number, fate)),
+            Request::Swap { .. }
+            | Request::Count(_)
+            | Request::Stamp { .. }
+            | Request::Truncate(_)
+            | Request::Shared { .. }
+            | Request::Read(_) => {}
+        }
     }
 
     fn swapped(&mut self, key: u64, from: u64, to: u64, answer: &Answer) -> Check {
         let Answer::Rows(rows) = answer else {
             return Err(format!("a swap of register {key}: {answer:?}"));
         };
-        let applied = rows[0][0].as_deref() == Some(&[1]);
+        let applied = is_applied(answer);
         if applied && !self.swapped.insert((key, from)) {
             return Err(format!("register {key} was swapped from {from} twice"));
         }
@@ -180,6 +160,11 @@ impl Promises {
     pub(super) fn truncation_ended(&mut self) {
         self.truncating = false;
     }
+}
+
+/// Whether a conditional statement was applied.
+fn is_applied(answer: &Answer) -> bool {
+    matches!(answer, Answer::Rows(rows) if rows[0][0].as_deref() == Some(&[1]))
 }
 
 /// A bigint.
