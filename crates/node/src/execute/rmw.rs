@@ -198,11 +198,8 @@ impl Shard {
         partitions: &[Touched],
         terms: &Terms,
     ) -> Result<ReplicaPlan, RequestError> {
-        let key = |touched: &Touched| touched.partition.1.clone();
-        if partitions
-            .iter()
-            .any(|other| key(other) != key(&partitions[0]))
-        {
+        let differ = |pair: &[Touched]| pair[0].partition.1 != pair[1].partition.1;
+        if partitions.windows(2).any(differ) {
             return Err(RequestError::invalid(
                 "Batch with conditions cannot span multiple partitions",
             ));
