@@ -13,6 +13,10 @@ const MAGIC: [u8; 8] = *b"HELNCLOG";
 pub(super) const RECORD_HEAD_BYTES: usize = 16;
 /// Records begin at multiples of this.
 pub(super) const ALIGNMENT: usize = 8;
+/// Where a record's kind stands in its head.
+const KIND: usize = 12;
+/// The kind of no record of any version.
+const NO_KIND: u8 = 0;
 /// Where the check of a record's head stands in it.
 const CHECK: usize = 13;
 
@@ -143,29 +147,26 @@ pub(crate) struct Record<'a> {
 impl<'a> Record<'a> {
     /// The record at the start of `bytes`; `None` if there is no whole one.
     pub(super) fn read(bytes: &'a [u8], salt: u32) -> Option<Self> {
-        let head = bytes.get(..RECORD_HEAD_BYTES)?;
-        let length = u32_at(head, 4) as usize;
-        let body = bytes.get(RECORD_HEAD_BYTES..)?.get(..length)?;
-        if head[CHECK..] != head_check(salt, head) {
-            return None;
-        }
-        if checksum(salt, &bytes[4..RECORD_HEAD_BYTES + length]) != u32_at(head, 0) {
-            return None;
-        }
-        Some(Self {
-            kind: Kind::from_byte(head[12]).unwrap_or(Kind::Newer),
-            synced: u32_at(head, 8),
-            body,
-            bytes: record_bytes(length),
-        })
+        let record = Self::read_again(bytes)?;
+        let (head, end) = (
+            &bytes[..RECORD_HEAD_BYTES],
+            RECORD_HEAD_BYTES + record.body.len(),
+        );
+        let whole = head[CHECK..] == head_check(salt, head)
+            && checksum(salt, &bytes[4..end]) == u32_at(head, 0);
+        whole.then_some(record)
     }
 
     /// The record at the start of `bytes`, where [`Self::read`] found one before: its checksums are not computed again.
     pub(super) fn read_again(bytes: &'a [u8]) -> Option<Self> {
         let head = bytes.get(..RECORD_HEAD_BYTES)?;
+        // Zeros are what most of a segment is that is judged.
+        if head[KIND] == NO_KIND {
+            return None;
+        }
         let length = u32_at(head, 4) as usize;
         Some(Self {
-            kind: Kind::from_byte(head[12]).unwrap_or(Kind::Newer),
+            kind: Kind::from_byte(head[KIND]).unwrap_or(Kind::Newer),
             synced: u32_at(head, 8),
             body: bytes.get(RECORD_HEAD_BYTES..)?.get(..length)?,
             bytes: record_bytes(length),
