@@ -3,7 +3,6 @@
 //! A coordinator asks [`admit`] whether enough replicas are alive, and who they are; then one of the machines counts
 //! answers until the level is reached, or can no longer be.
 
-pub mod partition_queue;
 pub mod read;
 pub mod write;
 

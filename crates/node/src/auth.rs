@@ -10,9 +10,6 @@ use model::schema::{Role, Schema};
 /// The class that AUTHENTICATE names; drivers answer it with SASL PLAIN.
 pub const PASSWORD_AUTHENTICATOR: &str = "org.apache.cassandra.auth.PasswordAuthenticator";
 
-/// Cost of the hashes we make, log2 of the rounds, as Cassandra's.
-pub const BCRYPT_COST: u32 = 10;
-
 const DEFAULT_SUPERUSER: &str = "cassandra";
 /// Of the password `cassandra`.
 const DEFAULT_PASSWORD_HASH: &str = "$2a$10$YETqXU3zawziXUXfbUvyGOFfi6LpW.zOGPR6qd4TpHzI0DCVM1RSy";

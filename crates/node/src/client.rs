@@ -46,8 +46,6 @@ pub struct Client {
     pub events: Vec<EventType>,
     /// Requests so far.
     pub requests: u64,
-    /// Requests not yet answered.
-    pub in_flight: u32,
 }
 
 impl Client {
@@ -64,7 +62,6 @@ impl Client {
             options: BTreeMap::new(),
             events: Vec::new(),
             requests: 0,
-            in_flight: 0,
         }
     }
 }

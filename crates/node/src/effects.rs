@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// Slow work that must not run on a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Work {
+pub enum SlowWork {
     /// Check a password against a bcrypt hash.
     VerifyPassword {
         /// The password given.
@@ -30,13 +30,13 @@ pub enum Work {
 
 /// A piece of slow work, for a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
+pub struct WorkOrder {
     /// The number its answer carries.
     pub number: u64,
     /// Nobody waits for it after this: it is not begun any more.
     pub deadline: BootNanos,
     /// What to do.
-    pub work: Work,
+    pub work: SlowWork,
 }
 
 /// What slow work answers.
@@ -66,7 +66,7 @@ pub struct Effects {
     /// Disk requests.
     pub io: IoQueue,
     /// Slow work.
-    pub work: Vec<Order>,
+    pub work: Vec<WorkOrder>,
     /// Admin work that ended, under the number it was asked for.
     pub admin: Vec<(u64, Result<(), String>)>,
     /// Lines for the log: level and text.

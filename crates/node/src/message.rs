@@ -1,7 +1,7 @@
 //! Messages between the shards of a node.
 
 use crate::budget::Held;
-use crate::execute::serial::Turn;
+use crate::execute::serial::Queueing;
 use crate::statement::Statement;
 use crate::system::NodeFacts;
 use bytes::Bytes;
@@ -35,6 +35,13 @@ pub enum ReplicaError {
 }
 
 impl ReplicaError {
+    /// Its words alone.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Overloaded(text) | Self::Failed(_, text) | Self::Invalid(text) => text,
+        }
+    }
+
     /// What the client of a read by `plan` is told when its only replica, `node`, could not answer.
     pub fn of_read(self, plan: &ReplicaPlan, node: IpAddr) -> RequestError {
         match self {
@@ -139,7 +146,7 @@ pub enum ShardMessage {
         /// Drop it after this.
         deadline: BootNanos,
         /// When it may look.
-        turn: Turn,
+        turn: Queueing,
     },
     /// What was read.
     ReadDone {

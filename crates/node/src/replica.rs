@@ -16,36 +16,36 @@ use storage::{Farewell, ReadProgress, Store, StoreError};
 
 /// Who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Waiter {
+pub enum Caller {
     /// An operation of this shard.
     Local(u64),
     /// Another shard.
     Shard(u16, RequestId),
 }
 
-/// Something a waiter waited for.
+/// Something a caller waited for.
 #[derive(Debug)]
 pub enum Finished {
     /// A mutation is durable, or was refused.
-    Applied(Waiter, Result<(), ReplicaError>),
+    Applied(Caller, Result<(), ReplicaError>),
     /// A truncation, flush or the like is done.
-    Task(Waiter, Result<(), ReplicaError>),
+    Task(Caller, Result<(), ReplicaError>),
     /// A read is done.
-    Read(Waiter, Result<ReadResponse, ReplicaError>),
+    Read(Caller, Result<ReadResponse, ReplicaError>),
 }
 
 /// Something the store is asked for.
 #[derive(Debug)]
 struct Ticket {
-    waiter: Waiter,
+    caller: Caller,
     /// What is timed, of which table, and since when.
     timed: Option<(TableId, Measure, BootNanos)>,
 }
 
 impl Ticket {
-    fn untimed(waiter: Waiter) -> Self {
+    fn untimed(caller: Caller) -> Self {
         Self {
-            waiter,
+            caller,
             timed: None,
         }
     }
@@ -60,7 +60,7 @@ pub struct Replica {
     tickets: Slab<Ticket>,
     finished: Vec<Finished>,
     /// Reads that nobody waits for any more, until the next look at what is finished.
-    cancelled: BTreeSet<Waiter>,
+    cancelled: BTreeSet<Caller>,
     /// Whether a drain that was asked for is done.
     pub is_drained: bool,
 }
@@ -78,14 +78,14 @@ impl Replica {
         }
     }
 
-    /// Applies an encoded mutation; the waiter hears when it is durable.
-    pub fn apply(&mut self, mutation: &[u8], waiter: Waiter, now: Now) {
-        let ticket = self.tickets.insert(Ticket::untimed(waiter));
+    /// Applies an encoded mutation; the caller hears when it is durable.
+    pub fn apply(&mut self, mutation: &[u8], caller: Caller, now: Now) {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
         match self.store.apply(mutation, None, ticket, now) {
             Ok(applied) if applied.durable => {
                 self.tickets.remove(ticket);
                 self.latencies.note(applied.table, Measure::LocalWrite, 0);
-                self.finished.push(Finished::Applied(waiter, Ok(())));
+                self.finished.push(Finished::Applied(caller, Ok(())));
             }
             Ok(applied) => {
                 if let Some(waiting) = self.tickets.get_mut(ticket) {
@@ -95,29 +95,29 @@ impl Replica {
             Err(error) => {
                 self.tickets.remove(ticket);
                 self.finished
-                    .push(Finished::Applied(waiter, Err(classed(&error))));
+                    .push(Finished::Applied(caller, Err(classed(&error))));
             }
         }
     }
 
-    /// Has what was read so far confirmed to be as durable as an acknowledged write; the waiter hears when it is. For
+    /// Has what was read so far confirmed to be as durable as an acknowledged write; the caller hears when it is. For
     /// answers that must still be true after a crash although they acknowledge no write.
-    pub fn confirm(&mut self, waiter: Waiter) {
-        let ticket = self.tickets.insert(Ticket::untimed(waiter));
+    pub fn confirm(&mut self, caller: Caller) {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
         let confirmed = match self.store.confirm(ticket) {
             Ok(false) => return,
             Ok(true) => Ok(()),
             Err(error) => Err(classed(&error)),
         };
         self.tickets.remove(ticket);
-        self.finished.push(Finished::Applied(waiter, confirmed));
+        self.finished.push(Finished::Applied(caller, confirmed));
     }
 
-    /// Reads; `None` if the waiter hears later.
+    /// Reads; `None` if the caller hears later.
     pub fn read(
         &mut self,
         command: &ReadCommand,
-        waiter: Waiter,
+        caller: Caller,
         now: Now,
         io: &mut IoQueue,
     ) -> Option<Result<ReadResponse, ReplicaError>> {
@@ -126,7 +126,7 @@ impl Replica {
             Partitions::Key(_) => Measure::LocalRead,
         };
         let ticket = self.tickets.insert(Ticket {
-            waiter,
+            caller,
             timed: Some((command.table, measure, now.boot)),
         });
         match self.store.read(command, ticket, now, io) {
@@ -144,9 +144,9 @@ impl Replica {
         }
     }
 
-    /// Ends the read somebody waited for, if it is under way; the waiter hears so.
-    pub fn cancel(&mut self, waiter: Waiter) {
-        self.cancelled.insert(waiter);
+    /// Ends the read somebody waited for, if it is under way; the caller hears so.
+    pub fn cancel(&mut self, caller: Caller) {
+        self.cancelled.insert(caller);
     }
 
     /// Ends all reads that were cancelled, with one look at all that is waited for.
@@ -156,12 +156,12 @@ impl Replica {
         }
         let cancelled = std::mem::take(&mut self.cancelled);
         let tickets = &self.tickets;
-        for ticket in tickets.select(|ticket| cancelled.contains(&ticket.waiter)) {
+        for ticket in tickets.select(|ticket| cancelled.contains(&ticket.caller)) {
             if self.store.cancel(ticket)
-                && let Some(Ticket { waiter, .. }) = self.tickets.remove(ticket)
+                && let Some(Ticket { caller, .. }) = self.tickets.remove(ticket)
             {
                 let error = ReplicaError::Overloaded("the read was cancelled".into());
-                self.finished.push(Finished::Read(waiter, Err(error)));
+                self.finished.push(Finished::Read(caller, Err(error)));
             }
         }
     }
@@ -171,44 +171,44 @@ impl Replica {
         &mut self,
         table: TableId,
         at: i64,
-        waiter: Waiter,
+        caller: Caller,
         now: Now,
         io: &mut IoQueue,
     ) {
-        let ticket = self.tickets.insert(Ticket::untimed(waiter));
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
         if let Err(error) = self.store.truncate(table, at, ticket, now, io) {
             self.tickets.remove(ticket);
             self.finished
-                .push(Finished::Task(waiter, Err(classed(&error))));
+                .push(Finished::Task(caller, Err(classed(&error))));
         }
     }
 
     /// Keeps what is to be kept of a table whose data is about to go.
-    pub fn bid_farewell(&mut self, farewell: &Farewell, waiter: Waiter) {
-        let ticket = self.tickets.insert(Ticket::untimed(waiter));
+    pub fn bid_farewell(&mut self, farewell: &Farewell, caller: Caller) {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
         let begun = self.store.bid_farewell(farewell, ticket);
-        self.task_begun(begun, ticket, waiter);
+        self.task_begun(begun, ticket, caller);
     }
 
     /// Writes what is in a table's memory to an SSTable.
-    pub fn flush(&mut self, table: TableId, waiter: Waiter) {
-        let ticket = self.tickets.insert(Ticket::untimed(waiter));
+    pub fn flush(&mut self, table: TableId, caller: Caller) {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
         let begun = self.store.flush(Some(table), ticket);
-        self.task_begun(begun, ticket, waiter);
+        self.task_begun(begun, ticket, caller);
     }
 
     /// Merges all SSTables of a table into one.
-    pub fn compact(&mut self, table: TableId, waiter: Waiter) {
-        let ticket = self.tickets.insert(Ticket::untimed(waiter));
+    pub fn compact(&mut self, table: TableId, caller: Caller) {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
         let begun = self.store.compact(table, ticket);
-        self.task_begun(begun, ticket, waiter);
+        self.task_begun(begun, ticket, caller);
     }
 
-    fn task_begun(&mut self, begun: Result<(), StoreError>, ticket: u64, waiter: Waiter) {
+    fn task_begun(&mut self, begun: Result<(), StoreError>, ticket: u64, caller: Caller) {
         if let Err(error) = begun {
             self.tickets.remove(ticket);
             self.finished
-                .push(Finished::Task(waiter, Err(classed(&error))));
+                .push(Finished::Task(caller, Err(classed(&error))));
         }
     }
 
@@ -220,12 +220,12 @@ impl Replica {
     }
 
     /// Who waits for something that is done now.
-    fn take(&mut self, ticket: u64, now: Now) -> Option<(Waiter, Option<TableId>)> {
-        let Ticket { waiter, timed } = self.tickets.remove(ticket)?;
+    fn take(&mut self, ticket: u64, now: Now) -> Option<(Caller, Option<TableId>)> {
+        let Ticket { caller, timed } = self.tickets.remove(ticket)?;
         if let Some((table, measure, began)) = timed {
             self.latencies.took(table, measure, began, now.boot);
         }
-        Some((waiter, timed.map(|(table, ..)| table)))
+        Some((caller, timed.map(|(table, ..)| table)))
     }
 
     /// The state of the store in a line.
@@ -244,32 +244,32 @@ impl Replica {
     pub fn finished(&mut self, now: Now) -> Vec<Finished> {
         self.end_cancelled();
         for ticket in self.store.durable_tickets() {
-            if let Some((waiter, _)) = self.take(ticket, now) {
-                self.finished.push(Finished::Applied(waiter, Ok(())));
+            if let Some((caller, _)) = self.take(ticket, now) {
+                self.finished.push(Finished::Applied(caller, Ok(())));
             }
         }
         for (ticket, error) in self.store.failed_tickets() {
-            if let Some(Ticket { waiter, .. }) = self.tickets.remove(ticket) {
+            if let Some(Ticket { caller, .. }) = self.tickets.remove(ticket) {
                 self.finished
-                    .push(Finished::Applied(waiter, Err(classed(&error))));
+                    .push(Finished::Applied(caller, Err(classed(&error))));
             }
         }
         for (ticket, result) in self.store.take_finished_tasks() {
             self.is_drained |= ticket == DRAIN_TICKET;
-            if let Some((waiter, _)) = self.take(ticket, now) {
+            if let Some((caller, _)) = self.take(ticket, now) {
                 self.finished.push(Finished::Task(
-                    waiter,
+                    caller,
                     result.map_err(|error| classed(&error)),
                 ));
             }
         }
         for (ticket, result) in self.store.take_finished_reads() {
-            if let Some((waiter, table)) = self.take(ticket, now) {
+            if let Some((caller, table)) = self.take(ticket, now) {
                 if let (Some(table), Ok(response)) = (table, &result) {
                     self.note_read(table, response);
                 }
                 self.finished.push(Finished::Read(
-                    waiter,
+                    caller,
                     result.map_err(|error| classed(&error)),
                 ));
             }

@@ -13,16 +13,16 @@ use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel, WorkDone};
 use crate::execute::batchlog::Batchlog;
 use crate::execute::operation::Operation;
-use crate::execute::serial::Turn;
+use crate::execute::partition_queue::{Partition, PartitionQueue};
+use crate::execute::serial::Queueing;
 use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::metrics::ShardMetrics;
 use crate::random::SplitMix;
-use crate::replica::{Finished, Replica, Waiter, classed};
+use crate::replica::{Caller, Finished, Replica, classed};
 use crate::reply::{Origin, Reply};
 use crate::slab::Slab;
 use crate::snapshots::Snapshots;
 use crate::statement::Statements;
-use cluster::coordinate::partition_queue::{Partition, PartitionQueue};
 use cluster::topology::Topology;
 use cql::frame::response::{Event, put_event};
 use cql::frame::{ProtocolVersion, RequestFrame};
@@ -86,7 +86,7 @@ pub struct Shard {
     pub(crate) operations: Slab<Operation>,
     pub(crate) partitions: PartitionQueue<u64>,
     /// Operations that were given their partitions and have not gone on yet.
-    pub(crate) holders: VecDeque<(Partition, u64)>,
+    pub(crate) partitions_given: VecDeque<(Partition, u64)>,
     /// SELECTs that left their turn to others.
     pub(crate) paused_selects: Vec<u64>,
     pub(crate) batchlog: Batchlog,
@@ -156,7 +156,7 @@ impl Shard {
             metrics: ShardMetrics::default(),
             operations: Slab::default(),
             partitions: PartitionQueue::default(),
-            holders: VecDeque::new(),
+            partitions_given: VecDeque::new(),
             paused_selects: Vec::new(),
             clock: parts.clock,
             stopwatch: parts.stopwatch,
@@ -256,7 +256,7 @@ impl Shard {
         from: u16,
         request: RequestId,
         command: &ReadCommand,
-        (deadline, turn): (BootNanos, Turn),
+        (deadline, turn): (BootNanos, Queueing),
         now: Now,
         out: &mut Effects,
     ) {
@@ -266,11 +266,11 @@ impl Shard {
             return self.send_rows(from, request, result, out);
         }
         self.metrics.replica_reads += 1;
-        let waiter = Waiter::Shard(from, request);
-        if turn == Turn::OwnTurn {
-            return self.read_in_turn(command, waiter, now, out);
+        let caller = Caller::Shard(from, request);
+        if turn == Queueing::InTurn {
+            return self.read_in_turn(command, caller, now, out);
         }
-        if let Some(result) = self.replica.read(command, waiter, now, &mut out.io) {
+        if let Some(result) = self.replica.read(command, caller, now, &mut out.io) {
             self.send_rows(from, request, result, out);
         }
     }
@@ -312,7 +312,7 @@ impl Shard {
                 mutation,
                 counts,
             } => {
-                self.apply_here(mutation, counts, Waiter::Shard(from, request), now, out);
+                self.apply_here(mutation, counts, Caller::Shard(from, request), now, out);
             }
             ShardMessage::Read {
                 request,
@@ -320,7 +320,7 @@ impl Shard {
                 deadline,
                 turn,
             } => self.serve_read(from, request, &command, (deadline, turn), now, out),
-            ShardMessage::Cancel { request } => self.replica.cancel(Waiter::Shard(from, request)),
+            ShardMessage::Cancel { request } => self.replica.cancel(Caller::Shard(from, request)),
             ShardMessage::Applied { request, result } => self.on_applied(request, result, now, out),
             ShardMessage::ReadDone {
                 request,
@@ -358,11 +358,11 @@ impl Shard {
             }
             ShardMessage::Truncate { request, table, at } => {
                 self.replica
-                    .truncate(table, at, Waiter::Shard(from, request), now, &mut out.io);
+                    .truncate(table, at, Caller::Shard(from, request), now, &mut out.io);
             }
             ShardMessage::Farewell { request, farewell } => {
-                let waiter = Waiter::Shard(from, request);
-                self.replica.bid_farewell(&farewell, waiter);
+                let caller = Caller::Shard(from, request);
+                self.replica.bid_farewell(&farewell, caller);
             }
             ShardMessage::Start(_) | ShardMessage::Started | ShardMessage::Go => {
                 unreachable!("sent only while shards start")
@@ -472,7 +472,7 @@ impl Shard {
             let kept = self.snapshots.as_mut().map(Snapshots::take_finished);
             let kept = kept.unwrap_or_default();
             let nothing = finished.is_empty() && appended.is_empty() && kept.is_empty();
-            if nothing && self.holders.is_empty() {
+            if nothing && self.partitions_given.is_empty() {
                 return;
             }
             for (operation, result) in kept {
@@ -485,7 +485,7 @@ impl Shard {
             for number in appended {
                 self.on_schema_durable(number, now, out);
             }
-            while let Some((partition, number)) = self.holders.pop_front() {
+            while let Some((partition, number)) = self.partitions_given.pop_front() {
                 self.partition_held(&partition, number, now, out);
             }
         }
@@ -493,63 +493,26 @@ impl Shard {
 
     pub(crate) fn deliver(&mut self, finished: Finished, now: Now, out: &mut Effects) {
         match finished {
-            Finished::Applied(Waiter::Local(operation), result) => {
+            Finished::Applied(Caller::Local(operation), result) => {
                 self.on_applied(operation, result, now, out)
             }
-            Finished::Applied(Waiter::Shard(shard, request), result) => {
+            Finished::Applied(Caller::Shard(shard, request), result) => {
                 out.messages
                     .push((shard, ShardMessage::Applied { request, result }));
             }
-            Finished::Read(Waiter::Local(operation), result) => {
+            Finished::Read(Caller::Local(operation), result) => {
                 self.on_read(operation, self.number, result, now, out)
             }
-            Finished::Read(Waiter::Shard(shard, request), result) => {
+            Finished::Read(Caller::Shard(shard, request), result) => {
                 self.send_rows(shard, request, result, out);
             }
-            Finished::Task(Waiter::Local(operation), result) => {
+            Finished::Task(Caller::Local(operation), result) => {
                 self.on_acknowledged(operation, result, now, out)
             }
-            Finished::Task(Waiter::Shard(shard, request), result) => {
+            Finished::Task(Caller::Shard(shard, request), result) => {
                 out.messages
                     .push((shard, ShardMessage::Acknowledged { request, result }));
             }
-        }
-    }
-
-    fn on_applied(
-        &mut self,
-        number: RequestId,
-        result: Result<(), ReplicaError>,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        match self.operations.get_mut(number) {
-            Some(Operation::Write(_)) => self.write_applied(number, result, now, out),
-            Some(Operation::Log(_)) => self.batch_logged(number, result, now, out),
-            Some(Operation::Replay(_)) => self.replay_applied(number, result, now, out),
-            Some(Operation::Rmw(_)) => self.rmw_applied(number, result, now, out),
-            Some(Operation::Count(_)) => self.count_applied(number, result, now, out),
-            Some(Operation::Serial(_)) => self.serial_end(number, result, now, out),
-            Some(_) | None => {}
-        }
-    }
-
-    pub(crate) fn on_read(
-        &mut self,
-        number: RequestId,
-        from: u16,
-        result: Result<ReadResponse, ReplicaError>,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        match self.operations.get_mut(number) {
-            Some(Operation::Select(_)) => self.select_read(number, from, result, now, out),
-            Some(Operation::Replay(_)) => self.replay_read(number, result, now, out),
-            Some(Operation::Rmw(_)) => self.rmw_read(number, result, now, out),
-            Some(Operation::Scattered(_)) => self.scattered_read(number, result, now, out),
-            Some(Operation::Count(_)) => self.count_read(number, result, now, out),
-            Some(Operation::Serial(_)) => self.serial_read(number, result, now, out),
-            Some(_) | None => {}
         }
     }
 

@@ -6,8 +6,10 @@
 
 mod definitions;
 mod estimates;
+mod facts;
 mod local;
 mod roles;
+pub(crate) mod row;
 mod rows;
 mod schema_tables;
 mod values;
@@ -18,6 +20,7 @@ mod views;
 mod tests;
 
 pub use definitions::{keyspaces, stored};
+pub(crate) use facts::INTERNODE_PORT;
 pub use view::{
     CacheFact, ClientFact, LatencyFact, NodeFacts, NodeView, PerReadFact, PoolFact, QueryFact,
     SnapshotFact, StatementFact, TableFact, TaskFact,

@@ -1,6 +1,6 @@
 //! Tracing: what a traced request did, written to `system_traces` when it is answered.
 
-use crate::system_row::SystemRow;
+use crate::system::row::SystemRow;
 use cql::frame::ColumnSpec;
 use cql::frame::request::QueryParameters;
 use cql::plan::literal;

@@ -5,7 +5,7 @@
 use super::operation::Operation;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
-use crate::replica::Waiter;
+use crate::replica::Caller;
 use crate::shard::Shard;
 use model::schema::{TableId, TableKind};
 use model::time::Now;
@@ -58,10 +58,10 @@ impl Shard {
         };
         let number = self.operations.insert(Operation::Admin(operation));
         for table in tables {
-            let waiter = Waiter::Local(number);
+            let caller = Caller::Local(number);
             match work.action {
-                AdminAction::Flush => self.replica.flush(table, waiter),
-                AdminAction::Compact => self.replica.compact(table, waiter),
+                AdminAction::Flush => self.replica.flush(table, caller),
+                AdminAction::Compact => self.replica.compact(table, caller),
             }
         }
         self.settle(now, out);
@@ -104,13 +104,8 @@ impl Shard {
             return;
         };
         operation.left -= 1;
-        if let Err(
-            ReplicaError::Overloaded(text)
-            | ReplicaError::Failed(_, text)
-            | ReplicaError::Invalid(text),
-        ) = result
-        {
-            operation.failed.get_or_insert(text);
+        if let Err(error) = result {
+            operation.failed.get_or_insert(error.into_text());
         }
         if operation.left == 0
             && let Some(Operation::Admin(operation)) = self.operations.remove(number)

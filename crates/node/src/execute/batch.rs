@@ -1,15 +1,13 @@
 //! BATCH, as a statement and as a message: one mutation a partition, all of them or an error.
 
+use super::call::{Call, Execution, Requester, Terms};
 use super::conditional::Shape;
-use super::request::{Requester, Terms};
-use super::rmw::Part;
+use super::rmw::{Part, Reading};
 use crate::effects::Effects;
-use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
 use cluster::coordinate::{Access, ReplicaPlan};
 use cql::ast::BatchKind;
-use cql::frame::RequestFrame;
 use cql::frame::request::{Batch, BatchQuery};
 use cql::frame::response::put_void;
 use cql::plan::batch::validate;
@@ -29,36 +27,36 @@ struct Member<'a> {
     values: &'a BoundValues<'a>,
 }
 
+/// A batch whose values are bound.
+struct Bound<'a> {
+    kind: BatchKind,
+    members: &'a [Member<'a>],
+    /// The same, for what outlives the request's frame.
+    parts: Vec<Part>,
+    terms: Terms,
+}
+
 impl Shard {
     /// A BATCH message.
     pub(super) fn batch(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
+        call: &mut Call<'_>,
         batch: &Batch<'_>,
-        mut reply: Reply,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
-        if let Some(trace) = &mut reply.trace {
-            trace.levels(
-                batch.parameters.consistency,
-                batch.parameters.serial_consistency,
-            );
+    ) -> Result<(), RequestError> {
+        let parameters = &batch.parameters;
+        if let Some(trace) = call.trace() {
+            trace.levels(parameters.consistency, parameters.serial_consistency);
         }
-        let prepared = self
-            .batch_members(requester, batch)
-            .and_then(|members| Ok((members, Terms::from_batch(batch, now)?)));
-        let (members, terms) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return Err((reply, error)),
-        };
+        let statements = self.batch_members(&call.requester, batch)?;
+        let terms = Terms::new(parameters, now)?;
         let kind = match batch.kind {
             cql::frame::request::BatchKind::Logged => BatchKind::Logged,
             cql::frame::request::BatchKind::Unlogged => BatchKind::Unlogged,
             cql::frame::request::BatchKind::Counter => BatchKind::Counter,
         };
-        let parts: Vec<Part> = members
+        let parts: Vec<Part> = statements
             .iter()
             .map(|(statement, values)| Part {
                 statement: statement.clone(),
@@ -66,23 +64,22 @@ impl Shard {
                 values: values.to_owned_values(),
             })
             .collect();
-        let bound: Vec<Member<'_>> = members
+        let members: Vec<Member<'_>> = statements
             .iter()
             .map(|(statement, values)| Member {
                 plan: modify_plan(statement),
                 values,
             })
             .collect();
-        if let Err(error) = validate(
+        let plans: Vec<&ModifyPlan> = members.iter().map(|member| member.plan).collect();
+        validate(kind, &plans, false)?;
+        let bound = Bound {
             kind,
-            &bound.iter().map(|member| member.plan).collect::<Vec<_>>(),
-            false,
-        ) {
-            return Err((reply, error));
-        }
-        self.run_batch(
-            requester, frame, kind, &bound, parts, terms, reply, now, out,
-        )
+            members: &members,
+            parts,
+            terms,
+        };
+        self.run_batch(call, bound, now, out)
     }
 
     fn batch_members<'a>(
@@ -118,24 +115,21 @@ impl Shard {
     }
 
     /// A BATCH statement.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn batch_statement(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
-        statement: &Arc<Statement>,
-        values: &BoundValues<'_>,
-        mut terms: Terms,
-        reply: Reply,
+        call: &mut Call<'_>,
+        plan: &BatchPlan,
+        execution: Execution<'_>,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
-        let plan = batch_plan(statement);
+    ) -> Result<(), RequestError> {
+        let Execution {
+            statement,
+            values,
+            mut terms,
+        } = execution;
         if plan.has_timestamp() {
-            match plan.timestamp(values, 0) {
-                Ok(timestamp) => terms.timestamp = Some(timestamp),
-                Err(error) => return Err((reply, error)),
-            }
+            terms.timestamp = Some(plan.timestamp(values, 0)?);
         }
         let owned = values.to_owned_values();
         let parts = (0..plan.statements.len())
@@ -145,68 +139,59 @@ impl Shard {
                 values: owned.clone(),
             })
             .collect();
-        let bound: Vec<Member<'_>> = plan
+        let members: Vec<Member<'_>> = plan
             .statements
             .iter()
             .map(|plan| Member { plan, values })
             .collect();
-        self.run_batch(
-            requester, frame, plan.kind, &bound, parts, terms, reply, now, out,
-        )
+        let bound = Bound {
+            kind: plan.kind,
+            members: &members,
+            parts,
+            terms,
+        };
+        self.run_batch(call, bound, now, out)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn run_batch(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
-        kind: BatchKind,
-        members: &[Member<'_>],
-        parts: Vec<Part>,
-        terms: Terms,
-        mut reply: Reply,
+        call: &mut Call<'_>,
+        bound: Bound<'_>,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
+    ) -> Result<(), RequestError> {
         self.metrics.batches += 1;
+        let Bound {
+            kind,
+            members,
+            parts,
+            terms,
+        } = bound;
         let Some(first) = members.first() else {
-            reply.result(out, put_void);
-            self.finish_trace(&reply, now, out);
+            self.succeed(&call.take_reply(), now, out, put_void);
             return Ok(());
         };
         let reads = |member: &Member<'_>| {
             member.plan.is_conditional() || !member.plan.reads_before().is_empty()
         };
         if members.iter().any(reads) {
-            let write_type = match kind {
-                BatchKind::Logged => WriteType::Batch,
-                _ => WriteType::UnloggedBatch,
-            };
-            return self.parts_reading(
-                requester,
-                frame,
+            let reading = Reading {
                 parts,
-                Shape::Batch,
-                write_type,
+                shape: Shape::Batch,
+                write_type: match kind {
+                    BatchKind::Logged => WriteType::Batch,
+                    _ => WriteType::UnloggedBatch,
+                },
                 terms,
-                reply,
-                now,
-                out,
-            );
+            };
+            return self.parts_reading(call, reading, now, out);
         }
         let context = self.write_context(&terms, members.len(), now);
-        let merged = match merge_members(members, &context) {
-            Ok(merged) => merged,
-            Err(error) => return Err((reply, error)),
-        };
-        match self.judge_size(kind, members, &merged) {
-            Ok(advice) => reply.warnings.extend(advice),
-            Err(error) => return Err((reply, error)),
-        }
-        let replicas = match self.admit_batch(members, &terms) {
-            Ok(replicas) => replicas,
-            Err(error) => return Err((reply, error)),
-        };
+        let merged = merge_members(members, &context)?;
+        let advice = self.judge_size(kind, members, &merged)?;
+        call.reply().warnings.extend(advice);
+        let replicas = self.admit_batch(members, &terms)?;
+        let reply = call.take_reply();
         let write_type = match kind {
             _ if first.plan.is_counter() => WriteType::Counter,
             BatchKind::Logged if merged.len() > 1 => {

@@ -11,10 +11,10 @@
 use super::operation::Operation;
 use crate::effects::{Effects, LogLevel};
 use crate::message::ReplicaError;
-use crate::replica::Waiter;
+use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
-use crate::system_row::SystemRow;
+use crate::system::row::SystemRow;
 use cluster::coordinate::ReplicaPlan;
 use cluster::coordinate::write::Write;
 use cql::plan::modify::oversized;
@@ -323,7 +323,7 @@ impl Shard {
         let number = self.operations.insert(Operation::Replay(replay));
         if let Some(result) = self
             .replica
-            .read(&command, Waiter::Local(number), now, &mut out.io)
+            .read(&command, Caller::Local(number), now, &mut out.io)
         {
             self.replay_read(number, result, now, out);
         }

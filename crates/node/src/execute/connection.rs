@@ -1,10 +1,9 @@
 //! STARTUP, OPTIONS, REGISTER and logging in: what is about the connection and not about data.
 
-use super::operation::Operation;
-use super::schema::AfterWork;
+use super::work::AfterWork;
 use crate::auth;
 use crate::client::{ClientId, Stage};
-use crate::effects::{Effects, Order, Work};
+use crate::effects::{Effects, SlowWork};
 use crate::reply::Reply;
 use crate::shard::Shard;
 use cql::frame::request::{Register, Request, Startup};
@@ -115,12 +114,7 @@ impl Shard {
         let (version, stream) = (reply.version, reply.stream);
         out.respond(id, |buffer| {
             if authenticates {
-                put_authenticate(
-                    buffer,
-                    version,
-                    stream,
-                    "org.apache.cassandra.auth.PasswordAuthenticator",
-                );
+                put_authenticate(buffer, version, stream, auth::PASSWORD_AUTHENTICATOR);
             } else {
                 put_ready(buffer, version, stream);
             }
@@ -156,25 +150,17 @@ impl Shard {
         if let Some(client) = self.clients.get_mut(&id) {
             client.stage = Stage::Verifying;
         }
-        let work = Work::VerifyPassword {
+        let work = SlowWork::VerifyPassword {
             password: attempt.password,
             hash: attempt.hash,
         };
         let then = AfterWork::LogIn {
             client: id,
             user: attempt.user.into(),
+            reply,
         };
         let deadline = now.boot.plus_millis(LOGIN_TIMEOUT_MS);
-        let number = self.operations.insert(Operation::Work {
-            reply,
-            then,
-            deadline,
-        });
-        out.work.push(Order {
-            number,
-            deadline,
-            work,
-        });
+        self.order_work(work, then, deadline, out);
     }
 
     /// A login ended without its password being checked: the client may try again.

@@ -4,11 +4,11 @@
 //! contexts counts every increment once. One at a time per partition, because two that read the same share would lose one.
 
 use super::operation::Operation;
+use super::partition_queue::Partition;
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
-use crate::replica::{Finished, Waiter};
+use crate::replica::{Caller, Finished};
 use crate::shard::Shard;
-use cluster::coordinate::partition_queue::Partition;
 use cql::plan::modify::CurrentRows;
 use model::clustering::Slice;
 use model::filter::RowFilter;
@@ -22,7 +22,7 @@ use model::time::Now;
 /// Increments of one partition of one table.
 #[derive(Debug)]
 pub struct CountOperation {
-    waiter: Waiter,
+    caller: Caller,
     mutation: Vec<u8>,
     partition: Partition,
 }
@@ -32,10 +32,10 @@ const INCARNATION: u16 = 0;
 
 impl Shard {
     /// Counts the increments of an encoded mutation of one table.
-    pub(super) fn count(&mut self, mutation: Vec<u8>, waiter: Waiter, now: Now, out: &mut Effects) {
+    pub(super) fn count(&mut self, mutation: Vec<u8>, caller: Caller, now: Now, out: &mut Effects) {
         let view = MutationView::parse(&mutation).expect("built by this process");
         let Some((table, _)) = view.updates().next() else {
-            return self.answer_waiter(waiter, Ok(()), now, out);
+            return self.answer_caller(caller, Ok(()), now, out);
         };
         let partition = (
             table,
@@ -45,7 +45,7 @@ impl Shard {
             },
         );
         let operation = CountOperation {
-            waiter,
+            caller,
             mutation,
             partition: partition.clone(),
         };
@@ -88,7 +88,7 @@ impl Shard {
         };
         if let Some(result) = self
             .replica
-            .read(&command, Waiter::Local(number), now, &mut out.io)
+            .read(&command, Caller::Local(number), now, &mut out.io)
         {
             self.count_read(number, result, now, out);
         }
@@ -120,7 +120,7 @@ impl Shard {
                     now,
                 );
                 self.replica
-                    .apply(&counted.encode(), Waiter::Local(number), now);
+                    .apply(&counted.encode(), Caller::Local(number), now);
             }
         }
     }
@@ -137,19 +137,19 @@ impl Shard {
             return;
         };
         self.release_partition(&operation.partition);
-        self.answer_waiter(operation.waiter, result, now, out);
+        self.answer_caller(operation.caller, result, now, out);
     }
 
-    fn answer_waiter(
+    fn answer_caller(
         &mut self,
-        waiter: Waiter,
+        caller: Caller,
         result: Result<(), ReplicaError>,
         now: Now,
         out: &mut Effects,
     ) {
-        match waiter {
-            Waiter::Local(_) => self.deliver(Finished::Applied(waiter, result), now, out),
-            Waiter::Shard(shard, request) => out
+        match caller {
+            Caller::Local(_) => self.deliver(Finished::Applied(caller, result), now, out),
+            Caller::Shard(shard, request) => out
                 .messages
                 .push((shard, ShardMessage::Applied { request, result })),
         }

@@ -1,8 +1,7 @@
 //! DESCRIBE: answered by the server, from the schema in force.
 
-use super::request::{Requester, Terms};
+use super::call::{Call, Terms};
 use crate::effects::Effects;
-use crate::reply::Reply;
 use crate::shard::Shard;
 use cql::ast::Describe;
 use cql::describe::{self, ClusterFacts, Scope};
@@ -26,13 +25,13 @@ impl Shard {
 
     pub(super) fn describe_statement(
         &mut self,
-        requester: &Requester,
+        call: &mut Call<'_>,
         statement: &Describe,
         terms: &Terms,
-        reply: Reply,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
+    ) -> Result<(), RequestError> {
+        let requester = &call.requester;
         let keyspaces: Vec<&Keyspace> = self
             .schema
             .keyspaces
@@ -52,10 +51,7 @@ impl Shard {
             current: requester.keyspace.as_deref(),
             cluster: &cluster,
         };
-        let answer = match describe::describe(statement, scope) {
-            Ok(answer) => answer,
-            Err(error) => return Err((reply, error)),
-        };
+        let answer = describe::describe(statement, scope)?;
         let specs = answer.columns.iter().map(|(name, ctype)| ColumnSpec {
             keyspace: describe::KEYSPACE.into(),
             table: describe::TABLE.into(),
@@ -76,15 +72,15 @@ impl Shard {
             .min(rest.len());
         let page = &rest[..size];
         let next = (size < rest.len()).then(|| ((start + size) as u32).to_be_bytes().to_vec());
-        reply.result(out, |buffer| {
-            let mut writer =
-                RowsWriter::begin(buffer, &metadata, reply.version, MetadataForm::Full);
+        let reply = call.take_reply();
+        let version = reply.version;
+        self.succeed(&reply, now, out, |buffer| {
+            let mut writer = RowsWriter::begin(buffer, &metadata, version, MetadataForm::Full);
             for cell in page.iter().flatten() {
                 writer.cell(Some(cell));
             }
             writer.finish(next.as_deref());
         });
-        self.finish_trace(&reply, now, out);
         Ok(())
     }
 }

@@ -4,11 +4,12 @@
 //! So a disk that is full, or a crash, leaves everything as it was, but for a snapshot that nobody needs. Tables are kept
 //! out of snapshots by `auto_snapshot: false` and by their own `allow_auto_snapshot`.
 
-use super::operation::{AfterGather, GatherOperation, Operation};
+use super::gather::{AfterGather, GatherOperation};
+use super::operation::Operation;
 use super::schema::SchemaAnswer;
 use crate::effects::{Effects, LogLevel};
-use crate::message::{ReplicaError, ShardMessage};
-use crate::replica::Waiter;
+use crate::message::ShardMessage;
+use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::snapshots::Linked;
@@ -115,7 +116,7 @@ impl Shard {
             return self.reach(leaving.goal, reply, now, out);
         }
         let gather = GatherOperation {
-            reply,
+            reply: Some(reply),
             left: farewells.len() * usize::from(self.config.shards),
             then: AfterGather::Linked(Box::new(leaving)),
             failed: None,
@@ -128,8 +129,8 @@ impl Shard {
                 let message = ShardMessage::Farewell { request, farewell };
                 self.tell(shard, message, out);
             }
-            let waiter = Waiter::Local(request);
-            self.replica.bid_farewell(&farewell, waiter);
+            let caller = Caller::Local(request);
+            self.replica.bid_farewell(&farewell, caller);
         }
     }
 
@@ -170,10 +171,9 @@ impl Shard {
             AfterGather::Kept(leaving) => (leaving, true),
             _ => unreachable!("the caller looked"),
         };
+        let reply = reply.expect("who waits for a farewell is told by its end or its deadline");
         if let Some(error) = failed {
-            let (ReplicaError::Overloaded(reason)
-            | ReplicaError::Failed(_, reason)
-            | ReplicaError::Invalid(reason)) = error;
+            let reason = error.into_text();
             if let Some(snapshots) = &mut self.snapshots {
                 for linked in &leaving.linked {
                     snapshots.discard(linked, &mut out.io);
@@ -190,7 +190,7 @@ impl Shard {
         }
         let linked = leaving.linked.clone();
         let gather = GatherOperation {
-            reply,
+            reply: Some(reply),
             left: linked.len(),
             then: AfterGather::Kept(leaving),
             failed: None,
@@ -211,7 +211,7 @@ impl Shard {
                 let at = self.clock.next(now);
                 self.truncate(table, at, reply, now, out);
             }
-            Goal::Change(edits, answer) => self.store_change(edits, answer, reply, out),
+            Goal::Change(edits, answer) => self.store_change(edits, answer, reply, now, out),
         }
     }
 
@@ -219,7 +219,7 @@ impl Shard {
         let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
         let left = usize::from(self.config.shards);
         let gather = GatherOperation {
-            reply,
+            reply: Some(reply),
             left,
             then: AfterGather::Truncated,
             failed: None,
@@ -230,7 +230,7 @@ impl Shard {
             self.tell(shard, ShardMessage::Truncate { request, table, at }, out);
         }
         self.replica
-            .truncate(table, at, Waiter::Local(request), now, &mut out.io);
+            .truncate(table, at, Caller::Local(request), now, &mut out.io);
     }
 
     /// A time for the names of snapshots that none had before, in milliseconds.

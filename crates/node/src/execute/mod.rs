@@ -1,26 +1,24 @@
 //! Statements: from a client's request to its answer.
 //!
 //! `connection` serves what is about the connection itself, `request` finds the plan of a request; then `modify`,
-//! `select`, `rmw` and `scattered` (what reads before it writes) or `schema` carry it out. Each is a machine in [`operation`].
-
-// A failure hands the reply back with its error, so that whoever dispatched the statement answers; it is moved once, on
-// the path that is rare.
-#![allow(clippy::result_large_err)]
+//! `select`, `rmw` and `scattered` (what reads before it writes) or `schema` carry it out. A request that is being begun is
+//! a `call`; one that waits is a machine in [`operation`].
 
 pub mod admin;
 mod batch;
 pub(crate) mod batchlog;
+mod call;
 mod conditional;
 mod connection;
 mod counter;
-mod deadline;
 mod describe;
 pub mod farewell;
+mod gather;
 mod group;
-mod merge;
 mod modify;
 pub mod operation;
 mod page;
+pub(crate) mod partition_queue;
 mod request;
 mod rmw;
 mod rows;
@@ -29,3 +27,4 @@ pub mod schema;
 mod select;
 pub mod serial;
 mod snapshot;
+mod work;

@@ -1,88 +1,77 @@
 //! INSERT, UPDATE and DELETE that need no read: mutations to their owners, an answer when they are durable.
 
 use super::batchlog::{BatchWrite, Ended};
-use super::operation::{Operation, WriteOperation};
-use super::request::{Requester, Terms};
+use super::call::{Call, Execution, Terms};
+use super::operation::Operation;
 use crate::effects::Effects;
 use crate::latency::Measure;
 use crate::message::{ReplicaError, ShardMessage};
-use crate::replica::Waiter;
+use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
-use crate::statement::Statement;
 use cluster::coordinate::write::{Progress, Write};
 use cluster::coordinate::{self, Access, ReplicaPlan};
-use cql::frame::RequestFrame;
 use cql::frame::response::put_void;
-use cql::plan::Plan;
 use cql::plan::modify::{ModifyPlan, WriteContext, oversized};
-use cql::plan::values::BoundValues;
 use model::error::{Consistency, RequestError, WriteType};
 use model::limits::MAX_MUTATION_BYTES;
 use model::mutation::{Mutation, MutationView};
-use model::time::Now;
-use std::sync::Arc;
+use model::schema::TableId;
+use model::time::{BootNanos, Now};
+
+/// Mutations that are being made durable.
+#[derive(Debug)]
+pub struct WriteOperation {
+    /// The answer owed; none for what the node writes for itself.
+    reply: Option<Reply>,
+    /// Counts answers against the consistency level.
+    write: Write,
+    /// Mutations that were sent.
+    parts: usize,
+    /// The table, and when a client began to wait.
+    timed: Option<(TableId, BootNanos)>,
+    /// Mutations still to be acknowledged.
+    left: usize,
+    /// What they have to do with the batch log.
+    batch: Option<BatchWrite>,
+    /// When the client is told to give up.
+    pub deadline: BootNanos,
+}
 
 impl Shard {
     pub(super) fn modify(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
-        statement: &Arc<Statement>,
-        values: &BoundValues<'_>,
-        terms: Terms,
-        mut reply: Reply,
+        call: &mut Call<'_>,
+        plan: &ModifyPlan,
+        execution: Execution<'_>,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
-        let Plan::Modify(plan) = &statement.prepared.plan else {
-            unreachable!("dispatched by plan")
-        };
-        if let Err(error) = permit_write(plan) {
-            return Err((reply, error));
-        }
+    ) -> Result<(), RequestError> {
         if plan.is_conditional() || !plan.reads_before().is_empty() {
-            return self
-                .modify_reading(requester, frame, statement, values, terms, reply, now, out);
+            return self.modify_reading(call, execution, now, out);
         }
-        let write_type = if plan.is_counter() {
-            WriteType::Counter
-        } else {
-            WriteType::Simple
-        };
+        let Execution { values, terms, .. } = execution;
         if plan.is_counter() {
             self.metrics.counter_writes += 1;
+            check_counter_level(plan, terms.consistency)?;
         } else {
             self.metrics.writes += 1;
         }
-        if plan.is_counter() && terms.consistency == Consistency::Any {
-            let message = format!(
-                "Consistency level ANY is not yet supported for counter table {}",
-                plan.table.name
-            );
-            return Err((reply, RequestError::Invalid(message)));
-        }
-        if plan.is_counter() && terms.consistency.is_serial() {
-            let message = "Counter operations are inherently non-serializable";
-            return Err((reply, RequestError::invalid(message)));
-        }
-        reply.note(|| "Determining replicas for mutation".into());
-        let replicas = match self.admit(Access::Write, terms.consistency, &plan.table.keyspace) {
-            Ok(replicas) => replicas,
-            Err(error) => return Err((reply, error)),
-        };
+        call.reply()
+            .note(|| "Determining replicas for mutation".into());
+        let replicas = self.admit(Access::Write, terms.consistency, &plan.table.keyspace)?;
         let context = self.write_context(&terms, 1, now);
-        match plan.mutations(values, &context) {
-            Ok(mutations) => {
-                let write_type = match write_type {
-                    WriteType::Simple if mutations.len() > 1 => WriteType::UnloggedBatch,
-                    other => other,
-                };
-                self.write(&mutations, replicas, write_type, Some(reply), now, out);
-                Ok(())
-            }
-            Err(error) => Err((reply, error)),
-        }
+        let mutations = plan.mutations(values, &context)?;
+        let write_type = if plan.is_counter() {
+            WriteType::Counter
+        } else if mutations.len() > 1 {
+            WriteType::UnloggedBatch
+        } else {
+            WriteType::Simple
+        };
+        let reply = Some(call.take_reply());
+        self.write(&mutations, replicas, write_type, reply, now, out);
+        Ok(())
     }
 
     /// Checks a level and finds who replicates a keyspace.
@@ -151,10 +140,7 @@ impl Shard {
         match (too_large, reply) {
             (Some(length), Some(reply)) => self.fail(&reply, &oversized(length), now, out),
             (Some(_), None) => {}
-            (None, Some(reply)) if parts.is_empty() => {
-                reply.result(out, put_void);
-                self.finish_trace(&reply, now, out);
-            }
+            (None, Some(reply)) if parts.is_empty() => self.succeed(&reply, now, out, put_void),
             (None, reply) => self.send_parts(parts, plan, write_type, reply, None, now, out),
         }
     }
@@ -214,7 +200,7 @@ impl Shard {
         out: &mut Effects,
     ) {
         if owner == self.number {
-            return self.apply_here(mutation, counts, Waiter::Local(request), now, out);
+            return self.apply_here(mutation, counts, Caller::Local(request), now, out);
         }
         let message = ShardMessage::Apply {
             request,
@@ -229,15 +215,15 @@ impl Shard {
         &mut self,
         mutation: Vec<u8>,
         counts: bool,
-        waiter: Waiter,
+        caller: Caller,
         now: Now,
         out: &mut Effects,
     ) {
         self.metrics.replica_writes += 1;
         if counts {
-            self.count(mutation, waiter, now, out);
+            self.count(mutation, caller, now, out);
         } else {
-            self.replica.apply(&mutation, waiter, now);
+            self.replica.apply(&mutation, caller, now);
         }
     }
 
@@ -325,21 +311,42 @@ impl Shard {
                     let latencies = &mut self.replica.latencies;
                     latencies.took(table, Measure::CoordinatorWrite, began, now.boot);
                 }
-                reply.result(out, put_void);
-                self.finish_trace(&reply, now, out);
+                self.succeed(&reply, now, out, put_void);
             }
             Err(error) => self.fail(&reply, &error, now, out),
         }
     }
 }
 
-/// Schema and roles are changed by their own statements alone.
-fn permit_write(plan: &ModifyPlan) -> Result<(), RequestError> {
-    let keyspace = plan.table.keyspace.as_str();
-    if matches!(keyspace, "system_schema" | "system_auth") {
-        return Err(RequestError::Unauthorized(format!(
-            "{keyspace} keyspace is not user-modifiable"
+impl Shard {
+    /// The deadline passed.
+    pub(super) fn write_time_out(
+        &mut self,
+        operation: WriteOperation,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if let Some(batch) = operation.batch {
+            self.batch_write_ended(batch, Ended::Open, now, out);
+        }
+        if let Some(reply) = operation.reply {
+            self.fail(&reply, &operation.write.on_timeout(), now, out);
+        }
+    }
+}
+
+/// Counters know fewer levels than other writes.
+fn check_counter_level(plan: &ModifyPlan, level: Consistency) -> Result<(), RequestError> {
+    if level == Consistency::Any {
+        return Err(RequestError::Invalid(format!(
+            "Consistency level ANY is not yet supported for counter table {}",
+            plan.table.name
         )));
+    }
+    if level.is_serial() {
+        return Err(RequestError::invalid(
+            "Counter operations are inherently non-serializable",
+        ));
     }
     Ok(())
 }

@@ -1,12 +1,27 @@
-//! What is in flight.
+//! What is in flight, and what each kind of operation does with what comes for it: this file says which function of
+//! which file goes on.
+//!
+//! An operation lives in the shard's slab until it is answered or its deadline passes; what comes for it later finds
+//! nothing under its number and is dropped.
 
-use super::batchlog::BatchWrite;
+use super::admin::AdminOperation;
+use super::batchlog::{LogOperation, ReplayOperation};
+use super::counter::CountOperation;
+use super::gather::GatherOperation;
+use super::modify::WriteOperation;
 use super::rmw::RmwOperation;
+use super::scattered::ScatteredOperation;
+use super::schema::{ChangeOperation, WaitingDemand};
 use super::select::SelectOperation;
+use super::serial::SerialOperation;
+use super::work::WorkOperation;
+use crate::effects::Effects;
+use crate::message::{ReplicaError, RequestId};
 use crate::reply::Reply;
-use cluster::coordinate::write::Write;
-use model::schema::TableId;
-use model::time::BootNanos;
+use crate::shard::Shard;
+use model::error::RequestError;
+use model::read::ReadResponse;
+use model::time::{BootNanos, Now};
 
 /// An operation that waits for something.
 #[derive(Debug)]
@@ -16,19 +31,19 @@ pub enum Operation {
     /// Mutations on their way to their replicas.
     Write(WriteOperation),
     /// A logged batch being written down.
-    Log(Box<super::batchlog::LogOperation>),
+    Log(Box<LogOperation>),
     /// Logged batches being applied again.
-    Replay(Box<super::batchlog::ReplayOperation>),
+    Replay(Box<ReplayOperation>),
     /// A SELECT.
     Select(Box<SelectOperation>),
     /// Something that reads a partition before it writes it.
     Rmw(Box<RmwOperation>),
     /// A batch that reads several partitions before it writes them.
-    Scattered(Box<super::scattered::ScatteredOperation>),
+    Scattered(Box<ScatteredOperation>),
     /// Increments being counted.
-    Count(Box<super::counter::CountOperation>),
+    Count(Box<CountOperation>),
     /// A read that waits for its turn.
-    Serial(Box<super::serial::SerialOperation>),
+    Serial(Box<SerialOperation>),
     /// A request another shard executes.
     Forwarded {
         /// The answer owed.
@@ -39,67 +54,13 @@ pub enum Operation {
     /// Acknowledgements of other shards.
     Gather(GatherOperation),
     /// A change of the schema that waits for the one before it.
-    Schema(Box<super::schema::WaitingDemand>),
+    Demand(WaitingDemand),
+    /// A change of the schema being made durable.
+    Change(ChangeOperation),
     /// What an operator asked for.
-    Admin(super::admin::AdminOperation),
+    Admin(AdminOperation),
     /// Slow work.
-    Work {
-        /// The answer owed.
-        reply: Reply,
-        /// What to do with the result.
-        then: super::schema::AfterWork,
-        /// When the client is told to give up.
-        deadline: BootNanos,
-    },
-}
-
-/// Mutations that are being made durable.
-#[derive(Debug)]
-pub struct WriteOperation {
-    /// The answer owed; none for what the node writes for itself.
-    pub reply: Option<Reply>,
-    /// Counts answers against the consistency level.
-    pub write: Write,
-    /// Mutations that were sent.
-    pub parts: usize,
-    /// The table, and when a client began to wait.
-    pub timed: Option<(TableId, BootNanos)>,
-    /// Mutations still to be acknowledged.
-    pub left: usize,
-    /// What they have to do with the batch log.
-    pub batch: Option<BatchWrite>,
-    /// When the client is told to give up.
-    pub deadline: BootNanos,
-}
-
-/// Waits for other shards to acknowledge.
-#[derive(Debug)]
-pub struct GatherOperation {
-    /// The answer owed.
-    pub reply: Reply,
-    /// Shards that have not answered.
-    pub left: usize,
-    /// What is said when they all have.
-    pub then: AfterGather,
-    /// The first failure.
-    pub failed: Option<crate::message::ReplicaError>,
-    /// When the client is told to give up.
-    pub deadline: BootNanos,
-}
-
-/// What is said when all shards have acknowledged.
-#[derive(Debug)]
-pub enum AfterGather {
-    /// PREPARE: the statement can be executed everywhere.
-    Prepared(std::sync::Arc<crate::statement::Statement>),
-    /// The schema is in force everywhere.
-    Schema(super::schema::SchemaAnswer),
-    /// TRUNCATE is done.
-    Truncated,
-    /// What each shard has is in its snapshots.
-    Linked(Box<super::farewell::Leaving>),
-    /// The snapshots are whole.
-    Kept(Box<super::farewell::Leaving>),
+    Work(WorkOperation),
 }
 
 impl Operation {
@@ -110,16 +71,108 @@ impl Operation {
             Self::Log(operation) => operation.deadline,
             Self::Select(operation) => operation.deadline,
             Self::Rmw(operation) => operation.deadline,
-            Self::Schema(operation) => operation.deadline,
+            Self::Demand(operation) => operation.deadline,
+            Self::Change(operation) => operation.deadline,
             Self::Scattered(operation) => operation.deadline,
             Self::Gather(operation) => operation.deadline,
+            Self::Work(operation) => operation.deadline,
+            Self::Forwarded { deadline, .. } => *deadline,
             // Its coordinator has the deadline, or nobody; it always ends.
             Self::Count(_)
             | Self::Serial(_)
             | Self::Replay(_)
             | Self::Reserved
             | Self::Admin(_) => BootNanos(u64::MAX),
-            Self::Forwarded { deadline, .. } | Self::Work { deadline, .. } => *deadline,
         }
     }
+}
+
+impl Shard {
+    /// A mutation is durable, or was refused.
+    pub(crate) fn on_applied(
+        &mut self,
+        number: RequestId,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match self.operations.get_mut(number) {
+            Some(Operation::Write(_)) => self.write_applied(number, result, now, out),
+            Some(Operation::Log(_)) => self.batch_logged(number, result, now, out),
+            Some(Operation::Replay(_)) => self.replay_applied(number, result, now, out),
+            Some(Operation::Rmw(_)) => self.rmw_applied(number, result, now, out),
+            Some(Operation::Count(_)) => self.count_applied(number, result, now, out),
+            Some(Operation::Serial(_)) => self.serial_end(number, result, now, out),
+            Some(_) | None => {}
+        }
+    }
+
+    /// A shard has read, or could not.
+    pub(crate) fn on_read(
+        &mut self,
+        number: RequestId,
+        from: u16,
+        result: Result<ReadResponse, ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match self.operations.get_mut(number) {
+            Some(Operation::Select(_)) => self.select_read(number, from, result, now, out),
+            Some(Operation::Replay(_)) => self.replay_read(number, result, now, out),
+            Some(Operation::Rmw(_)) => self.rmw_read(number, result, now, out),
+            Some(Operation::Scattered(_)) => self.scattered_read(number, result, now, out),
+            Some(Operation::Count(_)) => self.count_read(number, result, now, out),
+            Some(Operation::Serial(_)) => self.serial_read(number, result, now, out),
+            Some(_) | None => {}
+        }
+    }
+
+    /// A shard did what it was asked.
+    pub(crate) fn on_acknowledged(
+        &mut self,
+        number: RequestId,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        match self.operations.get_mut(number) {
+            Some(Operation::Gather(_)) => self.gather_acknowledged(number, result, now, out),
+            Some(Operation::Admin(_)) => self.admin_acknowledged(number, result, out),
+            Some(_) | None => {}
+        }
+    }
+
+    /// An operation's deadline passed: the client is told, and what may still happen is left to end.
+    pub(crate) fn time_out(&mut self, number: u64, now: Now, out: &mut Effects) {
+        if let Some(Operation::Rmw(_)) = self.operations.get_mut(number) {
+            return self.rmw_time_out(number, now, out);
+        }
+        let Some(operation) = self.operations.remove(number) else {
+            return;
+        };
+        match operation {
+            Operation::Write(operation) => self.write_time_out(operation, now, out),
+            Operation::Log(operation) => self.batch_log_time_out(*operation, now, out),
+            Operation::Select(operation) => self.select_time_out(number, &operation, now, out),
+            Operation::Scattered(operation) => {
+                self.scattered_time_out(number, &operation, now, out);
+            }
+            Operation::Forwarded { reply, .. } => self.fail(&reply, &not_answered(), now, out),
+            Operation::Work(operation) => self.work_time_out(&operation, now, out),
+            Operation::Gather(gather) => self.gather_time_out(&gather, now, out),
+            Operation::Demand(waiting) => self.demand_time_out(&waiting, now, out),
+            Operation::Change(operation) => self.change_time_out(&operation, now, out),
+            Operation::Rmw(_)
+            | Operation::Count(_)
+            | Operation::Serial(_)
+            | Operation::Replay(_)
+            | Operation::Reserved
+            | Operation::Admin(_) => unreachable!("has no deadline, or keeps its place"),
+        }
+    }
+}
+
+/// What a client is told whose request somebody else did not answer in time.
+pub(super) fn not_answered() -> RequestError {
+    RequestError::Server("The request was not answered in time".into())
 }

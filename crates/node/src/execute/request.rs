@@ -1,6 +1,8 @@
 //! QUERY, PREPARE, EXECUTE and BATCH: from the frame to the plan to the machine that carries it out.
 
-use super::operation::{AfterGather, GatherOperation, Operation};
+use super::call::{Call, Execution, Requester, Terms};
+use super::gather::{AfterGather, GatherOperation};
+use super::operation::Operation;
 use crate::client::ClientId;
 use crate::effects::Effects;
 use crate::message::{Moment, OnBehalf, ShardMessage};
@@ -10,79 +12,15 @@ use crate::statement::{Statement, StatementId};
 use crate::trace::Trace;
 use bytes::Bytes;
 use cql::ast;
-use cql::frame::request::{Batch, Execute, Prepare, Query, QueryParameters, Request};
+use cql::frame::request::{Execute, Prepare, Query, Request};
 use cql::frame::response::{PreparedResult, put_prepared, put_set_keyspace};
-use cql::frame::{Message, Opcode, RequestFrame};
+use cql::frame::{Message, RequestFrame};
 use cql::plan::Plan;
 use cql::plan::values::BoundValues;
 use model::env::Random;
-use model::error::{Consistency, RequestError};
+use model::error::RequestError;
 use model::time::Now;
-use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// How a statement is to be executed, from its frame, with what the connection knows.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// Level of the read or write.
-    pub consistency: Consistency,
-    /// Level of the conditional part.
-    pub serial_consistency: Consistency,
-    /// Rows per page.
-    pub page_size: Option<u32>,
-    /// Where the page before ended.
-    pub paging_state: Option<Vec<u8>>,
-    /// Timestamp the client gives, in microseconds.
-    pub timestamp: Option<i64>,
-    /// The request's idea of now, in seconds.
-    pub now_seconds: i64,
-    /// Leave out the result's columns.
-    pub skip_metadata: bool,
-    /// Id of the result columns the client knows (version 5).
-    pub known_metadata: Option<[u8; 16]>,
-}
-
-impl Terms {
-    /// Those of a BATCH message.
-    pub(super) fn from_batch(batch: &Batch<'_>, now: Now) -> Result<Self, RequestError> {
-        Self::new(&batch.parameters, now)
-    }
-
-    fn new(parameters: &QueryParameters<'_>, now: Now) -> Result<Self, RequestError> {
-        Ok(Self {
-            consistency: parameters.consistency,
-            serial_consistency: parameters.serial_consistency.unwrap_or(Consistency::Serial),
-            page_size: page_size(parameters.page_size)?,
-            paging_state: parameters.paging_state.map(<[u8]>::to_vec),
-            timestamp: parameters.timestamp,
-            // Seconds are unsigned since Cassandra 5.0, so a negative number is a late one.
-            now_seconds: parameters
-                .now_in_seconds
-                .map_or(now.wall.seconds(), |seconds| i64::from(seconds as u32)),
-            skip_metadata: parameters.skip_metadata,
-            known_metadata: None,
-        })
-    }
-}
-
-/// Rows per page; a negative number asks for no paging.
-fn page_size(asked: Option<u32>) -> Result<Option<u32>, RequestError> {
-    match asked {
-        Some(0) => Err(RequestError::Protocol("The page size cannot be 0".into())),
-        Some(size) if i32::try_from(size).is_err() => Ok(None),
-        other => Ok(other),
-    }
-}
-
-/// For whom a request is executed.
-#[derive(Debug, Clone)]
-pub(crate) struct Requester {
-    pub keyspace: Option<Arc<str>>,
-    pub user: Option<Arc<str>>,
-    pub address: SocketAddr,
-    /// What functions are evaluated with.
-    pub moment: Moment,
-}
 
 impl Shard {
     /// Serves a request of a client whose connection is ready.
@@ -107,7 +45,8 @@ impl Shard {
                 seed: self.random.next_u64(),
             },
         };
-        self.execute_message(&requester, frame, message, reply, now, out);
+        let call = Call::new(requester, frame, reply);
+        self.execute_message(call, message, now, out);
     }
 
     /// Serves a request another shard forwarded.
@@ -138,49 +77,60 @@ impl Shard {
             moment: client.moment,
         };
         match frame.message() {
-            Ok(message) => self.execute_message(&requester, frame, message, reply, now, out),
+            Ok(message) => {
+                let call = Call::new(requester, frame, reply);
+                self.execute_message(call, message, now, out);
+            }
             Err(error) => reply.error(out, &RequestError::Protocol(error.to_string())),
         }
     }
 
+    /// Begins a request, and answers it if it cannot be.
     fn execute_message(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
+        mut call: Call<'_>,
         message: Message<'_>,
-        mut reply: Reply,
         now: Now,
         out: &mut Effects,
     ) {
         if message.tracing {
-            let name = match message.request {
-                Request::Prepare(_) => "Preparing CQL3 query",
-                Request::Execute(_) => "Execute CQL3 prepared query",
-                Request::Batch(_) => "Execute batch of CQL3 queries",
-                _ => "Execute CQL3 query",
-            };
-            let id = self.random.time_uuid(now);
-            let client = requester.address.ip();
-            reply.trace = Some(Box::new(Trace::new(
-                id,
-                client,
-                name,
-                self.stopwatch.clone(),
-            )));
+            let trace = self.new_trace(&call.requester, &message.request, now);
+            call.reply().trace = Some(trace);
         }
-        let result = match message.request {
-            Request::Query(query) => self.query(requester, frame, &query, reply, now, out),
-            Request::Prepare(prepare) => self.prepare(requester, &prepare, reply, now, out),
-            Request::Execute(execute) => self.execute(requester, frame, &execute, reply, now, out),
-            Request::Batch(batch) => self.batch(requester, frame, &batch, reply, now, out),
-            _ => Err((
-                reply,
-                RequestError::Server("only statements are executed".into()),
-            )),
+        let begun = match message.request {
+            Request::Query(query) => self.query(&mut call, &query, now, out),
+            Request::Prepare(prepare) => self.prepare(&mut call, &prepare, now, out),
+            Request::Execute(execute) => self.execute(&mut call, &execute, now, out),
+            Request::Batch(batch) => self.batch(&mut call, &batch, now, out),
+            _ => Err(RequestError::Server("only statements are executed".into())),
         };
-        if let Err((reply, error)) = result {
-            self.fail(&reply, &error, now, out);
+        if let Err(error) = begun {
+            self.fail(call.reply(), &error, now, out);
         }
+    }
+
+    fn new_trace(&mut self, requester: &Requester, request: &Request<'_>, now: Now) -> Box<Trace> {
+        let name = match request {
+            Request::Prepare(_) => "Preparing CQL3 query",
+            Request::Execute(_) => "Execute CQL3 prepared query",
+            Request::Batch(_) => "Execute batch of CQL3 queries",
+            _ => "Execute CQL3 query",
+        };
+        let id = self.random.time_uuid(now);
+        let client = requester.address.ip();
+        Box::new(Trace::new(id, client, name, self.stopwatch.clone()))
+    }
+
+    /// Answers with a result whose body `write` appends.
+    pub(crate) fn succeed(
+        &mut self,
+        reply: &Reply,
+        now: Now,
+        out: &mut Effects,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        reply.result(out, write);
+        self.finish_trace(reply, now, out);
     }
 
     /// Answers with an error, counted by who must act.
@@ -206,54 +156,36 @@ impl Shard {
 
     fn query(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
+        call: &mut Call<'_>,
         query: &Query<'_>,
-        mut reply: Reply,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
+    ) -> Result<(), RequestError> {
         self.metrics.regular_executed += 1;
-        if let Some(trace) = &mut reply.trace {
+        if let Some(trace) = call.trace() {
             trace.asked(query.text, &query.parameters);
         }
-        reply.note(|| format!("Parsing {}", query.text));
+        call.reply().note(|| format!("Parsing {}", query.text));
         let keyspace = query
             .parameters
             .keyspace
             .map(Into::into)
-            .or_else(|| requester.keyspace.clone());
-        let planned = Terms::new(&query.parameters, now).and_then(|terms| {
-            self.check_keyspace(query.parameters.keyspace)?;
-            Ok((
-                terms,
-                Statement::new(query.text, keyspace.as_deref(), self.catalog())?,
-            ))
-        });
-        let (terms, statement) = match planned {
-            Ok(planned) => planned,
-            Err(error) => return Err((reply, error)),
-        };
-        reply.note(|| "Preparing statement".into());
-        let context = requester.moment.context(0);
-        let values = match BoundValues::new(
+            .or_else(|| call.requester.keyspace.clone());
+        let terms = Terms::new(&query.parameters, now)?;
+        self.check_keyspace(query.parameters.keyspace)?;
+        let statement = Statement::new(query.text, keyspace.as_deref(), self.catalog())?;
+        call.reply().note(|| "Preparing statement".into());
+        let values = BoundValues::new(
             query.parameters.values,
             &statement.prepared.marker_names,
-            context,
-        ) {
-            Ok(values) => values,
-            Err(error) => return Err((reply, error)),
-        };
-        self.run(
-            requester,
-            frame,
-            &Arc::new(statement),
-            &values,
+            call.requester.moment.context(0),
+        )?;
+        let execution = Execution {
+            statement: &Arc::new(statement),
+            values: &values,
             terms,
-            reply,
-            now,
-            out,
-        )
+        };
+        self.run(call, execution, now, out)
     }
 
     /// Whether there is the keyspace that a request names beside its statement: asked before that is looked at.
@@ -268,45 +200,35 @@ impl Shard {
 
     fn prepare(
         &mut self,
-        requester: &Requester,
+        call: &mut Call<'_>,
         prepare: &Prepare<'_>,
-        mut reply: Reply,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
-        if let Some(trace) = &mut reply.trace {
+    ) -> Result<(), RequestError> {
+        if let Some(trace) = call.trace() {
             trace.parameters.push(("query".into(), prepare.text.into()));
         }
         let keyspace: Option<Arc<str>> = prepare
             .keyspace
             .map(Into::into)
-            .or_else(|| requester.keyspace.clone());
-        let statement = self
-            .check_keyspace(prepare.keyspace)
-            .and_then(|()| Statement::new(prepare.text, keyspace.as_deref(), self.catalog()));
-        let statement = match statement {
-            Ok(statement) => Arc::new(statement),
-            Err(error) => return Err((reply, error)),
-        };
-        if let Err(error) = self.statements.check_size(&statement) {
-            return Err((reply, error));
-        }
+            .or_else(|| call.requester.keyspace.clone());
+        self.check_keyspace(prepare.keyspace)?;
+        let statement = Statement::new(prepare.text, keyspace.as_deref(), self.catalog())?;
+        let statement = Arc::new(statement);
+        self.statements.check_size(&statement)?;
         self.statements.put(statement.clone());
-        let left = usize::from(self.config.shards) - 1;
-        if left == 0 {
-            send_prepared(&reply, &statement, out);
-            self.finish_trace(&reply, now, out);
+        let gather = GatherOperation {
+            reply: Some(call.take_reply()),
+            left: usize::from(self.config.shards) - 1,
+            then: AfterGather::Prepared(statement.clone()),
+            failed: None,
+            deadline: now.boot.plus_millis(self.config.write_timeout_ms),
+        };
+        if gather.left == 0 {
+            self.gathered(gather, now, out);
             return Ok(());
         }
-        let deadline = now.boot.plus_millis(self.config.write_timeout_ms);
-        let then = AfterGather::Prepared(statement.clone());
-        let request = self.operations.insert(Operation::Gather(GatherOperation {
-            reply,
-            left,
-            then,
-            failed: None,
-            deadline,
-        }));
+        let request = self.operations.insert(Operation::Gather(gather));
         for shard in self.other_shards() {
             let statement = statement.clone();
             self.tell(shard, ShardMessage::Prepared { request, statement }, out);
@@ -324,45 +246,32 @@ impl Shard {
 
     fn execute(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
+        call: &mut Call<'_>,
         execute: &Execute<'_>,
-        mut reply: Reply,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
+    ) -> Result<(), RequestError> {
         self.metrics.prepared_executed += 1;
-        let found = self.prepared_statement(execute.id);
-        let statement = match found {
-            Ok(statement) => statement,
-            Err(error) => return Err((reply, error)),
-        };
-        if let Some(trace) = &mut reply.trace {
+        let statement = self.prepared_statement(execute.id)?;
+        if let Some(trace) = call.trace() {
             trace.asked(&statement.text, &execute.parameters);
         }
-        let context = requester.moment.context(0);
-        let bound = Terms::new(&execute.parameters, now).and_then(|mut terms| {
-            terms.known_metadata = execute.result_metadata_id.and_then(|id| id.try_into().ok());
-            Ok((
-                terms,
-                BoundValues::new(
-                    execute.parameters.values,
-                    &statement.prepared.marker_names,
-                    context,
-                )?,
-            ))
-        });
-        match bound {
-            Ok((terms, values)) => {
-                if let Some(trace) = &mut reply.trace {
-                    trace.bound(&statement.prepared.variables, &values);
-                }
-                self.run(
-                    requester, frame, &statement, &values, terms, reply, now, out,
-                )
-            }
-            Err(error) => Err((reply, error)),
+        let mut terms = Terms::new(&execute.parameters, now)?;
+        terms.known_metadata = execute.result_metadata_id.and_then(|id| id.try_into().ok());
+        let values = BoundValues::new(
+            execute.parameters.values,
+            &statement.prepared.marker_names,
+            call.requester.moment.context(0),
+        )?;
+        if let Some(trace) = call.trace() {
+            trace.bound(&statement.prepared.variables, &values);
         }
+        let execution = Execution {
+            statement: &statement,
+            values: &values,
+            terms,
+        };
+        self.run(call, execution, now, out)
     }
 
     /// The statement with an id, planned again if the schema changed since.
@@ -380,33 +289,22 @@ impl Shard {
         Ok(renewed)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn run(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
-        statement: &Arc<Statement>,
-        values: &BoundValues<'_>,
-        terms: Terms,
-        reply: Reply,
+        call: &mut Call<'_>,
+        execution: Execution<'_>,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
+    ) -> Result<(), RequestError> {
+        let statement = execution.statement;
         match &statement.prepared.plan {
-            Plan::Select(_) => self.select(statement, values, terms, reply, now, out),
-            Plan::Modify(_) => {
-                self.modify(requester, frame, statement, values, terms, reply, now, out)
-            }
-            Plan::Batch(_) => {
-                self.batch_statement(requester, frame, statement, values, terms, reply, now, out)
-            }
+            Plan::Select(plan) => self.select(call, plan, execution, now, out),
+            Plan::Modify(plan) => self.modify(call, plan, execution, now, out),
+            Plan::Batch(plan) => self.batch_statement(call, plan, execution, now, out),
             Plan::Other(other) => {
                 // The request may have named a keyspace of its own, or the statement was prepared in another.
-                let requester = &Requester {
-                    keyspace: statement.keyspace.clone(),
-                    ..requester.clone()
-                };
-                self.run_other(requester, frame, other, &terms, reply, now, out)
+                call.requester.keyspace.clone_from(&statement.keyspace);
+                self.run_other(call, other, &execution.terms, now, out)
             }
         }
     }
@@ -414,57 +312,48 @@ impl Shard {
     /// A statement that is neither a SELECT nor a modification.
     fn run_other(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
+        call: &mut Call<'_>,
         statement: &ast::Statement,
         terms: &Terms,
-        mut reply: Reply,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
+    ) -> Result<(), RequestError> {
         match statement {
             ast::Statement::Use(keyspace) => {
                 if self.catalog().keyspace(keyspace).is_none() {
-                    return Err((
-                        reply,
-                        RequestError::invalid(format!("Keyspace '{keyspace}' does not exist")),
-                    ));
+                    let text = format!("Keyspace '{keyspace}' does not exist");
+                    return Err(RequestError::Invalid(text));
                 }
                 let keyspace: Arc<str> = keyspace.as_str().into();
+                let mut reply = call.take_reply();
                 if let Origin::Client(id) = reply.origin
                     && let Some(client) = self.clients.get_mut(&id)
                 {
                     client.keyspace = Some(keyspace.clone());
                 }
                 reply.keyspace = Some(keyspace.clone());
-                reply.result(out, |buffer| put_set_keyspace(buffer, &keyspace));
-                self.finish_trace(&reply, now, out);
+                self.succeed(&reply, now, out, |buffer| {
+                    put_set_keyspace(buffer, &keyspace)
+                });
                 Ok(())
             }
             ast::Statement::Describe(describe) => {
-                self.describe_statement(requester, describe, terms, reply, now, out)
+                self.describe_statement(call, describe, terms, now, out)
             }
-            other => self.administer(requester, frame, other, reply, now, out),
+            other => self.administer(call, other, now, out),
         }
     }
 
     /// Has another shard execute a whole request.
-    pub(super) fn forward(
-        &mut self,
-        shard: u16,
-        requester: &Requester,
-        frame: &RequestFrame,
-        reply: Reply,
-        now: Now,
-        out: &mut Effects,
-    ) {
+    pub(super) fn forward(&mut self, shard: u16, call: &mut Call<'_>, now: Now, out: &mut Effects) {
         self.metrics.forwarded += 1;
+        let reply = call.take_reply();
         let client = OnBehalf {
             version: reply.version,
-            keyspace: requester.keyspace.clone(),
-            user: requester.user.clone(),
-            address: requester.address,
-            moment: requester.moment,
+            keyspace: call.requester.keyspace.clone(),
+            user: call.requester.user.clone(),
+            address: call.requester.address,
+            moment: call.requester.moment,
         };
         let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
         let request = self
@@ -473,7 +362,7 @@ impl Shard {
         let message = ShardMessage::Forward {
             request,
             client,
-            frame: frame.clone(),
+            frame: call.frame.clone(),
         };
         self.tell(shard, message, out);
     }
@@ -528,15 +417,13 @@ impl Shard {
     }
 }
 
-/// Answers a PREPARE.
-pub(super) fn send_prepared(reply: &Reply, statement: &Statement, out: &mut Effects) {
+/// Appends the answer of a PREPARE.
+pub(super) fn put_statement(statement: &Statement, reply: &Reply, buffer: &mut Vec<u8>) {
     let prepared = PreparedResult {
         id: statement.id,
         markers: &statement.markers,
         partition_key: &statement.prepared.partition_markers,
         result: &statement.result,
     };
-    reply.send(Opcode::Result, out, |buffer| {
-        put_prepared(buffer, reply.version, &prepared)
-    });
+    put_prepared(buffer, reply.version, &prepared);
 }

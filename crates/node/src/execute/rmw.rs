@@ -6,19 +6,18 @@
 //! partitions or tables at once are `scattered`.
 
 use super::batch::{KeptValues, batch_plan, modify_plan};
+use super::call::{Call, Execution, Terms};
 use super::conditional::{Asked, Shape};
 use super::operation::Operation;
-use super::request::{Requester, Terms};
+use super::partition_queue::Partition;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
-use crate::replica::Waiter;
+use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
-use cluster::coordinate::partition_queue::Partition;
 use cluster::coordinate::write::Write;
 use cluster::coordinate::{Access, ReplicaPlan};
-use cql::frame::RequestFrame;
 use cql::frame::response::put_void;
 use cql::plan::modify::{CurrentRows, ModifyPlan, WriteContext};
 use cql::plan::values::BoundValues;
@@ -90,78 +89,64 @@ impl RmwOperation {
     }
 }
 
+/// Modifications that are to be read for before they are written.
+pub(super) struct Reading {
+    pub(super) parts: Vec<Part>,
+    pub(super) shape: Shape,
+    /// What is written if there are no conditions.
+    pub(super) write_type: WriteType,
+    pub(super) terms: Terms,
+}
+
 impl Shard {
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn modify_reading(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
-        statement: &Arc<Statement>,
-        values: &BoundValues<'_>,
-        terms: Terms,
-        reply: Reply,
+        call: &mut Call<'_>,
+        execution: Execution<'_>,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
-        let parts = vec![Part {
-            statement: statement.clone(),
+    ) -> Result<(), RequestError> {
+        let part = Part {
+            statement: execution.statement.clone(),
             member: None,
-            values: values.to_owned_values(),
-        }];
-        self.parts_reading(
-            requester,
-            frame,
-            parts,
-            Shape::Statement,
-            WriteType::Simple,
-            terms,
-            reply,
-            now,
-            out,
-        )
+            values: execution.values.to_owned_values(),
+        };
+        let reading = Reading {
+            parts: vec![part],
+            shape: Shape::Statement,
+            write_type: WriteType::Simple,
+            terms: execution.terms,
+        };
+        self.parts_reading(call, reading, now, out)
     }
 
-    /// Starts the operation here, or has the owner of its partition do it. `write_type` is that of parts without
-    /// conditions.
-    #[allow(clippy::too_many_arguments)]
+    /// Starts the operation here, or has the owner of its partition do it.
     pub(super) fn parts_reading(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
-        parts: Vec<Part>,
-        shape: Shape,
-        write_type: WriteType,
-        terms: Terms,
-        reply: Reply,
+        call: &mut Call<'_>,
+        reading: Reading,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
+    ) -> Result<(), RequestError> {
+        let (parts, terms) = (&reading.parts, &reading.terms);
         let conditional = parts.iter().any(|part| part.plan().is_conditional());
-        let planned = partitions_of(&parts).and_then(|partitions| {
-            if conditional {
-                self.plan_conditional(&parts, &partitions, &terms)
-            } else {
-                let keyspace = &parts[0].plan().table.keyspace;
-                self.admit(Access::Write, terms.consistency, keyspace)
-            }
-            .map(|plan| (partitions, plan))
-        });
-        let (mut partitions, plan) = match planned {
-            Ok(planned) => planned,
-            Err(error) => return Err((reply, error)),
-        };
+        let mut partitions = partitions_of(parts)?;
+        let plan = if conditional {
+            self.plan_conditional(parts, &partitions, terms)
+        } else {
+            let keyspace = &parts[0].plan().table.keyspace;
+            self.admit(Access::Write, terms.consistency, keyspace)
+        }?;
         if !conditional && partitions.len() > 1 {
-            return self.scatter(parts, partitions, write_type, plan, terms, reply, now, out);
+            self.scatter(call.take_reply(), reading, partitions, plan, now, out);
+            return Ok(());
         }
         let Some(Touched { partition, .. }) = partitions.pop() else {
-            return Err((
-                reply,
-                RequestError::invalid("the statement names no partition"),
-            ));
+            return Err(RequestError::invalid("the statement names no partition"));
         };
         let owner = self.owner(partition.1.token);
         if owner != self.number {
-            self.forward(owner, requester, frame, reply, now, out);
+            self.forward(owner, call, now, out);
             return Ok(());
         }
         let (write_type, timeout_ms) = if conditional {
@@ -169,13 +154,12 @@ impl Shard {
         } else {
             (WriteType::Simple, self.config.write_timeout_ms)
         };
-        let context = self.write_context(&terms, parts.len(), now);
         let operation = RmwOperation {
-            reply: Some(reply),
-            parts,
-            shape,
-            terms,
-            context,
+            reply: Some(call.take_reply()),
+            context: self.write_context(terms, parts.len(), now),
+            parts: reading.parts,
+            shape: reading.shape,
+            terms: reading.terms,
             plan,
             write_type,
             partition: partition.clone(),
@@ -230,7 +214,7 @@ impl Shard {
                 }
                 if let Some(result) =
                     self.replica
-                        .read(&command, Waiter::Local(number), now, &mut out.io)
+                        .read(&command, Caller::Local(number), now, &mut out.io)
                 {
                     self.rmw_read(number, result, now, out);
                 }
@@ -273,13 +257,13 @@ impl Shard {
             // The answer tells of a write that may have failed and been read all the same.
             Ok(Decision::Refused) => {
                 operation.refused = true;
-                self.replica.confirm(Waiter::Local(number));
+                self.replica.confirm(Caller::Local(number));
             }
-            Ok(Decision::Apply(None)) => self.replica.confirm(Waiter::Local(number)),
+            Ok(Decision::Apply(None)) => self.replica.confirm(Caller::Local(number)),
             Ok(Decision::Apply(Some(mutation))) => {
                 operation.written = true;
                 self.metrics.replica_writes += 1;
-                self.replica.apply(&mutation, Waiter::Local(number), now);
+                self.replica.apply(&mutation, Caller::Local(number), now);
             }
         }
     }
@@ -335,7 +319,7 @@ impl Shard {
     /// Gives a partition to the next operation, which goes on when the present one has returned: thousands may wait.
     pub(super) fn release_partition(&mut self, partition: &Partition) {
         if let Some(next) = self.partitions.release(partition) {
-            self.holders.push_back((partition.clone(), next));
+            self.partitions_given.push_back((partition.clone(), next));
         }
     }
 

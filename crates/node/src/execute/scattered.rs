@@ -4,13 +4,13 @@
 //! at the partitions: like in Cassandra, what others write between the read and the write is not seen. Elements keep
 //! the place they were found by, so that nothing else is changed by that.
 
+use super::call::Terms;
 use super::operation::Operation;
-use super::request::Terms;
-use super::rmw::{Part, Touched, read_rows, slices_of};
-use super::serial::Turn;
+use super::rmw::{Part, Reading, Touched, read_rows, slices_of};
+use super::serial::Queueing;
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
-use crate::replica::Waiter;
+use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use cluster::coordinate::ReplicaPlan;
@@ -74,25 +74,22 @@ impl ScatteredOperation {
 
 impl Shard {
     /// Reads the partitions, then writes them.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn scatter(
         &mut self,
-        parts: Vec<Part>,
-        mut partitions: Vec<Touched>,
-        write_type: WriteType,
-        plan: ReplicaPlan,
-        terms: Terms,
         reply: Reply,
+        reading: Reading,
+        mut partitions: Vec<Touched>,
+        plan: ReplicaPlan,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
+    ) {
         partitions.reverse();
         let operation = ScatteredOperation {
             reply,
-            parts,
-            terms,
+            parts: reading.parts,
+            terms: reading.terms,
             plan,
-            write_type,
+            write_type: reading.write_type,
             partitions,
             current: CurrentRows::default(),
             deadline: now.boot.plus_millis(self.config.write_timeout_ms),
@@ -101,7 +98,6 @@ impl Shard {
             .operations
             .insert(Operation::Scattered(Box::new(operation)));
         self.scattered_next(number, now, out);
-        Ok(())
     }
 
     /// Reads the next partition, or writes when all are read.
@@ -129,13 +125,13 @@ impl Shard {
                     request: number,
                     command: Box::new(command),
                     deadline,
-                    turn: Turn::Any,
+                    turn: Queueing::AtOnce,
                 };
                 return self.tell(owner, message, out);
             }
             self.metrics.replica_reads += 1;
-            let waiter = Waiter::Local(number);
-            match self.replica.read(&command, waiter, now, &mut out.io) {
+            let caller = Caller::Local(number);
+            match self.replica.read(&command, caller, now, &mut out.io) {
                 None => return,
                 Some(result) => {
                     if !self.scattered_take(number, result, now, out) {

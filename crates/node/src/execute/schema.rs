@@ -1,46 +1,36 @@
 //! What changes the schema or the roles: planned and made durable on shard 0, one change at a time, then put in force
 //! on every shard before the client is answered.
+//!
+//! A statement becomes a [`Demand`], which waits for the change before it; what it comes to is decided against the schema
+//! in force ([`decide`]) and then carried out. A change whose disk does not answer goes on, and so does everybody's wait for
+//! it; but each client is told by its own deadline.
 
+mod decide;
 mod events;
 
+use super::call::{Call, Requester};
 use super::farewell::Goal;
-use super::operation::{AfterGather, GatherOperation, Operation};
-use super::request::{Requester, send_prepared};
+use super::gather::{AfterGather, GatherOperation};
+use super::operation::Operation;
 use super::snapshot::REPLACED_TICKET;
-use crate::client::ClientId;
-use crate::effects::{Effects, LogLevel, Order, Work, WorkDone};
-use crate::message::{ReplicaError, ShardMessage};
+use super::work::AfterWork;
+use crate::effects::{Effects, LogLevel};
+use crate::message::ShardMessage;
 use crate::metadata::{self, Entry};
 use crate::reply::Reply;
 use crate::shard::Shard;
 use cql::ast::Statement as Syntax;
-use cql::frame::RequestFrame;
-use cql::frame::response::{Event, MetadataForm, RowsWriter, put_schema_change, put_void};
-use cql::frame::{ColumnSpec, ResultMetadata};
-use cql::plan::ddl::roles::{Authorization, Listing, RoleContext, RolePlan, User, plan_role};
-use cql::plan::ddl::{self, DdlContext, SchemaEvent, SchemaPlan};
+use cql::frame::response::{Event, put_void};
+use cql::plan::ddl::SchemaEvent;
+use decide::Decision;
 use events::events;
-use model::env::{IoOutcome, IoQueue, IoTag, Random};
+use model::env::{IoOutcome, IoQueue, IoTag};
 use model::error::RequestError;
 use model::schema::{Schema, SchemaEdit};
 use model::time::{BootNanos, Now};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use storage::MetaLog;
-
-/// What to do when slow work is done.
-#[derive(Debug)]
-pub enum AfterWork {
-    /// A password was checked.
-    LogIn {
-        /// Whose connection.
-        client: ClientId,
-        /// Who wants in.
-        user: Arc<str>,
-    },
-    /// A password was hashed: carry out the statement it is for, as the roles are by then.
-    StoreRole(Box<Demand>),
-}
 
 /// What is answered once a schema is in force everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +41,13 @@ pub enum SchemaAnswer {
     Void,
 }
 
-/// A change being made.
+/// A change being made durable.
 #[derive(Debug)]
 struct Change {
-    reply: Reply,
     edits: Vec<SchemaEdit>,
     answer: SchemaAnswer,
+    /// The operation that owes the answer, until its deadline.
+    operation: u64,
 }
 
 /// A statement that asks for a change.
@@ -66,21 +57,37 @@ pub struct Demand {
     statement: Syntax,
     /// The hash of the password it sets, once there is one.
     salted_hash: Option<String>,
+    /// The answer owed.
+    pub(super) reply: Reply,
+}
+
+impl Demand {
+    /// The same, its password hashed.
+    pub(super) fn with_hash(mut self, hash: String) -> Box<Self> {
+        self.salted_hash = Some(hash);
+        Box::new(self)
+    }
 }
 
 /// A statement that waits for the change before it.
 #[derive(Debug)]
 pub struct WaitingDemand {
-    demand: Demand,
-    /// The answer owed.
-    pub reply: Reply,
+    demand: Box<Demand>,
     /// When the client is told to give up.
+    pub deadline: BootNanos,
+}
+
+/// A client that waits for a change to be durable.
+#[derive(Debug)]
+pub struct ChangeOperation {
+    reply: Reply,
+    /// When the client is told to give up; the change goes on.
     pub deadline: BootNanos,
 }
 
 /// How far the change under way is.
 #[derive(Debug)]
-enum Progress {
+enum ChangeState {
     /// There is none.
     Idle,
     /// What it drops is being kept in snapshots.
@@ -96,7 +103,7 @@ pub struct SchemaChanges {
     pub(super) log: Option<MetaLog>,
     /// Bytes of the last snapshot made for the log.
     pub(super) snapshot_bytes: u64,
-    progress: Progress,
+    state: ChangeState,
     /// Operations that wait for their turn, in order; some may have been given up.
     waiting: VecDeque<u64>,
     next_ticket: u64,
@@ -109,7 +116,7 @@ impl SchemaChanges {
         Self {
             log,
             snapshot_bytes: 0,
-            progress: Progress::Idle,
+            state: ChangeState::Idle,
             waiting: VecDeque::new(),
             next_ticket: 0,
             last_snapshot_millis: 0,
@@ -147,16 +154,16 @@ impl SchemaChanges {
     }
 
     fn is_busy(&self) -> bool {
-        !matches!(self.progress, Progress::Idle)
+        !matches!(self.state, ChangeState::Idle)
     }
 
     fn append(&mut self, change: Change, io: &mut IoQueue) {
         assert!(
-            matches!(self.progress, Progress::Idle | Progress::Leaving),
+            matches!(self.state, ChangeState::Idle | ChangeState::Leaving),
             "one change at a time"
         );
         let entry = metadata::encode(Entry::Schema(change.edits.clone()));
-        self.progress = Progress::Storing(change);
+        self.state = ChangeState::Storing(change);
         self.next_ticket += 1;
         let log = self.log.as_mut().expect("shard 0 has the metadata log");
         log.append(&entry, self.next_ticket, io);
@@ -167,176 +174,70 @@ impl Shard {
     /// Schema, roles, TRUNCATE.
     pub(super) fn administer(
         &mut self,
-        requester: &Requester,
-        frame: &RequestFrame,
+        call: &mut Call<'_>,
         statement: &Syntax,
-        reply: Reply,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
+    ) -> Result<(), RequestError> {
         if self.number != 0 {
-            self.forward(0, requester, frame, reply, now, out);
+            self.forward(0, call, now, out);
             return Ok(());
         }
         let demand = Demand {
-            requester: requester.clone(),
+            requester: call.requester.clone(),
             statement: statement.clone(),
             salted_hash: None,
+            reply: call.take_reply(),
         };
-        self.demand(demand, reply, now, out)
-    }
-
-    /// Carries a change out when it is its turn.
-    fn demand(
-        &mut self,
-        demand: Demand,
-        reply: Reply,
-        now: Now,
-        out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
-        if !self.schema_changes.is_busy() {
-            return self.administer_now(demand, reply, now, out);
-        }
-        let waiting = WaitingDemand {
-            demand,
-            reply,
-            deadline: now.boot.plus_millis(self.config.truncate_timeout_ms),
-        };
-        let number = self.operations.insert(Operation::Schema(Box::new(waiting)));
-        self.schema_changes.waiting.push_back(number);
+        self.demand(Box::new(demand), now, out);
         Ok(())
     }
 
-    fn administer_now(
-        &mut self,
-        demand: Demand,
-        mut reply: Reply,
-        now: Now,
-        out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
-        let (requester, statement) = (&demand.requester, &demand.statement);
-        let datacenters = self.datacenters();
-        let new_id = uuid::Builder::from_random_bytes(self.random_bytes()).into_uuid();
-        let context = DdlContext {
-            keyspace: requester.keyspace.as_deref(),
-            now_micros: self.clock.next(now),
-            new_id,
-            datacenters: &datacenters,
-            virtual_keyspaces: &self.virtual_keyspaces,
-            config: &self.config.ddl,
-        };
-        if let Syntax::Truncate(name) = statement {
-            return match ddl::plan_truncate(name, &self.schema, &context) {
-                Ok(table) => {
-                    let tables = [table.clone()];
-                    self.leave(&tables, Goal::Truncate(table.id), reply, now, out);
-                    Ok(())
-                }
-                Err(error) => Err((reply, error)),
-            };
+    /// Carries a demand out when it is its turn.
+    pub(super) fn demand(&mut self, demand: Box<Demand>, now: Now, out: &mut Effects) {
+        if !self.schema_changes.is_busy() {
+            return self.carry_out(demand, now, out);
         }
-        let Some(planned) = ddl::plan(statement, &self.schema, &context) else {
-            return self.administer_roles(demand, reply, now, out);
+        let waiting = WaitingDemand {
+            demand,
+            deadline: now.boot.plus_millis(self.config.truncate_timeout_ms),
         };
-        match planned {
-            Err(error) => Err((reply, error)),
-            Ok(SchemaPlan::Nothing { warnings }) => {
-                reply.warnings.extend(warnings);
-                reply.result(out, put_void);
-                self.finish_trace(&reply, now, out);
-                Ok(())
+        let number = self.operations.insert(Operation::Demand(waiting));
+        self.schema_changes.waiting.push_back(number);
+    }
+
+    /// Decides what a demand comes to, and does that.
+    fn carry_out(&mut self, mut demand: Box<Demand>, now: Now, out: &mut Effects) {
+        let decision = match self.decide(&mut demand, now) {
+            Ok(decision) => decision,
+            Err(error) => return self.fail(&demand.reply, &error, now, out),
+        };
+        match decision {
+            Decision::Nothing => self.succeed(&demand.reply, now, out, put_void),
+            Decision::Rows(listing) => {
+                let version = demand.reply.version;
+                self.succeed(&demand.reply, now, out, |buffer| {
+                    decide::put_listing(buffer, version, &listing);
+                });
             }
-            Ok(SchemaPlan::Change {
-                edits,
-                event,
-                warnings,
-            }) => {
-                reply.warnings.extend(warnings);
-                let answer = SchemaAnswer::Change(event);
+            Decision::Truncate(table) => {
+                let goal = Goal::Truncate(table.id);
+                self.leave(&[table], goal, demand.reply, now, out);
+            }
+            Decision::Change(edits, answer) => {
                 let dropped = self.tables_dropped(&edits);
                 if dropped.is_empty() {
-                    self.store_change(edits, answer, reply, out);
-                } else {
-                    self.schema_changes.progress = Progress::Leaving;
-                    self.leave(&dropped, Goal::Change(edits, answer), reply, now, out);
+                    return self.store_change(edits, answer, demand.reply, now, out);
                 }
-                Ok(())
+                self.schema_changes.state = ChangeState::Leaving;
+                let goal = Goal::Change(edits, answer);
+                self.leave(&dropped, goal, demand.reply, now, out);
             }
-        }
-    }
-
-    /// Roles and permissions. A password is hashed on a worker thread before its edit is stored.
-    fn administer_roles(
-        &mut self,
-        demand: Demand,
-        reply: Reply,
-        now: Now,
-        out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
-        let requester = &demand.requester;
-        let datacenters = self.datacenters();
-        let context = DdlContext {
-            keyspace: requester.keyspace.as_deref(),
-            now_micros: now.wall.0,
-            new_id: uuid::Uuid::nil(),
-            datacenters: &datacenters,
-            virtual_keyspaces: &self.virtual_keyspaces,
-            config: &self.config.ddl,
-        };
-        let roles = RoleContext {
-            user: requester
-                .user
-                .as_deref()
-                .map_or(User::Anonymous, User::Role),
-            passwords: self.config.password_authentication,
-            authorization: Authorization::None,
-        };
-        let planned = plan_role(&demand.statement, &self.schema, &context, &roles);
-        match planned {
-            None => Err((reply, RequestError::not_supported("This statement is"))),
-            Some(Err(error)) => Err((reply, error)),
-            Some(Ok(RolePlan::Nothing)) => {
-                reply.result(out, put_void);
-                self.finish_trace(&reply, now, out);
-                Ok(())
-            }
-            Some(Ok(RolePlan::Change(edits))) => {
-                self.store_roles(edits, reply, out);
-                Ok(())
-            }
-            Some(Ok(RolePlan::HashPassword(change))) => {
-                if let Some(hash) = demand.salted_hash {
-                    self.store_roles(change.edits(hash), reply, out);
-                    return Ok(());
-                }
-                let work = Work::HashPassword {
-                    password: change.password.clone(),
-                    cost: self.config.password_cost,
-                };
+            Decision::Hash(work) => {
                 let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
-                let then = AfterWork::StoreRole(Box::new(demand));
-                let number = self.operations.insert(Operation::Work {
-                    reply,
-                    then,
-                    deadline,
-                });
-                out.work.push(Order {
-                    number,
-                    deadline,
-                    work,
-                });
-                Ok(())
-            }
-            Some(Ok(RolePlan::Rows(listing))) => {
-                send_listing(&reply, &listing, out);
-                self.finish_trace(&reply, now, out);
-                Ok(())
+                self.order_work(work, AfterWork::StoreRole(demand), deadline, out);
             }
         }
-    }
-
-    fn store_roles(&mut self, edits: Vec<SchemaEdit>, reply: Reply, out: &mut Effects) {
-        self.store_change(edits, SchemaAnswer::Void, reply, out);
     }
 
     /// Makes a change durable, after which it is put in force.
@@ -345,27 +246,37 @@ impl Shard {
         edits: Vec<SchemaEdit>,
         answer: SchemaAnswer,
         reply: Reply,
+        now: Now,
         out: &mut Effects,
     ) {
+        let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
+        let waiting = ChangeOperation { reply, deadline };
         let change = Change {
-            reply,
             edits,
             answer,
+            operation: self.operations.insert(Operation::Change(waiting)),
         };
         self.schema_changes.append(change, &mut out.io);
     }
 
-    fn random_bytes(&mut self) -> [u8; 16] {
-        let (high, low) = (self.random.next_u64(), self.random.next_u64());
-        (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+    /// The change is not durable yet when the client's deadline passes.
+    pub(super) fn change_time_out(
+        &mut self,
+        operation: &ChangeOperation,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let error = RequestError::Server(
+            "The disk did not make the schema change durable in time; it may still take effect"
+                .into(),
+        );
+        self.fail(&operation.reply, &error, now, out);
     }
 
-    fn datacenters(&self) -> BTreeMap<String, u32> {
-        let mut counts = BTreeMap::new();
-        for node in &self.topology.nodes {
-            *counts.entry(node.datacenter.clone()).or_insert(0) += 1;
-        }
-        counts
+    /// The change before it is not done yet when the client's deadline passes: it is not carried out.
+    pub(super) fn demand_time_out(&mut self, waiting: &WaitingDemand, now: Now, out: &mut Effects) {
+        let error = RequestError::Server("The change before this one takes too long".into());
+        self.fail(&waiting.demand.reply, &error, now, out);
     }
 
     /// The entry of the change under way is durable: put it in force.
@@ -377,29 +288,38 @@ impl Shard {
     ) {
         let (ticket, result) = ended;
         if ticket == REPLACED_TICKET {
-            let line = match result {
-                Ok(()) => (
-                    LogLevel::Info,
-                    "the metadata log is replaced by a snapshot".to_owned(),
-                ),
-                Err(error) => (
-                    LogLevel::Warn,
-                    format!("the metadata log could not be replaced by a snapshot: {error}"),
-                ),
-            };
-            return out.log.push(line);
+            return out.log.push(replaced(result));
         }
-        let progress = std::mem::replace(&mut self.schema_changes.progress, Progress::Installing);
-        let Progress::Storing(change) = progress else {
+        let changes = &mut self.schema_changes;
+        let state = std::mem::replace(&mut changes.state, ChangeState::Installing);
+        let ChangeState::Storing(change) = state else {
             unreachable!("only a change under way is stored")
         };
-        if let Err(error) = result {
-            let error = RequestError::Server(format!(
-                "The schema change could not be made durable: {error}"
-            ));
-            self.fail(&change.reply, &error, now, out);
-            return self.next_schema_change(now, out);
+        let reply = match self.operations.remove(change.operation) {
+            Some(Operation::Change(waiting)) => Some(waiting.reply),
+            _ => None,
+        };
+        match result {
+            Ok(()) => self.install_change(change, reply, now, out),
+            Err(error) => {
+                let error = format!("The schema change could not be made durable: {error}");
+                match reply {
+                    Some(reply) => self.fail(&reply, &RequestError::Server(error), now, out),
+                    None => out.log.push((LogLevel::Error, error)),
+                }
+                self.next_schema_change(now, out);
+            }
         }
+    }
+
+    /// Puts a change in force on every shard.
+    fn install_change(
+        &mut self,
+        change: Change,
+        reply: Option<Reply>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         let schema = Arc::new(self.schema.apply_all(&change.edits));
         let events: Arc<[Event]> = match &change.answer {
             SchemaAnswer::Change(event) => {
@@ -410,16 +330,14 @@ impl Shard {
         self.install_schema(schema.clone(), out);
         self.shorten_metadata_log(&mut out.io);
         events.iter().for_each(|event| self.publish(event, out));
-        let left = usize::from(self.config.shards) - 1;
-        let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
         let gather = GatherOperation {
-            reply: change.reply,
-            left,
+            reply,
+            left: usize::from(self.config.shards) - 1,
             then: AfterGather::Schema(change.answer),
             failed: None,
-            deadline,
+            deadline: now.boot.plus_millis(self.config.truncate_timeout_ms),
         };
-        if left == 0 {
+        if gather.left == 0 {
             return self.gathered(gather, now, out);
         }
         let request = self.operations.insert(Operation::Gather(gather));
@@ -434,19 +352,14 @@ impl Shard {
     }
 
     pub(super) fn next_schema_change(&mut self, now: Now, out: &mut Effects) {
-        self.schema_changes.progress = Progress::Idle;
+        self.schema_changes.state = ChangeState::Idle;
         while !self.schema_changes.is_busy() {
             let Some(number) = self.schema_changes.waiting.pop_front() else {
                 return;
             };
             // Those that were given up are gone.
-            let Some(Operation::Schema(waiting)) = self.operations.remove(number) else {
-                continue;
-            };
-            if let Err((reply, error)) =
-                self.administer_now(waiting.demand, waiting.reply, now, out)
-            {
-                self.fail(&reply, &error, now, out);
+            if let Some(Operation::Demand(waiting)) = self.operations.remove(number) {
+                self.carry_out(waiting.demand, now, out);
             }
         }
     }
@@ -463,133 +376,18 @@ impl Shard {
         let store = &self.replica.store;
         self.replica.latencies.retain(|id| store.has_table(id));
     }
-
-    /// Another shard did what it was asked.
-    pub(crate) fn on_acknowledged(
-        &mut self,
-        request: u64,
-        result: Result<(), ReplicaError>,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        if let Some(Operation::Admin(_)) = self.operations.get_mut(request) {
-            return self.admin_acknowledged(request, result, out);
-        }
-        let Some(Operation::Gather(gather)) = self.operations.get_mut(request) else {
-            return;
-        };
-        gather.left -= 1;
-        if let Err(error) = result {
-            gather.failed.get_or_insert(error);
-        }
-        if gather.left > 0 {
-            return;
-        }
-        let Some(Operation::Gather(gather)) = self.operations.remove(request) else {
-            unreachable!("just found")
-        };
-        self.gathered(gather, now, out);
-    }
-
-    fn gathered(&mut self, gather: GatherOperation, now: Now, out: &mut Effects) {
-        if let AfterGather::Linked(_) | AfterGather::Kept(_) = gather.then {
-            return self.left(gather, now, out);
-        }
-        let GatherOperation {
-            reply,
-            then,
-            failed,
-            ..
-        } = gather;
-        if let Some(error) = failed {
-            let (ReplicaError::Overloaded(text)
-            | ReplicaError::Failed(_, text)
-            | ReplicaError::Invalid(text)) = error;
-            let error = match then {
-                AfterGather::Truncated => {
-                    RequestError::Truncate(format!("Error during truncate: {text}"))
-                }
-                _ => RequestError::Server(text),
-            };
-            self.fail(&reply, &error, now, out);
-        } else {
-            match &then {
-                AfterGather::Prepared(statement) => send_prepared(&reply, statement, out),
-                AfterGather::Schema(SchemaAnswer::Change(event)) => {
-                    reply.result(out, |buffer| {
-                        put_schema_change(buffer, reply.version, event.change, &event.target)
-                    });
-                }
-                AfterGather::Schema(SchemaAnswer::Void) | AfterGather::Truncated => {
-                    reply.result(out, put_void)
-                }
-                AfterGather::Linked(_) | AfterGather::Kept(_) => unreachable!("dealt with above"),
-            }
-            self.finish_trace(&reply, now, out);
-        }
-        if matches!(then, AfterGather::Schema(_)) {
-            self.next_schema_change(now, out);
-        }
-    }
-
-    /// Slow work is done.
-    pub(crate) fn on_work_done(
-        &mut self,
-        number: u64,
-        done: WorkDone,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let Some(Operation::Work { reply, then, .. }) = self.operations.remove(number) else {
-            return;
-        };
-        match (then, done) {
-            (then, WorkDone::Refused) => {
-                let error = "Too many passwords wait to be checked or hashed";
-                if let AfterWork::LogIn { client, .. } = then {
-                    self.login_failed(client);
-                }
-                self.fail(&reply, &RequestError::Overloaded(error.into()), now, out);
-            }
-            (AfterWork::LogIn { client, user }, done) => {
-                self.logged_in(client, &user, done == WorkDone::Verified(true), &reply, out);
-            }
-            (AfterWork::StoreRole(demand), WorkDone::Hashed(Ok(hash))) => {
-                let demand = Demand {
-                    salted_hash: Some(hash),
-                    ..*demand
-                };
-                if let Err((reply, error)) = self.demand(demand, reply, now, out) {
-                    self.fail(&reply, &error, now, out);
-                }
-            }
-            (AfterWork::StoreRole(_), done) => {
-                let reason = match done {
-                    WorkDone::Hashed(Err(reason)) => reason,
-                    _ => "no hash".to_owned(),
-                };
-                let error =
-                    RequestError::Server(format!("The password could not be hashed: {reason}"));
-                self.fail(&reply, &error, now, out);
-            }
-        }
-    }
 }
 
-/// Answers with the rows of a LIST.
-fn send_listing(reply: &Reply, listing: &Listing, out: &mut Effects) {
-    let specs = listing.columns.iter().map(|(name, ctype)| ColumnSpec {
-        keyspace: "system_auth".into(),
-        table: listing.table.into(),
-        name: (*name).into(),
-        cql_type: ctype.clone(),
-    });
-    let metadata = ResultMetadata::new(specs.collect());
-    reply.result(out, |buffer| {
-        let mut writer = RowsWriter::begin(buffer, &metadata, reply.version, MetadataForm::Full);
-        for value in listing.rows.iter().flatten() {
-            writer.cell(Some(value));
-        }
-        writer.finish(None);
-    });
+/// What the operator is told of a replacement of the metadata log.
+fn replaced(result: Result<(), storage::StoreError>) -> (LogLevel, String) {
+    match result {
+        Ok(()) => (
+            LogLevel::Info,
+            "the metadata log is replaced by a snapshot".to_owned(),
+        ),
+        Err(error) => (
+            LogLevel::Warn,
+            format!("the metadata log could not be replaced by a snapshot: {error}"),
+        ),
+    }
 }

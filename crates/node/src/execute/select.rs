@@ -7,18 +7,18 @@
 mod answer;
 mod cancel;
 mod progress;
+mod ranges;
 mod tombstones;
 
+use super::call::{Call, Execution, Terms};
 use super::group::GroupFold;
-use super::merge::merge_ranges;
 use super::operation::Operation;
 use super::page::PagingState;
-use super::request::Terms;
-use super::serial::Turn;
+use super::serial::Queueing;
 use crate::budget::{Held, SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS};
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
-use crate::replica::Waiter;
+use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
@@ -32,6 +32,7 @@ use model::read::{Partitions, ReadCommand, ReadResponse, Resume};
 use model::schema::TableKind;
 use model::time::{BootNanos, Now};
 use progress::Step;
+use ranges::merge_ranges;
 use std::sync::Arc;
 
 /// A SELECT in flight.
@@ -226,35 +227,24 @@ fn select_plan(statement: &Statement) -> &SelectPlan {
 impl Shard {
     pub(super) fn select(
         &mut self,
-        statement: &Arc<Statement>,
-        values: &BoundValues<'_>,
-        terms: Terms,
-        mut reply: Reply,
+        call: &mut Call<'_>,
+        plan: &SelectPlan,
+        execution: Execution<'_>,
         now: Now,
         out: &mut Effects,
-    ) -> Result<(), (Reply, RequestError)> {
-        let plan = select_plan(statement);
-        let admitted = self
-            .check_level(Access::Read, terms.consistency, &plan.table.keyspace)
-            .and_then(|()| bind(plan, values, &terms))
-            .and_then(|(bound, state)| {
-                let access = if bound.restrictions.keys.is_none() {
-                    Access::Range
-                } else {
-                    Access::Read
-                };
-                let replicas = self.admit(access, terms.consistency, &plan.table.keyspace)?;
-                Ok((replicas, bound, state))
-            });
-        let (replicas, bound, state) = match admitted {
-            Ok(admitted) => admitted,
-            Err(error) => return Err((reply, error)),
-        };
-        reply.warnings.extend(advice(plan).map(Into::into));
-        if let Err(error) = check_paged_order(plan, &bound, &terms) {
-            return Err((reply, error));
-        }
+    ) -> Result<(), RequestError> {
+        let Execution {
+            statement,
+            values,
+            terms,
+        } = execution;
+        self.check_level(Access::Read, terms.consistency, &plan.table.keyspace)?;
+        let (bound, state) = bind(plan, values, &terms)?;
         let range = bound.restrictions.keys.is_none();
+        let access = if range { Access::Range } else { Access::Read };
+        let replicas = self.admit(access, terms.consistency, &plan.table.keyspace)?;
+        call.reply().warnings.extend(advice(plan).map(Into::into));
+        check_paged_order(plan, &bound, &terms)?;
         let timeout_ms = if range {
             self.metrics.range_reads += 1;
             self.config.range_timeout_ms
@@ -262,7 +252,7 @@ impl Shard {
             self.metrics.reads += 1;
             self.config.read_timeout_ms
         };
-        reply.note(|| {
+        call.reply().note(|| {
             if range {
                 "Computing ranges to query".into()
             } else {
@@ -278,19 +268,16 @@ impl Shard {
         } else {
             values.to_owned_values()
         };
-        let operation = Box::new(SelectOperation::begin(
-            Begun {
-                reply,
-                statement: statement.clone(),
-                values,
-                terms,
-                replicas,
-                tombstone_failure: self.config.tombstone_failure,
-                span: [now.boot, now.boot.plus_millis(timeout_ms)],
-            },
-            bound,
-            state,
-        ));
+        let begun = Begun {
+            reply: call.take_reply(),
+            statement: statement.clone(),
+            values,
+            terms,
+            replicas,
+            tombstone_failure: self.config.tombstone_failure,
+            span: [now.boot, now.boot.plus_millis(timeout_ms)],
+        };
+        let operation = Box::new(SelectOperation::begin(begun, bound, state));
         self.drive_select(operation, None, now, out);
         Ok(())
     }
@@ -413,9 +400,9 @@ impl Shard {
         operation.awaited = 1;
         operation.asked_shard = Some(owner);
         let turn = if operation.terms.consistency.is_serial() {
-            Turn::OwnTurn
+            Queueing::InTurn
         } else {
-            Turn::Any
+            Queueing::AtOnce
         };
         let number = self.operations.insert(Operation::Reserved);
         if owner != self.number {
@@ -432,15 +419,15 @@ impl Shard {
             return None;
         }
         self.metrics.replica_reads += 1;
-        if turn == Turn::OwnTurn {
+        if turn == Queueing::InTurn {
             self.operations
                 .replace(number, Operation::Select(operation));
-            self.read_in_turn(&command, Waiter::Local(number), now, out);
+            self.read_in_turn(&command, Caller::Local(number), now, out);
             return None;
         }
         match self
             .replica
-            .read(&command, Waiter::Local(number), now, &mut out.io)
+            .read(&command, Caller::Local(number), now, &mut out.io)
         {
             Some(Ok(response)) => {
                 self.operations.remove(number);
@@ -482,14 +469,14 @@ impl Shard {
                 request: number,
                 command,
                 deadline,
-                turn: Turn::Any,
+                turn: Queueing::AtOnce,
             };
             self.tell(shard, message, out);
         }
         self.metrics.replica_reads += 1;
         let result = self
             .replica
-            .read(command, Waiter::Local(number), now, &mut out.io)?;
+            .read(command, Caller::Local(number), now, &mut out.io)?;
         self.collect(number, self.number, result, now, out)
     }
 

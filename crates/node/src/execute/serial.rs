@@ -2,21 +2,21 @@
 //! answered when what they show is durable: a write that failed on a full disk can be read, but a crash may undo it.
 
 use super::operation::Operation;
+use super::partition_queue::Partition;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
-use crate::replica::Waiter;
+use crate::replica::Caller;
 use crate::shard::Shard;
-use cluster::coordinate::partition_queue::Partition;
 use model::read::{Partitions, ReadCommand, ReadResponse};
 use model::time::Now;
 
 /// When a read may look at its partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Queueing {
     /// At once.
-    Any,
+    AtOnce,
     /// When no conditional write is under way.
-    OwnTurn,
+    InTurn,
 }
 
 /// A read that waits for its turn, or has it.
@@ -24,17 +24,17 @@ pub enum Turn {
 pub struct SerialOperation {
     command: ReadCommand,
     partition: Partition,
-    waiter: Waiter,
+    caller: Caller,
     /// What was read, while it is made sure that it is durable.
     response: Option<ReadResponse>,
 }
 
 impl Shard {
-    /// Reads a partition of this shard when it is the read's turn; the waiter always hears.
+    /// Reads a partition of this shard when it is the read's turn; the caller always hears.
     pub(crate) fn read_in_turn(
         &mut self,
         command: &ReadCommand,
-        waiter: Waiter,
+        caller: Caller,
         now: Now,
         out: &mut Effects,
     ) {
@@ -45,7 +45,7 @@ impl Shard {
         let operation = SerialOperation {
             command: command.clone(),
             partition: partition.clone(),
-            waiter,
+            caller,
             response: None,
         };
         let operation = Operation::Serial(Box::new(operation));
@@ -62,7 +62,7 @@ impl Shard {
         };
         let result = self
             .replica
-            .read(&operation.command, Waiter::Local(number), now, &mut out.io);
+            .read(&operation.command, Caller::Local(number), now, &mut out.io);
         if let Some(result) = result {
             self.serial_read(number, result, now, out);
         }
@@ -83,7 +83,7 @@ impl Shard {
             Err(error) => self.serial_end(number, Err(error), now, out),
             Ok(response) => {
                 operation.response = Some(response);
-                self.replica.confirm(Waiter::Local(number));
+                self.replica.confirm(Caller::Local(number));
             }
         }
     }
@@ -102,9 +102,9 @@ impl Shard {
         let response = operation.response;
         let result = confirmed.map(|()| response.expect("read before it is confirmed"));
         self.release_partition(&operation.partition);
-        match operation.waiter {
-            Waiter::Local(request) => self.on_read(request, self.number, result, now, out),
-            Waiter::Shard(shard, request) => self.send_rows(shard, request, result, out),
+        match operation.caller {
+            Caller::Local(request) => self.on_read(request, self.number, result, now, out),
+            Caller::Shard(shard, request) => self.send_rows(shard, request, result, out),
         }
     }
 }

@@ -9,7 +9,7 @@ use bcrypt::Version;
 use model::env::Clock;
 use model::limits::MAX_WORK_QUEUE;
 use model::time::BootNanos;
-use node::effects::{Order, Work, WorkDone};
+use node::effects::{SlowWork, WorkDone, WorkOrder};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +21,7 @@ pub trait WorkResults: Send + Sync + 'static {
     fn done(&self, shard: u16, number: u64, done: WorkDone);
 }
 
-type Job = (u16, Order);
+type Job = (u16, WorkOrder);
 
 /// The shards' way to the threads, which end when nobody has it any more.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ impl WorkPool {
 
     /// Submits a piece of work; returns whether there was room for it.
     #[must_use]
-    pub fn submit(&self, shard: u16, order: Order) -> bool {
+    pub fn submit(&self, shard: u16, order: WorkOrder) -> bool {
         self.queue.try_send((shard, order)).is_ok()
     }
 }
@@ -66,17 +66,17 @@ fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
 }
 
 /// Does what somebody still waits for. Who stopped waiting has been answered by the shard.
-fn execute_in_time(order: &Order, now: BootNanos) -> Option<WorkDone> {
+fn execute_in_time(order: &WorkOrder, now: BootNanos) -> Option<WorkDone> {
     (now <= order.deadline).then(|| execute(&order.work))
 }
 
-fn execute(work: &Work) -> WorkDone {
+fn execute(work: &SlowWork) -> WorkDone {
     match work {
         // A hash that cannot be read matches no password.
-        Work::VerifyPassword { password, hash } => {
+        SlowWork::VerifyPassword { password, hash } => {
             WorkDone::Verified(bcrypt::verify(password, hash).unwrap_or(false))
         }
-        Work::HashPassword { password, cost } => WorkDone::Hashed(
+        SlowWork::HashPassword { password, cost } => WorkDone::Hashed(
             bcrypt::hash_with_result(password, *cost)
                 // The version that Cassandra writes and reads.
                 .map(|parts| parts.format_for_version(Version::TwoA))
@@ -89,11 +89,11 @@ fn execute(work: &Work) -> WorkDone {
 mod tests {
     use super::*;
 
-    fn order(deadline: u64) -> Order {
-        Order {
+    fn order(deadline: u64) -> WorkOrder {
+        WorkOrder {
             number: 0,
             deadline: BootNanos(deadline),
-            work: Work::VerifyPassword {
+            work: SlowWork::VerifyPassword {
                 password: "secret".into(),
                 hash: "no hash".into(),
             },
@@ -121,13 +121,13 @@ mod tests {
     #[test]
     fn passwords_are_hashed_and_verified() {
         let hash = |password: &str| {
-            execute(&Work::HashPassword {
+            execute(&SlowWork::HashPassword {
                 password: password.into(),
                 cost: 4,
             })
         };
         let verify = |password: &str, hash: &str| {
-            execute(&Work::VerifyPassword {
+            execute(&SlowWork::VerifyPassword {
                 password: password.into(),
                 hash: hash.into(),
             })
@@ -143,7 +143,7 @@ mod tests {
         let cassandra = "$2a$10$1fadLrUWSzJGAbZnXM7aAOVnWdzZzzZ5qEVSxYBVZPDX3Cfx3jQHq";
         assert_eq!(verify("wrong", cassandra), WorkDone::Verified(false));
         assert!(matches!(
-            execute(&Work::HashPassword {
+            execute(&SlowWork::HashPassword {
                 password: "x".into(),
                 cost: 99
             }),

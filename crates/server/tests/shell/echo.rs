@@ -8,7 +8,7 @@ use cql::frame::{Header, Opcode, Request, RequestFrame};
 use model::env::{FileId, IoOutcome, IoRequest, IoTag, OpenMode};
 use model::time::{BootNanos, Now};
 use node::client::ClientId;
-use node::effects::{Effects, Order, Work, WorkDone};
+use node::effects::{Effects, SlowWork, WorkDone, WorkOrder};
 use node::execute::admin::AdminWork;
 use node::message::{Moment, OnBehalf, ShardMessage};
 use node::shard::TurnEnd;
@@ -111,10 +111,10 @@ impl EchoShard {
             }
             ("work", _) => {
                 let number = self.wait(client, header);
-                out.work.push(Order {
+                out.work.push(WorkOrder {
                     number,
                     deadline: BootNanos(u64::MAX),
-                    work: Work::HashPassword {
+                    work: SlowWork::HashPassword {
                         password: "x".into(),
                         cost: 4,
                     },

@@ -12,7 +12,7 @@ use model::error::Consistency;
 use model::time::{BootNanos, Now, WallMicros};
 use node::client::ClientId;
 use node::config::{MetadataLogBound, NodeConfig};
-use node::effects::{Effects, Order, Work, WorkDone};
+use node::effects::{Effects, SlowWork, WorkDone, WorkOrder};
 use node::message::ShardMessage;
 use node::startup::{NodeShard, StartupConfig};
 use std::collections::BTreeMap;
@@ -427,14 +427,14 @@ impl Machine {
     }
 
     /// A thread hashes or checks a password, or none has room for it.
-    fn begin_work(&mut self, shard: u16, order: Order) {
+    fn begin_work(&mut self, shard: u16, order: WorkOrder) {
         let done = match order.work {
             _ if self.rng.chance(WORK_REFUSED) => WorkDone::Refused,
-            Work::VerifyPassword { password, hash } => {
+            SlowWork::VerifyPassword { password, hash } => {
                 let of_superuser = !hash.starts_with(FAKE_HASH) && password == SUPERUSER;
                 WorkDone::Verified(of_superuser || hash == format!("{FAKE_HASH}{password}"))
             }
-            Work::HashPassword { password, .. } => {
+            SlowWork::HashPassword { password, .. } => {
                 WorkDone::Hashed(Ok(format!("{FAKE_HASH}{password}")))
             }
         };

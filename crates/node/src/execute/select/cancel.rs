@@ -4,7 +4,7 @@
 use super::SelectOperation;
 use crate::effects::Effects;
 use crate::message::ShardMessage;
-use crate::replica::Waiter;
+use crate::replica::Caller;
 use crate::shard::Shard;
 
 impl Shard {
@@ -31,7 +31,7 @@ impl Shard {
     /// Nobody wants what this shard is reading for the operation under this number.
     pub(in crate::execute) fn cancel_read(&mut self, request: u64, shard: u16, out: &mut Effects) {
         if shard == self.number {
-            self.replica.cancel(Waiter::Local(request));
+            self.replica.cancel(Caller::Local(request));
         } else {
             let message = ShardMessage::Cancel { request };
             out.messages.push((shard, message));

@@ -4,9 +4,9 @@
 use super::{SelectOperation, select_plan};
 use crate::effects::Effects;
 use crate::execute::rows::rows;
-use crate::facts::INTERNODE_PORT;
 use crate::message::READ_TOO_MANY_TOMBSTONES;
 use crate::shard::Shard;
+use crate::system::INTERNODE_PORT;
 use cluster::coordinate::read;
 use model::read::ReadResponse;
 use model::time::Now;

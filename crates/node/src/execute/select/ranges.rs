@@ -3,7 +3,7 @@
 //! A shard that stopped at its limit has said nothing of what comes after its last row. So the merge stops with the
 //! first such shard that runs out: whatever other shards sent beyond is read again with the next page.
 
-use super::rows::{ReadRow, rows};
+use crate::execute::rows::{ReadRow, rows};
 use model::read::ReadResponse;
 use std::cmp::Ordering;
 
@@ -37,8 +37,8 @@ pub(super) fn merge_ranges(answers: Vec<ReadResponse>, limit: u64) -> ReadRespon
     }
 }
 
-fn order(one: &Source<'_>, other: &Source<'_>) -> Ordering {
-    let place = |source: &Source<'_>| source.next.map(|row| (row.token, row.key.to_vec()));
+fn order<'a>(one: &Source<'a>, other: &Source<'a>) -> Ordering {
+    let place = |source: &Source<'a>| source.next.map(|row| (row.token, row.key));
     place(one).cmp(&place(other))
 }
 
