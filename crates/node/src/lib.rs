@@ -8,6 +8,7 @@ pub mod config;
 pub mod effects;
 pub mod execute;
 pub mod latency;
+pub mod machine;
 pub mod message;
 pub mod metadata;
 pub mod metrics;

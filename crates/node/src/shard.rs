@@ -10,11 +10,12 @@
 use crate::budget::{Budget, Held, SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS};
 use crate::client::{Client, ClientId, Stage};
 use crate::config::NodeConfig;
-use crate::effects::{Effects, LogLevel, WorkDone};
+use crate::effects::{Effects, LogLevel};
 use crate::execute::batchlog::Batchlog;
 use crate::execute::operation::Operation;
 use crate::execute::partition_queue::{Partition, PartitionQueue};
 use crate::execute::serial::Queueing;
+use crate::machine::{Event, TurnEnd};
 use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::metrics::ShardMetrics;
 use crate::random::SplitMix;
@@ -24,7 +25,7 @@ use crate::slab::Slab;
 use crate::snapshots::Snapshots;
 use crate::statement::Statements;
 use cluster::topology::Topology;
-use cql::frame::response::{Event, put_event};
+use cql::frame::response::{self, put_event};
 use cql::frame::{ProtocolVersion, RequestFrame};
 use cql::plan::Catalog;
 use model::env::{Clock, IoOutcome, IoTag, Random};
@@ -36,7 +37,6 @@ use model::read::{ReadCommand, ReadResponse};
 use model::schema::{Keyspace, Schema};
 use model::time::{BootNanos, Now};
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How often operations are looked through for passed deadlines, in milliseconds.
@@ -189,24 +189,32 @@ impl Shard {
         }
     }
 
-    /// A connection was accepted.
-    pub fn on_client_connected(&mut self, id: ClientId, address: SocketAddr, tls: bool) {
-        self.clients.insert(id, Client::new(id, address, tls));
-    }
-
-    /// A connection is gone; what it still waits for is dropped when it is done.
-    pub fn on_client_closed(&mut self, id: ClientId) {
-        self.clients.remove(&id);
+    /// Something happened.
+    pub fn on(&mut self, event: Event<'_>, now: Now, out: &mut Effects) {
+        match event {
+            Event::ClientFrame { client, frame } => self.on_client_frame(client, frame, now, out),
+            Event::Messages { from, batch } => self.on_shard_messages(from, batch, now, out),
+            Event::Io { tag, outcome } => self.on_io(tag, outcome, now, out),
+            Event::ClientConnected {
+                client,
+                address,
+                tls,
+            } => {
+                self.clients
+                    .insert(client, Client::new(client, address, tls));
+            }
+            // What it still waits for is dropped when it is done.
+            Event::ClientClosed(client) => drop(self.clients.remove(&client)),
+            Event::Work { number, done } => self.on_work_done(number, done, now, out),
+            Event::Admin { id, work } => self.on_admin(id, work, out),
+            Event::Drain => self.drain(out),
+            Event::Start => unreachable!("a shard that runs was started"),
+        }
+        self.settle(now, out);
     }
 
     /// A client sent a frame.
-    pub fn on_client_frame(
-        &mut self,
-        id: ClientId,
-        frame: RequestFrame,
-        now: Now,
-        out: &mut Effects,
-    ) {
+    fn on_client_frame(&mut self, id: ClientId, frame: RequestFrame, now: Now, out: &mut Effects) {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
@@ -232,11 +240,10 @@ impl Shard {
             );
         }
         self.serve(id, frame, reply, now, out);
-        self.settle(now, out);
     }
 
     /// Messages from another shard.
-    pub fn on_shard_messages(
+    fn on_shard_messages(
         &mut self,
         from: u16,
         batch: &mut Vec<ShardMessage>,
@@ -247,7 +254,6 @@ impl Shard {
             self.owed_by[usize::from(from)] -= usize::from(message.is_answer());
             self.on_message(from, message, now, out);
         }
-        self.settle(now, out);
     }
 
     /// Reads for another shard.
@@ -372,7 +378,7 @@ impl Shard {
     }
 
     /// A disk request ended.
-    pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
+    fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
         match (tag.0 >> IO_SPACE_SHIFT) as u8 {
             METADATA_IO_SPACE => self.schema_changes.on_io(tag, outcome, &mut out.io),
             SNAPSHOT_IO_SPACE => {
@@ -385,13 +391,6 @@ impl Shard {
                 self.replica.store.on_io(tag, outcome, now, &mut out.io);
             }
         }
-        self.settle(now, out);
-    }
-
-    /// Slow work ended.
-    pub fn on_work(&mut self, number: u64, done: WorkDone, now: Now, out: &mut Effects) {
-        self.on_work_done(number, done, now, out);
-        self.settle(now, out);
     }
 
     /// Whether no request is under way, what the node does for itself aside. Once that is so on every shard, and none
@@ -404,7 +403,7 @@ impl Shard {
     }
 
     /// No more requests come: make everything durable. [`Self::is_drained`] says when it is.
-    pub fn drain(&mut self, out: &mut Effects) {
+    fn drain(&mut self, out: &mut Effects) {
         self.draining = Some(false);
         if let Err(error) = self.replica.store.drain(DRAIN_TICKET) {
             out.log
@@ -528,7 +527,7 @@ impl Shard {
     }
 
     /// Sends an event to the clients that registered for its kind.
-    pub(crate) fn publish(&self, event: &Event, out: &mut Effects) {
+    pub(crate) fn publish(&self, event: &response::Event, out: &mut Effects) {
         for client in self.clients.values() {
             if client.stage == Stage::Ready && client.events.contains(&event.event_type()) {
                 out.respond(client.id, |buffer| put_event(buffer, client.version, event));
@@ -540,15 +539,6 @@ impl Shard {
     pub fn client_version(&self, id: ClientId) -> Option<ProtocolVersion> {
         self.clients.get(&id).map(|client| client.version)
     }
-}
-
-/// What a shard wants next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TurnEnd {
-    /// Background work is left: run another turn soon.
-    pub more: bool,
-    /// Wake the shard at this moment at the latest.
-    pub wake: Option<BootNanos>,
 }
 
 /// Tells another shard that what it sent is in force here.

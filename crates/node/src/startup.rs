@@ -4,23 +4,18 @@
 //! what the schema is; all recover their stores; when the last is ready, a change of the number of shards is made final,
 //! and all begin to serve. Nothing is written to a store before that.
 
-use crate::client::ClientId;
 use crate::config::NodeConfig;
-use crate::effects::{Effects, LogLevel, WorkDone};
-use crate::execute::admin::AdminWork;
+use crate::effects::{Effects, LogLevel};
+use crate::machine::{Event, Machine, TurnEnd};
 use crate::message::ShardMessage;
 use crate::metadata::{self, Entry, Identity};
 use crate::random::SplitMix;
-use crate::shard::{
-    LAYOUT_IO_SPACE, METADATA_IO_SPACE, SNAPSHOT_IO_SPACE, Shard, ShardParts, TurnEnd,
-};
+use crate::shard::{LAYOUT_IO_SPACE, METADATA_IO_SPACE, SNAPSHOT_IO_SPACE, Shard, ShardParts};
 use crate::snapshots::Snapshots;
 use cluster::topology::{Node, NodeId, Topology};
-use cql::frame::RequestFrame;
 use model::env::{Clock, IoOutcome, IoTag};
 use model::schema::Schema;
 use model::time::Now;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use storage::{Generation, LayoutFile, MetaLog, Store, StoreConfig};
 
@@ -95,137 +90,29 @@ struct Recovering {
     go: bool,
 }
 
-impl NodeShard {
-    /// A shard that has not begun.
-    pub fn new(config: StartupConfig) -> Self {
-        Self {
-            config,
-            state: State::Waiting,
-            early: Vec::new(),
-        }
-    }
-
-    /// The first event.
-    pub fn start(&mut self, out: &mut Effects) {
-        if self.config.number == 0 {
-            let layout = LayoutFile::open(self.config.node.shards, LAYOUT_IO_SPACE, &mut out.io);
-            let log = MetaLog::open(METADATA_IO_SPACE, &mut out.io);
-            self.state = State::Reading { layout, log };
-        }
-    }
-
-    /// Whether clients are served.
-    pub fn is_ready(&self) -> bool {
-        matches!(self.state, State::Running(_))
-    }
-
-    /// Why the shard could not start.
-    pub fn failure(&self) -> Option<&str> {
-        match &self.state {
-            State::Failed(reason) => Some(reason),
-            _ => None,
-        }
-    }
-
-    /// The shard at work.
-    pub fn running(&mut self) -> Option<&mut Shard> {
-        match &mut self.state {
-            State::Running(shard) => Some(shard),
-            _ => None,
-        }
-    }
-
-    /// A connection was accepted.
-    pub fn on_client_connected(&mut self, id: ClientId, address: SocketAddr, tls: bool) {
-        if let Some(shard) = self.running() {
-            shard.on_client_connected(id, address, tls);
-        }
-    }
-
-    /// A connection is gone.
-    pub fn on_client_closed(&mut self, id: ClientId) {
-        if let Some(shard) = self.running() {
-            shard.on_client_closed(id);
-        }
-    }
-
-    /// A client sent a frame.
-    pub fn on_client_frame(
-        &mut self,
-        id: ClientId,
-        frame: RequestFrame,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        if let Some(shard) = self.running() {
-            shard.on_client_frame(id, frame, now, out);
-        }
-    }
-
-    /// Slow work ended.
-    pub fn on_work(&mut self, number: u64, done: WorkDone, now: Now, out: &mut Effects) {
-        if let Some(shard) = self.running() {
-            shard.on_work(number, done, now, out);
-        }
-    }
-
-    /// Messages from another shard.
-    pub fn on_shard_messages(
-        &mut self,
-        from: u16,
-        batch: &mut Vec<ShardMessage>,
-        now: Now,
-        out: &mut Effects,
-    ) {
+impl Machine for NodeShard {
+    fn on(&mut self, event: Event<'_>, now: Now, out: &mut Effects) {
         if let State::Running(shard) = &mut self.state {
-            return shard.on_shard_messages(from, batch, now, out);
+            return shard.on(event, now, out);
         }
-        for message in batch.drain(..) {
-            match (message, &mut self.state) {
-                (ShardMessage::Start(order), State::Waiting) => {
-                    self.recover(*order, None, None, now, out);
-                }
-                (ShardMessage::Started, State::Recovering(recovering)) => {
-                    recovering.others_ready += 1;
-                }
-                (ShardMessage::Go, State::Recovering(recovering)) => recovering.go = true,
-                // A shard that was told to serve first may speak to one that has not heard yet.
-                (message, _) => self.early.push((from, message)),
+        match event {
+            Event::Start => self.start(out),
+            Event::Messages { from, batch } => self.on_shard_messages(from, batch, now, out),
+            Event::Io { tag, outcome } => self.on_io(tag, outcome, now, out),
+            Event::Admin { id, .. } => {
+                let reason = "the shard does not serve yet".to_owned();
+                out.admin.push((id, Err(reason)));
             }
-        }
-        self.advance(now, out);
-        if let State::Running(shard) = &mut self.state {
-            for (from, message) in self.early.drain(..) {
-                shard.on_shard_messages(from, &mut vec![message], now, out);
-            }
+            // Clients come once all shards are ready, and there is nothing to drain.
+            Event::ClientConnected { .. }
+            | Event::ClientFrame { .. }
+            | Event::ClientClosed(_)
+            | Event::Work { .. }
+            | Event::Drain => {}
         }
     }
 
-    /// A disk request ended.
-    pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
-        match &mut self.state {
-            State::Running(shard) => return shard.on_io(tag, outcome, now, out),
-            State::Reading { layout, log } | State::Founding { layout, log, .. } => {
-                if !log.on_io(tag, outcome.clone(), &mut out.io) {
-                    layout.on_io(tag, outcome, &mut out.io);
-                }
-            }
-            State::Recovering(recovering) => {
-                if !recovering
-                    .store
-                    .on_io(tag, outcome.clone(), now, &mut out.io)
-                    && let Some(layout) = &mut recovering.layout
-                {
-                    layout.on_io(tag, outcome, &mut out.io);
-                }
-            }
-            State::Waiting | State::Failed(_) => {}
-        }
-        self.advance(now, out);
-    }
-
-    /// Ends a wake-up.
-    pub fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd {
+    fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd {
         let mut more = false;
         match &mut self.state {
             State::Running(shard) => return shard.end_of_turn(now, out),
@@ -248,41 +135,39 @@ impl NodeShard {
         }
     }
 
-    /// An operator asks for something; [`Effects::admin`] says when it is done.
-    pub fn on_admin(&mut self, id: u64, work: &AdminWork, now: Now, out: &mut Effects) {
-        match self.running() {
-            Some(shard) => shard.on_admin(id, work, now, out),
-            None => out
-                .admin
-                .push((id, Err("the shard does not serve yet".to_owned()))),
+    fn is_ready(&self) -> bool {
+        matches!(self.state, State::Running(_))
+    }
+
+    fn failure(&self) -> Option<&str> {
+        match &self.state {
+            State::Failed(reason) => Some(reason),
+            _ => None,
         }
     }
 
-    /// Whether no request is under way.
-    pub fn is_quiet(&self) -> bool {
+    fn is_quiet(&self) -> bool {
         match &self.state {
             State::Running(shard) => shard.is_quiet(),
             _ => true,
         }
     }
 
-    /// No more requests come: make everything durable.
-    pub fn drain(&mut self, out: &mut Effects) {
-        if let Some(shard) = self.running() {
-            shard.drain(out);
-        }
-    }
-
-    /// Whether everything is durable.
-    pub fn is_drained(&self) -> bool {
+    fn is_drained(&self) -> bool {
         match &self.state {
             State::Running(shard) => shard.is_drained(),
             _ => true,
         }
     }
 
-    /// The state in words.
-    pub fn describe(&self) -> String {
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        match &self.state {
+            State::Running(shard) => shard.metrics.entries().to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn describe(&self) -> String {
         match &self.state {
             State::Running(shard) => shard.describe(),
             State::Failed(reason) => {
@@ -291,6 +176,86 @@ impl NodeShard {
             State::Recovering(_) => format!("shard {} is recovering", self.config.number),
             _ => format!("shard {} is starting", self.config.number),
         }
+    }
+}
+
+impl NodeShard {
+    /// A shard that has not begun.
+    pub fn new(config: StartupConfig) -> Self {
+        Self {
+            config,
+            state: State::Waiting,
+            early: Vec::new(),
+        }
+    }
+
+    /// The first event.
+    fn start(&mut self, out: &mut Effects) {
+        if self.config.number == 0 {
+            let layout = LayoutFile::open(self.config.node.shards, LAYOUT_IO_SPACE, &mut out.io);
+            let log = MetaLog::open(METADATA_IO_SPACE, &mut out.io);
+            self.state = State::Reading { layout, log };
+        }
+    }
+
+    /// The shard at work.
+    pub fn running(&mut self) -> Option<&mut Shard> {
+        match &mut self.state {
+            State::Running(shard) => Some(shard),
+            _ => None,
+        }
+    }
+
+    /// Messages of other shards while not all serve.
+    fn on_shard_messages(
+        &mut self,
+        from: u16,
+        batch: &mut Vec<ShardMessage>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        for message in batch.drain(..) {
+            match (message, &mut self.state) {
+                (ShardMessage::Start(order), State::Waiting) => {
+                    self.recover(*order, None, None, now, out);
+                }
+                (ShardMessage::Started, State::Recovering(recovering)) => {
+                    recovering.others_ready += 1;
+                }
+                (ShardMessage::Go, State::Recovering(recovering)) => recovering.go = true,
+                // A shard that was told to serve first may speak to one that has not heard yet.
+                (message, _) => self.early.push((from, message)),
+            }
+        }
+        self.advance(now, out);
+        if let State::Running(shard) = &mut self.state {
+            for (from, message) in self.early.drain(..) {
+                let batch = &mut vec![message];
+                shard.on(Event::Messages { from, batch }, now, out);
+            }
+        }
+    }
+
+    /// A disk request ended before the shard serves.
+    fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
+        match &mut self.state {
+            State::Reading { layout, log } | State::Founding { layout, log, .. } => {
+                if !log.on_io(tag, outcome.clone(), &mut out.io) {
+                    layout.on_io(tag, outcome, &mut out.io);
+                }
+            }
+            State::Recovering(recovering) => {
+                if !recovering
+                    .store
+                    .on_io(tag, outcome.clone(), now, &mut out.io)
+                    && let Some(layout) = &mut recovering.layout
+                {
+                    layout.on_io(tag, outcome, &mut out.io);
+                }
+            }
+            State::Waiting | State::Running(_) | State::Failed(_) => {}
+        }
+        self.advance(now, out);
     }
 
     fn fail(&mut self, reason: String, out: &mut Effects) {

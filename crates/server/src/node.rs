@@ -3,18 +3,10 @@
 use crate::clock::SystemClock;
 use crate::config::{Authentication, CommitlogSync, Settings, memory};
 use crate::process::{self, Addresses, Factory, Serving, StartError};
-use crate::shard::Shard;
-use ::node::client::ClientId;
 use ::node::config::{MetadataLogBound, NodeConfig};
-use ::node::effects::{Effects, WorkDone};
-use ::node::execute::admin::AdminWork;
-use ::node::message::ShardMessage;
-use ::node::shard::TurnEnd;
 use ::node::startup::{NodeShard, StartupConfig};
-use cql::frame::RequestFrame;
 use cql::plan::ddl::DdlConfig;
-use model::env::{Clock, IoOutcome, IoTag};
-use model::time::Now;
+use model::env::Clock;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,85 +138,5 @@ fn store_config(settings: &Settings) -> StoreConfig {
         filter_bytes: memory::of_shard(settings, memory::FILTERS),
         answer_bytes: memory::of_shard(settings, memory::ANSWERS),
         ..StoreConfig::new(0, settings.shards, generation)
-    }
-}
-
-impl Shard for NodeShard {
-    fn start(&mut self, _now: Now, out: &mut Effects) {
-        self.start(out);
-    }
-
-    fn is_ready(&self) -> bool {
-        self.is_ready()
-    }
-
-    fn failure(&self) -> Option<&str> {
-        self.failure()
-    }
-
-    fn on_client_connected(&mut self, client: ClientId, address: SocketAddr, tls: bool) {
-        self.on_client_connected(client, address, tls);
-    }
-
-    fn on_client_frame(
-        &mut self,
-        client: ClientId,
-        frame: RequestFrame,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        self.on_client_frame(client, frame, now, out);
-    }
-
-    fn on_client_closed(&mut self, client: ClientId) {
-        self.on_client_closed(client);
-    }
-
-    fn on_shard_messages(
-        &mut self,
-        from: u16,
-        batch: &mut Vec<ShardMessage>,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        self.on_shard_messages(from, batch, now, out);
-    }
-
-    fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
-        self.on_io(tag, outcome, now, out);
-    }
-
-    fn on_work(&mut self, number: u64, done: WorkDone, now: Now, out: &mut Effects) {
-        self.on_work(number, done, now, out);
-    }
-
-    fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd {
-        self.end_of_turn(now, out)
-    }
-
-    fn on_admin(&mut self, id: u64, work: &AdminWork, now: Now, out: &mut Effects) {
-        self.on_admin(id, work, now, out);
-    }
-
-    fn is_quiet(&self) -> bool {
-        self.is_quiet()
-    }
-
-    fn drain(&mut self, _now: Now, out: &mut Effects) {
-        self.drain(out);
-    }
-
-    fn is_drained(&self) -> bool {
-        self.is_drained()
-    }
-
-    fn counters(&mut self) -> Vec<(&'static str, u64)> {
-        self.running()
-            .map(|shard| shard.metrics.entries().to_vec())
-            .unwrap_or_default()
-    }
-
-    fn describe(&self) -> String {
-        self.describe()
     }
 }

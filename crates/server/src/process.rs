@@ -13,11 +13,12 @@ use crate::listen::{ListenError, Reserved, reserve};
 use crate::lock::{DirectoryLock, LockError};
 use crate::metrics::{Counters, Metrics, ShardMetrics};
 use crate::panic::AbortOnPanic;
-use crate::shard::{Command, Environment, Mailbox, NewConnection, Shard};
+use crate::shard::{Command, Environment, Mailbox, NewConnection};
 use crate::work::{WorkPool, WorkResults};
 use model::env::{IoOutcome, IoTag};
 use node::effects::WorkDone;
 use node::execute::admin::AdminWork;
+use node::machine::Machine;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -52,7 +53,7 @@ pub enum StartError {
 /// What makes the shards.
 pub trait Factory: Send + Sync + 'static {
     /// The state machine of a shard.
-    type Shard: Shard;
+    type Shard: Machine;
     /// Makes shard `index` of `shards`, on its own thread.
     fn make(&self, index: u16, shards: u16) -> Self::Shard;
 }

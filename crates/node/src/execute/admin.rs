@@ -8,7 +8,6 @@ use crate::message::ReplicaError;
 use crate::replica::Caller;
 use crate::shard::Shard;
 use model::schema::{TableId, TableKind};
-use model::time::Now;
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +42,7 @@ pub struct AdminOperation {
 
 impl Shard {
     /// Does what an operator asks; [`Effects::admin`] says under this number when it is done.
-    pub fn on_admin(&mut self, id: u64, work: &AdminWork, now: Now, out: &mut Effects) {
+    pub(crate) fn on_admin(&mut self, id: u64, work: &AdminWork, out: &mut Effects) {
         let tables = match self.tables_of(work) {
             Ok(tables) => tables,
             Err(reason) => return out.admin.push((id, Err(reason))),
@@ -64,7 +63,6 @@ impl Shard {
                 AdminAction::Compact => self.replica.compact(table, caller),
             }
         }
-        self.settle(now, out);
     }
 
     fn tables_of(&self, work: &AdminWork) -> Result<Vec<TableId>, String> {

@@ -3,7 +3,6 @@
 //! Connections are tasks that read and decode ([`super::serving`]); the first of them to have something rings the
 //! shard's mailbox, which puts the turn behind all tasks that are ready now, so the turn runs once for all of them.
 
-use super::Shard;
 use super::mailbox::{Arrived, Command, Mailbox};
 use crate::client::{Connection, Encryption, Limits, OutBuffers, Waiting};
 use crate::clock::SystemClock;
@@ -16,6 +15,7 @@ use model::env::Clock;
 use model::time::Now;
 use node::client::ClientId;
 use node::effects::{Effects, LogLevel, WorkDone};
+use node::machine::{Event, Machine};
 use node::message::ShardMessage;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -67,7 +67,7 @@ pub struct Environment {
 }
 
 /// One shard at work.
-pub struct Core<S: Shard> {
+pub struct Core<S: Machine> {
     pub(super) environment: Environment,
     pub(super) limits: Limits,
     /// Bytes of answers that clients have not taken.
@@ -104,7 +104,7 @@ enum Wake {
 }
 
 /// Runs a shard on this thread until it is drained.
-pub fn run<S: Shard>(shard: S, mut environment: Environment) -> std::io::Result<()> {
+pub fn run<S: Machine>(shard: S, mut environment: Environment) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -138,15 +138,13 @@ pub fn run<S: Shard>(shard: S, mut environment: Environment) -> std::io::Result<
             spawn_local(close_idle(core.clone(), idle));
         }
         spawn_local(close_stuck(core.clone()));
-        core.shard
-            .borrow_mut()
-            .start(core.now(), &mut core.effects.borrow_mut());
+        core.event(Event::Start);
         core.turns().await;
     });
     Ok(())
 }
 
-impl<S: Shard> Core<S> {
+impl<S: Machine> Core<S> {
     pub(super) fn mailbox(&self) -> &Mailbox {
         &self.environment.mailboxes[usize::from(self.environment.index)]
     }
@@ -154,6 +152,12 @@ impl<S: Shard> Core<S> {
     /// The time of this wake-up.
     pub(super) fn now(&self) -> Now {
         self.now.get()
+    }
+
+    /// Tells the state machine what happened.
+    pub(super) fn event(&self, event: Event<'_>) {
+        let effects = &mut *self.effects.borrow_mut();
+        self.shard.borrow_mut().on(event, self.now(), effects);
     }
 
     /// Reads the clocks.
@@ -216,13 +220,14 @@ impl<S: Shard> Core<S> {
         let effects = &mut *self.effects.borrow_mut();
         let shard = &mut *self.shard.borrow_mut();
         for (from, mut batch) in arrived.messages {
-            shard.on_shard_messages(from, &mut batch, now, effects);
+            let batch = &mut batch;
+            shard.on(Event::Messages { from, batch }, now, effects);
         }
         for (tag, outcome) in arrived.completions {
-            shard.on_io(tag, outcome, now, effects);
+            shard.on(Event::Io { tag, outcome }, now, effects);
         }
         for (number, done) in arrived.work {
-            shard.on_work(number, done, now, effects);
+            shard.on(Event::Work { number, done }, now, effects);
         }
         for command in arrived.commands {
             match command {
@@ -242,14 +247,14 @@ impl<S: Shard> Core<S> {
                     let id = self.next_admin.get();
                     self.next_admin.set(id + 1);
                     self.admin.borrow_mut().insert(id, answer);
-                    shard.on_admin(id, &work, now, effects);
+                    shard.on(Event::Admin { id, work: &work }, now, effects);
                 }
                 Command::Quiet(answer) => {
                     self.takes_requests.set(false);
                     *self.quieting.borrow_mut() = Some((Instant::now(), answer));
                 }
                 Command::Drain(answer) => {
-                    shard.drain(now, effects);
+                    shard.on(Event::Drain, now, effects);
                     *self.draining.borrow_mut() = Some((Instant::now(), answer));
                 }
             }
@@ -420,7 +425,7 @@ impl<S: Shard> Core<S> {
 }
 
 /// Closes connections that have been silent for too long.
-async fn close_idle<S: Shard>(core: Rc<Core<S>>, idle: Duration) {
+async fn close_idle<S: Machine>(core: Rc<Core<S>>, idle: Duration) {
     let mut ticks = tokio::time::interval((idle / 4).max(Duration::from_millis(100)));
     loop {
         ticks.tick().await;
@@ -434,7 +439,7 @@ async fn close_idle<S: Shard>(core: Rc<Core<S>>, idle: Duration) {
 
 /// Closes connections whose large requests stopped on their way; and those whose clients take nothing, when what waits for
 /// them leaves others no room.
-async fn close_stuck<S: Shard>(core: Rc<Core<S>>) {
+async fn close_stuck<S: Machine>(core: Rc<Core<S>>) {
     loop {
         tokio::time::sleep(STUCK_POLL).await;
         let tight = core.waiting.is_tight();

@@ -1,6 +1,5 @@
 //! A shard's connections: each a task that reads, decodes and hands every whole frame to the shard.
 
-use super::Shard;
 use super::mailbox::NewConnection;
 use super::run_loop::{Core, READ_BYTES};
 use crate::client::{Connection, Encryption, Progress, Session};
@@ -8,6 +7,7 @@ use bytes::BytesMut;
 use cql::frame::{Opcode, ProtocolVersion, RequestFrame};
 use model::error::RequestError;
 use node::client::ClientId;
+use node::machine::{Event, Machine};
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use tokio::task::spawn_local;
 /// Answers collected in a turn above which they are handed to their connections before the turn ends.
 const COLLECTED_BYTES: usize = 256 << 10;
 
-impl<S: Shard> Core<S> {
+impl<S: Machine> Core<S> {
     /// Takes a connection that the acceptor handed over.
     pub(super) fn connect(self: &Rc<Self>, new: NewConnection) {
         let stream = match TcpStream::from_std(new.stream) {
@@ -47,11 +47,11 @@ impl<S: Shard> Core<S> {
     async fn serve(self: Rc<Self>, connection: Rc<Connection>) {
         let encrypted = self.encrypt(&connection).await;
         match encrypted {
-            Ok(tls) => {
-                self.shard
-                    .borrow_mut()
-                    .on_client_connected(connection.id, connection.address, tls)
-            }
+            Ok(tls) => self.event(Event::ClientConnected {
+                client: connection.id,
+                address: connection.address,
+                tls,
+            }),
             Err(_) => connection.close(),
         }
         let mut own = BytesMut::new();
@@ -80,7 +80,7 @@ impl<S: Shard> Core<S> {
         connection.close();
         self.clients.borrow_mut().remove(&connection.id);
         if encrypted.is_ok() {
-            self.shard.borrow_mut().on_client_closed(connection.id);
+            self.event(Event::ClientClosed(connection.id));
         }
         self.environment.connections.fetch_sub(1, Ordering::Relaxed);
         self.mailbox().ring();
@@ -176,13 +176,9 @@ impl<S: Shard> Core<S> {
             return;
         }
         let startup = frame.header.opcode == Opcode::Startup;
-        let collected = {
-            let effects = &mut *self.effects.borrow_mut();
-            self.shard
-                .borrow_mut()
-                .on_client_frame(connection.id, frame, self.now(), effects);
-            effects.buffer.len()
-        };
+        let client = connection.id;
+        self.event(Event::ClientFrame { client, frame });
+        let collected = self.effects.borrow().buffer.len();
         // STARTUP's answer decides how the next bytes are read; large answers should not pile up.
         if startup || collected > COLLECTED_BYTES {
             self.carry_out();

@@ -5,15 +5,13 @@ use bytes::Bytes;
 use cql::frame::header::HEADER_BYTES;
 use cql::frame::response::{Prologue, begin, put_ready, put_supported, put_void};
 use cql::frame::{Header, Opcode, Request, RequestFrame};
-use model::env::{FileId, IoOutcome, IoRequest, IoTag, OpenMode};
+use model::env::{FileId, IoRequest, IoTag, OpenMode};
 use model::time::{BootNanos, Now};
 use node::client::ClientId;
 use node::effects::{Effects, SlowWork, WorkDone, WorkOrder};
-use node::execute::admin::AdminWork;
+use node::machine::{Event, Machine, TurnEnd};
 use node::message::{Moment, OnBehalf, ShardMessage};
-use node::shard::TurnEnd;
 use server::process::Factory;
-use server::shard::Shard;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -125,8 +123,8 @@ impl EchoShard {
     }
 }
 
-impl Shard for EchoShard {
-    fn start(&mut self, _now: Now, out: &mut Effects) {
+impl EchoShard {
+    fn start(&self, out: &mut Effects) {
         let path = format!("echo-{}", self.index);
         out.io.submit(
             OPENED,
@@ -138,46 +136,7 @@ impl Shard for EchoShard {
         );
     }
 
-    fn is_ready(&self) -> bool {
-        self.ready
-    }
-
-    fn failure(&self) -> Option<&str> {
-        None
-    }
-
-    fn on_admin(&mut self, id: u64, work: &AdminWork, _now: Now, out: &mut Effects) {
-        let result = if work.keyspace.as_deref() == Some("none") {
-            Err("no such keyspace".into())
-        } else {
-            Ok(())
-        };
-        out.admin.push((id, result));
-    }
-
-    fn is_quiet(&self) -> bool {
-        true
-    }
-
-    fn drain(&mut self, _now: Now, _out: &mut Effects) {
-        self.draining = true;
-    }
-
-    fn is_drained(&self) -> bool {
-        self.draining && self.waiting.is_empty()
-    }
-
-    fn on_client_connected(&mut self, client: ClientId, address: SocketAddr, _tls: bool) {
-        self.clients.insert(client, address);
-    }
-
-    fn on_client_frame(
-        &mut self,
-        client: ClientId,
-        frame: RequestFrame,
-        _now: Now,
-        out: &mut Effects,
-    ) {
+    fn on_client_frame(&mut self, client: ClientId, frame: &RequestFrame, out: &mut Effects) {
         let header = frame.header;
         let (version, stream) = (header.version, header.stream);
         match frame.message().expect("the test's client is sound").request {
@@ -190,22 +149,12 @@ impl Shard for EchoShard {
                 let shard = [("SCYLLA_SHARD", self.index.to_string())];
                 put_supported(out, version, stream, "3.4.7", &shard);
             }),
-            Request::Query(query) => self.query(client, header, query.text, &frame, out),
+            Request::Query(query) => self.query(client, header, query.text, frame, out),
             other => panic!("{other:?}"),
         }
     }
 
-    fn on_client_closed(&mut self, client: ClientId) {
-        self.clients.remove(&client).expect("it was connected");
-    }
-
-    fn on_shard_messages(
-        &mut self,
-        from: u16,
-        batch: &mut Vec<ShardMessage>,
-        _now: Now,
-        out: &mut Effects,
-    ) {
+    fn on_shard_messages(&mut self, from: u16, batch: &mut Vec<ShardMessage>, out: &mut Effects) {
         for message in batch.drain(..) {
             match message {
                 ShardMessage::Forward { request, frame, .. } => {
@@ -231,19 +180,42 @@ impl Shard for EchoShard {
             }
         }
     }
+}
 
-    fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, _now: Now, out: &mut Effects) {
-        outcome.expect("the disk works");
-        match self.waiting.remove(&tag.0) {
-            Some((client, header)) => Self::answer(client, header, 0, out),
-            None => self.ready = true,
+impl Machine for EchoShard {
+    fn on(&mut self, event: Event<'_>, _now: Now, out: &mut Effects) {
+        match event {
+            Event::Start => self.start(out),
+            Event::ClientConnected {
+                client, address, ..
+            } => drop(self.clients.insert(client, address)),
+            Event::ClientFrame { client, frame } => self.on_client_frame(client, &frame, out),
+            Event::ClientClosed(client) => {
+                self.clients.remove(&client).expect("it was connected");
+            }
+            Event::Messages { from, batch } => self.on_shard_messages(from, batch, out),
+            Event::Io { tag, outcome } => {
+                outcome.expect("the disk works");
+                match self.waiting.remove(&tag.0) {
+                    Some((client, header)) => Self::answer(client, header, 0, out),
+                    None => self.ready = true,
+                }
+            }
+            Event::Work { number, done } => {
+                assert!(matches!(done, WorkDone::Hashed(Ok(_))));
+                let (client, header) = self.waiting.remove(&number).expect("it was asked");
+                Self::answer(client, header, 0, out);
+            }
+            Event::Admin { id, work } => {
+                let result = if work.keyspace.as_deref() == Some("none") {
+                    Err("no such keyspace".into())
+                } else {
+                    Ok(())
+                };
+                out.admin.push((id, result));
+            }
+            Event::Drain => self.draining = true,
         }
-    }
-
-    fn on_work(&mut self, number: u64, done: WorkDone, _now: Now, out: &mut Effects) {
-        assert!(matches!(done, WorkDone::Hashed(Ok(_))));
-        let (client, header) = self.waiting.remove(&number).expect("it was asked");
-        Self::answer(client, header, 0, out);
     }
 
     fn end_of_turn(&mut self, _now: Now, _out: &mut Effects) -> TurnEnd {
@@ -253,7 +225,23 @@ impl Shard for EchoShard {
         }
     }
 
-    fn counters(&mut self) -> Vec<(&'static str, u64)> {
+    fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    fn failure(&self) -> Option<&str> {
+        None
+    }
+
+    fn is_quiet(&self) -> bool {
+        true
+    }
+
+    fn is_drained(&self) -> bool {
+        self.draining && self.waiting.is_empty()
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
         vec![("reads", 7), ("echoes", self.next)]
     }
 

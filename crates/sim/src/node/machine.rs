@@ -13,6 +13,7 @@ use model::time::{BootNanos, Now, WallMicros};
 use node::client::ClientId;
 use node::config::{MetadataLogBound, NodeConfig};
 use node::effects::{Effects, SlowWork, WorkDone, WorkOrder};
+use node::machine::{Event, Machine as _};
 use node::message::ShardMessage;
 use node::startup::{NodeShard, StartupConfig};
 use std::collections::BTreeMap;
@@ -213,7 +214,7 @@ impl Machine {
         self.busy = vec![false; usize::from(shards)];
         self.wakes = vec![None; usize::from(shards)];
         for number in 0..shards {
-            self.with_shard(number, |shard, _, out| shard.start(out));
+            self.tell(number, Event::Start);
         }
     }
 
@@ -242,15 +243,18 @@ impl Machine {
         let shard = self.rng.below(u64::from(self.shard_count()));
         let client = ClientId(shard | EXTRA_CLIENT * self.next_client);
         let done = self.log_in(client, role, password);
-        self.with_shard(shard as u16, |shard, _, _| shard.on_client_closed(client));
+        self.tell(shard as u16, Event::ClientClosed(client));
         done
     }
 
     fn log_in(&mut self, client: ClientId, role: &str, password: &str) -> Result<bool, String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
-        self.with_shard(shard_of(client), |shard, _, _| {
-            shard.on_client_connected(client, address, false);
-        });
+        let connected = Event::ClientConnected {
+            client,
+            address,
+            tls: false,
+        };
+        self.tell(shard_of(client), connected);
         let mut startup = Vec::new();
         startup.put_short(1);
         startup.put_string("CQL_VERSION");
@@ -341,9 +345,7 @@ impl Machine {
             .ok()
             .flatten()
             .expect("a frame of our own");
-        self.with_shard(shard_of(client), |node, now, out| {
-            node.on_client_frame(client, frame, now, out);
-        });
+        self.tell(shard_of(client), Event::ClientFrame { client, frame });
         request
     }
 
@@ -352,7 +354,7 @@ impl Machine {
         let now = BootNanos(self.nanos);
         for number in 0..self.shards.len() {
             if self.busy[number] || self.wakes[number].is_some_and(|at| at <= now) {
-                self.with_shard(number as u16, |_, _, _| {});
+                self.wake(number as u16, None);
             }
         }
         let message = self.messages.keys().next().map(|(at, _)| *at);
@@ -365,19 +367,16 @@ impl Machine {
         self.nanos = self.nanos.max(at);
         if message == Some(at) {
             let (_, (from, to, message)) = self.messages.pop_first().expect("seen above");
-            self.with_shard(to, |shard, now, out| {
-                shard.on_shard_messages(from, &mut vec![message], now, out);
-            });
+            let batch = &mut vec![message];
+            self.tell(to, Event::Messages { from, batch });
         } else if work == Some(at) {
             let (_, (shard, number, done)) = self.work.pop_first().expect("seen above");
-            self.with_shard(shard, |shard, now, out| {
-                shard.on_work(number, done, now, out)
-            });
+            self.tell(shard, Event::Work { number, done });
         } else if self.disk.next_at() == Some(at)
             && let Some((owner, tag, outcome)) = self.disk.step()
         {
             self.note(&[owner as u8, tag.0 as u8, u8::from(outcome.is_ok())]);
-            self.with_shard(owner, |shard, now, out| shard.on_io(tag, outcome, now, out));
+            self.tell(owner, Event::Io { tag, outcome });
         }
     }
 
@@ -389,15 +388,22 @@ impl Machine {
         }
     }
 
+    /// One wake-up of a shard for an event.
+    fn tell(&mut self, number: u16, event: Event<'_>) {
+        self.wake(number, Some(event));
+    }
+
     /// One wake-up of a shard: an event, the end of the turn, and what both want of the world.
-    fn with_shard(&mut self, number: u16, event: impl FnOnce(&mut NodeShard, Now, &mut Effects)) {
+    fn wake(&mut self, number: u16, event: Option<Event<'_>>) {
         let now = self.now();
         let index = usize::from(number);
         let Some(shard) = self.shards.get_mut(index) else {
             return;
         };
         self.stopwatch.set(now);
-        event(shard, now, &mut self.out);
+        if let Some(event) = event {
+            shard.on(event, now, &mut self.out);
+        }
         let end = shard.end_of_turn(now, &mut self.out);
         self.busy[index] = end.more;
         self.wakes[index] = end.wake;
@@ -481,7 +487,7 @@ impl Machine {
     /// Has every shard make everything durable.
     pub fn drain(&mut self) {
         for number in 0..self.shard_count() {
-            self.with_shard(number, |shard, _, out| shard.drain(out));
+            self.tell(number, Event::Drain);
         }
     }
 
