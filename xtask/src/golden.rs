@@ -14,11 +14,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// Differences printed a file unless `--all` is given.
 const SHOWN_A_FILE: usize = 3;
 /// Scripts of what Helenus does not do yet: recorded, but not compared unless named.
 const LATER: &str = "later-";
+/// Scripts compared at the same time with servers of our own: two cores are what the test command is timed on.
+const AT_ONCE: usize = 2;
 /// Scripts for a server that asks for a login.
 const LOGIN: &str = "auth-";
 
@@ -42,6 +46,14 @@ pub struct Tally {
     pub failed: usize,
     /// Of those passed, refusals in other words.
     pub reworded: usize,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.reworded += other.reworded;
+    }
 }
 
 /// The command.
@@ -241,17 +253,36 @@ fn require_reference(address: SocketAddr) -> TaskResult {
 fn compare(options: &Options, scripts: &[PathBuf]) -> TaskResult<Tally> {
     let known = directory().join("known-differences.txt");
     let known = KnownDifferences::parse(&fs::read_to_string(known).unwrap_or_default())?;
-    let mut servers = Servers::new(options)?;
-    let mut tally = Tally::default();
-    for path in scripts {
-        if options.files.is_empty() && file_name(path).starts_with(LATER) {
-            continue;
+    let compared: Vec<&PathBuf> = scripts
+        .iter()
+        .filter(|path| !options.files.is_empty() || !file_name(path).starts_with(LATER))
+        .collect();
+    // A script waits for one answer after the other: several at once, each against a server of its own, since scripts may
+    // look at what a server holds as a whole.
+    let at_once = if options.address.is_some() { 1 } else { AT_ONCE };
+    let next = AtomicUsize::new(0);
+    let next = &next;
+    let worker = |number: usize| -> TaskResult<Tally> {
+        let mut servers = Servers::new(options, number)?;
+        let mut tally = Tally::default();
+        while let Some(path) = compared.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let address = servers.address(login_of(path))?;
+            tally.add(compare_file(options, address, path, &known)?);
         }
-        let address = servers.address(login_of(path))?;
-        let of_file = compare_file(options, address, path, &known)?;
-        tally.passed += of_file.passed;
-        tally.failed += of_file.failed;
-        tally.reworded += of_file.reworded;
+        Ok(tally)
+    };
+    let tallies: Vec<TaskResult<Tally>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once.min(compared.len()))
+            .map(|number| scope.spawn(move || worker(number)))
+            .collect();
+        let ended = workers.into_iter().map(|worker| worker.join());
+        ended
+            .map(|ended| ended.map_err(|_| "a worker panicked".to_owned())?)
+            .collect()
+    });
+    let mut tally = Tally::default();
+    for of_worker in tallies {
+        tally.add(of_worker?);
     }
     let names: Vec<String> = scripts.iter().map(|path| file_name(path)).collect();
     for file in known
@@ -317,11 +348,11 @@ fn compare_file(
     if session.close().is_err() {
         shown += &format!("{file}: the keyspace could not be dropped\n");
     }
-    println!(
-        "{file:36} {:4} passed, {:4} failed",
+    // One call, so that the lines of two workers do not mix.
+    print!(
+        "{file:36} {:4} passed, {:4} failed\n{shown}",
         tally.passed, tally.failed
     );
-    print!("{shown}");
     Ok(tally)
 }
 
@@ -334,12 +365,12 @@ struct Servers {
 }
 
 impl Servers {
-    fn new(options: &Options) -> TaskResult<Self> {
+    fn new(options: &Options, number: usize) -> TaskResult<Self> {
         let binary = match options.address {
             Some(_) => PathBuf::new(),
             None => paths::helenus(options.profile)?,
         };
-        let scratch = Scratch::new("golden").map_err(|error| error.to_string())?;
+        let scratch = Scratch::new(&format!("golden-{number}")).map_err(|error| error.to_string())?;
         Ok(Self {
             named: options.address,
             binary,

@@ -23,7 +23,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Seeds of the simulator and seconds of the fuzzers, in the quick tier and in the whole.
-const QUICK: (u64, u64) = (6, 6);
+const QUICK: (u64, u64) = (2, 6);
 const WHOLE: (u64, u64) = (60, 60);
 /// Rounds of `kill -9` in the middle of the load.
 const KILLS: u64 = 10;
