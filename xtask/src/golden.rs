@@ -259,7 +259,11 @@ fn compare(options: &Options, scripts: &[PathBuf]) -> TaskResult<Tally> {
         .collect();
     // A script waits for one answer after the other: several at once, each against a server of its own, since scripts may
     // look at what a server holds as a whole.
-    let at_once = if options.address.is_some() { 1 } else { AT_ONCE };
+    let at_once = if options.address.is_some() {
+        1
+    } else {
+        AT_ONCE
+    };
     let next = AtomicUsize::new(0);
     let next = &next;
     let worker = |number: usize| -> TaskResult<Tally> {
@@ -370,7 +374,8 @@ impl Servers {
             Some(_) => PathBuf::new(),
             None => paths::helenus(options.profile)?,
         };
-        let scratch = Scratch::new(&format!("golden-{number}")).map_err(|error| error.to_string())?;
+        let scratch =
+            Scratch::new(&format!("golden-{number}")).map_err(|error| error.to_string())?;
         Ok(Self {
             named: options.address,
             binary,

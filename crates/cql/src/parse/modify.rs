@@ -242,15 +242,19 @@ impl Parser<'_> {
     }
 }
 
-/// A column that is set as a whole may have no other assignment.
+/// A column that is set as a whole may have no other assignment, a field only one.
 fn refuse_incompatible(assignments: &[Assignment]) -> Result<(), SyntaxError> {
     // Column name to whether it is set as a whole.
     let mut seen = std::collections::BTreeMap::new();
+    let mut fields = std::collections::BTreeSet::new();
     for Assignment { column, operation } in assignments {
         let whole = matches!(operation, Operation::Set(_));
-        if let Some(before) = seen.insert(column, whole)
-            && (before || whole)
-        {
+        let again = match operation {
+            Operation::SetField { field, .. } => !fields.insert((column, field)),
+            _ => false,
+        };
+        let before = seen.insert(column, whole);
+        if again || before.is_some_and(|before| before || whole) {
             return Err(SyntaxError::new(format!(
                 "Multiple incompatible setting of column {column}"
             )));

@@ -213,6 +213,13 @@ impl ModifyPlan {
         } else {
             self.rows(values)?
         };
+        if !self.operations.is_empty() && !self.static_only && !self.restrictions.names_rows() {
+            return if rows.is_empty() {
+                Ok(Vec::new())
+            } else {
+                Err(range_of_columns())
+            };
+        }
         let mut mutations = Vec::with_capacity(keys.len());
         let partitions = keys.len();
         for (index, key) in keys.into_iter().enumerate() {
@@ -357,6 +364,11 @@ impl ModifyPlan {
             })
             .collect())
     }
+}
+
+/// A range may only be deleted whole.
+fn range_of_columns() -> RequestError {
+    invalid("Range deletions are not supported for specific columns")
 }
 
 enum RowTarget {

@@ -4,6 +4,7 @@ use model::merge;
 use model::row::{Cell, CellKind, ColumnId, RowWriter};
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 /// Cells being gathered for one row, in any order.
 #[derive(Debug, Default)]
@@ -61,18 +62,27 @@ impl<'a> CellBuffer<'a> {
             .sum::<usize>()
     }
 
-    /// The cells that no earlier part of the statement deletes.
-    pub(super) fn undeleted<'r>(&self, mut present: Vec<Cell<'r>>) -> Vec<Cell<'r>> {
-        let deleted = |cell: &Cell<'_>| {
-            let same = |own: &BufferedCell<'_>| {
-                own.path.as_deref() == cell.path && own.column == cell.column
-            };
-            self.cells
-                .iter()
-                .any(|own| matches!(own.kind, CellKind::Tombstone { .. }) && same(own))
-        };
-        present.retain(|cell| !deleted(cell));
-        present
+    /// The live cells of a column in order, as they will be: those present, and over them what earlier parts of the
+    /// statement did.
+    pub(super) fn merged<'r>(&'r self, column: ColumnId, present: Vec<Cell<'r>>) -> Vec<Cell<'r>> {
+        let own = self.cells.iter().filter(|cell| cell.column == column);
+        let mut strongest: BTreeMap<Option<&'r [u8]>, Cell<'r>> = BTreeMap::new();
+        for cell in present.into_iter().chain(own.map(BufferedCell::cell)) {
+            let known = strongest.entry(cell.path).or_insert(cell);
+            if merge::stronger_cell(&cell, known) {
+                *known = cell;
+            }
+        }
+        let live = |cell: &Cell<'_>| !matches!(cell.kind, CellKind::Tombstone { .. });
+        strongest.into_values().filter(live).collect()
+    }
+
+    /// How many cells were gathered for a column.
+    pub(super) fn count(&self, column: ColumnId) -> usize {
+        self.cells
+            .iter()
+            .filter(|cell| cell.column == column)
+            .count()
     }
 
     /// The value gathered for a column that has one cell.

@@ -183,7 +183,7 @@ impl Operation {
         );
     }
 
-    /// Changes of list elements that are found by index or value among those present.
+    /// Changes of list elements that are found by index or value among those present and those the statement made before.
     fn change_present<'a>(
         &'a self,
         out: &mut CellBuffer<'a>,
@@ -191,21 +191,26 @@ impl Operation {
         stamp: &Stamp,
         present: Vec<Cell<'_>>,
     ) -> Result<(), RequestError> {
+        let id = self.column.id;
         match &self.change {
             Change::SetIndex(index, item) => {
-                let path = index_path(index, values, &out.undeleted(present), "set")?;
+                let path = index_path(index, values, &out.merged(id, present), "set")?;
                 self.put(out, stamp, Some((path, None)), item.evaluate(values)?);
             }
             Change::DeleteIndex(index) => {
-                let path = index_path(index, values, &out.undeleted(present), "delete")?;
+                let path = index_path(index, values, &out.merged(id, present), "delete")?;
                 self.delete_at(out, stamp, Some((path, None)));
             }
             Change::DiscardValues(term) => {
                 if let Bound::Value(bytes) = term.evaluate(values)? {
                     let unwanted: Vec<&[u8]> = value::elements(&bytes).flatten().collect();
-                    let found = present.iter().filter(|cell| unwanted.contains(&cell.value));
-                    for cell in found {
-                        self.delete_at(out, stamp, cell.path.map(|path| (path.to_vec(), None)));
+                    let merged = out.merged(id, present);
+                    let found = merged.iter().filter(|cell| unwanted.contains(&cell.value));
+                    let paths: Vec<Option<Path>> = found
+                        .map(|cell| cell.path.map(|path| (path.to_vec(), None)))
+                        .collect();
+                    for path in paths {
+                        self.delete_at(out, stamp, path);
                     }
                 }
             }
@@ -341,8 +346,16 @@ impl Operation {
         let id = self.column.id;
         match &self.column.ctype {
             CqlType::List(..) => {
-                for (index, item) in value::elements(&bytes).flatten().enumerate() {
-                    let path = list_path(position, index as u32, context.origin);
+                let items: Vec<&[u8]> = value::elements(&bytes).flatten().collect();
+                // A statement may add to a list several times: behind what it appended, or before what it prepended.
+                let added = out.count(id);
+                let first = if position < 0 {
+                    u32::MAX as usize - added - items.len()
+                } else {
+                    added
+                };
+                for (index, item) in items.into_iter().enumerate() {
+                    let path = list_path(position, (first + index) as u32, context.origin);
                     out.push(
                         id,
                         stamp.timestamp,

@@ -7,7 +7,7 @@ use super::assign::{change, deletion_of};
 use super::conditions::ConditionsPlan;
 use super::if_clause::conditions_plan;
 use super::operation::{Change, Operation};
-use super::{ModifyKind, ModifyPlan, using_slot};
+use super::{ModifyKind, ModifyPlan, range_of_columns, using_slot};
 use crate::ast;
 use model::error::RequestError;
 use model::schema::Table;
@@ -270,9 +270,10 @@ impl ModifyPlan {
                             "DELETE statements must restrict all PRIMARY KEY columns with equality relations in order to delete non static columns",
                         ));
                     }
-                    return Err(invalid(
-                        "Range deletions are not supported for specific columns",
-                    ));
+                    // Whether a range is empty, and then nothing is done, is known when the values are.
+                    if !self.restrictions.restricts_clustering() {
+                        return Err(range_of_columns());
+                    }
                 }
             }
             ModifyKind::Insert | ModifyKind::Update => {

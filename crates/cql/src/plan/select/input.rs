@@ -2,6 +2,7 @@
 
 use super::super::term::Term;
 use super::super::values::{Bound, BoundValues};
+use super::selection::expression::{element, end_value, slice};
 use crate::ast::CellAttribute;
 use model::comparable;
 use model::error::RequestError;
@@ -175,7 +176,8 @@ impl<'a> RowView<'a> {
             AttributePart::Whole if column.ctype.is_multi_cell() => {
                 many(attribute, cells.iter(), self.now_seconds)
             }
-            _ => one(cells.first()),
+            part if has_part(&column.ctype, part, cells[0].value, values)? => one(cells.first()),
+            _ => None,
         })
     }
 }
@@ -214,6 +216,30 @@ pub fn clustering_values(table: &Table, clustering: &[u8], row: Option<&Row<'_>>
             .collect();
     }
     model::clustering::decode(table, clustering).unwrap_or_default()
+}
+
+/// Whether a value of one cell has an element, a field or any element of a slice.
+fn has_part(
+    ctype: &CqlType,
+    part: &AttributePart,
+    bytes: &[u8],
+    values: &BoundValues<'_>,
+) -> Result<bool, RequestError> {
+    let end = |term: &Option<Term>| {
+        let value = term.as_ref().map(|term| end_value(term, values));
+        value.transpose().map(Option::flatten)
+    };
+    Ok(match part {
+        AttributePart::Whole => true,
+        AttributePart::Element(key) => {
+            end_value(key, values)?.is_some_and(|key| element(ctype, bytes, &key).is_some())
+        }
+        AttributePart::Field(index) => value::fields(bytes).nth(*index).flatten().is_some(),
+        AttributePart::Slice(from, to) => {
+            let kept = slice(ctype, bytes, end(from)?.as_deref(), end(to)?.as_deref());
+            value::element_count(&kept) > 0
+        }
+    })
 }
 
 fn live_cells<'r>(

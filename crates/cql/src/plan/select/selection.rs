@@ -4,8 +4,9 @@
 //! A selection of plain columns, by far the most common, is written from the row's cells to the frame without an
 //! expression in between.
 
+mod choice;
 mod compile;
-mod expression;
+pub(super) mod expression;
 
 use super::super::term::TermContext;
 use super::super::values::BoundValues;
@@ -16,6 +17,7 @@ use crate::frame::ColumnSpec;
 use crate::functions::{Accumulator, Aggregate};
 use crate::json;
 use crate::plan::invalid;
+use choice::Choice;
 use compile::Compiler;
 use expression::{Expression, evaluate};
 use model::error::RequestError;
@@ -57,6 +59,8 @@ pub struct Selection {
     plain: bool,
     /// Calls whose result is the same for every row.
     constants: Vec<Expression>,
+    /// Keys that choose elements and slices.
+    choices: Vec<Choice>,
 }
 
 impl Selection {
@@ -71,6 +75,7 @@ impl Selection {
             terms,
             inputs: Vec::new(),
             aggregates: Vec::new(),
+            choices: Vec::new(),
         };
         let mut selected = Vec::new();
         if select.selection.is_empty() {
@@ -100,6 +105,7 @@ impl Selection {
             && compiler.aggregates.is_empty()
             && selected.iter().all(|selected| selected.plain);
         let (inputs, aggregates) = (compiler.inputs, compiler.aggregates);
+        let choices = compiler.choices;
         let mut constants = Vec::new();
         let expressions = selected.iter().map(|selected| &selected.expression);
         for expression in expressions.chain(aggregates.iter().flat_map(|call| &call.arguments)) {
@@ -112,11 +118,16 @@ impl Selection {
             json: select.json,
             plain,
             constants,
+            choices,
         })
     }
 
-    /// Fails if a call that is the same for every row does: also where there is no row, as in Cassandra.
+    /// Fails if a call that is the same for every row does, or a key that chooses an element is null: also where there is no
+    /// row, as in Cassandra.
     pub fn check_constants(&self, values: &BoundValues<'_>) -> Result<(), RequestError> {
+        self.choices
+            .iter()
+            .try_for_each(|choice| choice.check(values))?;
         self.constants
             .iter()
             .try_for_each(|call| evaluate(call, &[], &[], values).map(drop))
@@ -314,6 +325,7 @@ impl RowFunction {
             terms,
             inputs: Vec::new(),
             aggregates: Vec::new(),
+            choices: Vec::new(),
         };
         let compiled = compiler.compile(selector)?;
         Ok(Self {

@@ -4,6 +4,7 @@ mod attribute;
 mod call;
 
 use super::AggregateCall;
+use super::choice::Choice;
 use super::expression::Expression;
 use crate::ast::{self, Selector};
 use crate::functions::{self, Aggregate, Argument};
@@ -28,6 +29,7 @@ pub(super) struct Compiler<'a, 'b> {
     pub(super) terms: &'a mut TermContext<'b>,
     pub(super) inputs: Vec<Input>,
     pub(super) aggregates: Vec<AggregateCall>,
+    pub(super) choices: Vec<Choice>,
 }
 
 impl Compiler<'_, '_> {
@@ -232,8 +234,10 @@ impl Compiler<'_, '_> {
         name: String,
     ) -> Result<Compiled, RequestError> {
         let compiled = self.compile(of)?;
-        let (slot, result) = self.element_types(of, &compiled.ctype)?;
+        let name = chosen_name(of, &compiled.name, &name);
+        let (slot, result) = self.element_types(&compiled.name, &compiled.ctype)?;
         let key = self.terms.prepare(key, &slot)?;
+        self.choices.push(Choice::element(&key, &compiled.name));
         Ok(Compiled {
             expression: Expression::Element(Box::new(compiled.expression), compiled.ctype, key),
             ctype: result,
@@ -249,10 +253,14 @@ impl Compiler<'_, '_> {
         name: String,
     ) -> Result<Compiled, RequestError> {
         let compiled = self.compile(of)?;
-        let (slot, _) = self.element_types(of, &compiled.ctype)?;
+        let name = chosen_name(of, &compiled.name, &name);
+        let (slot, _) = self.element_types(&compiled.name, &compiled.ctype)?;
         let mut bound =
             |term: Option<&ast::Term>| term.map(|term| self.terms.prepare(term, &slot)).transpose();
         let (from, to) = (bound(from)?, bound(to)?);
+        let bounds = from.iter().chain(&to);
+        self.choices
+            .extend(bounds.map(|bound| Choice::slice(bound, &compiled.name)));
         let ctype = compiled.ctype.clone();
         Ok(Compiled {
             expression: Expression::Slice(Box::new(compiled.expression), compiled.ctype, from, to),
@@ -501,4 +509,12 @@ fn is_composite(selector: &Selector) -> bool {
         Selector::Set(items) => items.is_empty(),
         _ => false,
     }
+}
+
+/// The name of a part: as written, behind the name of what it is a part of.
+fn chosen_name(of: &Selector, of_name: &str, written: &str) -> String {
+    let part = written
+        .strip_prefix(&of.to_string())
+        .expect("a part is printed behind what it is a part of");
+    format!("{of_name}{part}")
 }

@@ -88,9 +88,7 @@ pub(super) fn evaluate<'a>(
         Expression::Slice(of, ctype, from, to) => {
             let bound = |term: &Option<Term>| {
                 term.as_ref()
-                    .map(|term| term_value(term, values))
-                    .transpose()
-                    .map(Option::flatten)
+                    .map_or(Ok(None), |term| end_value(term, values))
             };
             let (from, to) = (bound(from)?, bound(to)?);
             again(of)?
@@ -113,7 +111,23 @@ fn term_value(term: &Term, values: &BoundValues<'_>) -> Result<Option<Vec<u8>>, 
     }
 }
 
-fn element(ctype: &CqlType, bytes: &[u8], key: &[u8]) -> Option<Vec<u8>> {
+/// The end of a slice: open where it is unset.
+pub(in crate::plan::select) fn end_value(
+    term: &Term,
+    values: &BoundValues<'_>,
+) -> Result<Option<Vec<u8>>, RequestError> {
+    match term.evaluate(values)? {
+        Bound::Value(bytes) => Ok(Some(bytes.into_owned())),
+        Bound::Null | Bound::Unset => Ok(None),
+    }
+}
+
+/// The element of a map or set at a key.
+pub(in crate::plan::select) fn element(
+    ctype: &CqlType,
+    bytes: &[u8],
+    key: &[u8],
+) -> Option<Vec<u8>> {
     match ctype {
         CqlType::Set(item, _) => value::elements(bytes)
             .flatten()
@@ -130,7 +144,13 @@ fn element(ctype: &CqlType, bytes: &[u8], key: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-fn slice(ctype: &CqlType, bytes: &[u8], from: Option<&[u8]>, to: Option<&[u8]>) -> Vec<u8> {
+/// The elements of a map or set between two keys.
+pub(in crate::plan::select) fn slice(
+    ctype: &CqlType,
+    bytes: &[u8],
+    from: Option<&[u8]>,
+    to: Option<&[u8]>,
+) -> Vec<u8> {
     let (key, width) = match ctype {
         CqlType::Set(item, _) => (item, 1),
         CqlType::Map(key, _, _) => (key, 2),

@@ -4,6 +4,7 @@ use super::{Compiled, Compiler};
 use crate::ast::{self, CellAttribute, Selector};
 use crate::frame::ColumnSpec;
 use crate::plan::select::input::{AttributePart, Input, attribute_type};
+use crate::plan::select::selection::choice::Choice;
 use crate::plan::select::selection::expression::Expression;
 use crate::plan::term::field;
 use crate::plan::{column_spec, find_column, invalid, renamed};
@@ -31,18 +32,24 @@ impl Compiler<'_, '_> {
             )));
         }
         let part = match part {
-            Selector::Element { of, key } => {
-                let (slot, _) = self.element_types(of, &column.ctype)?;
-                AttributePart::Element(self.terms.prepare(key, &slot)?)
+            Selector::Element { key, .. } => {
+                let (slot, _) = self.element_types(&column.name, &column.ctype)?;
+                let key = self.terms.prepare(key, &slot)?;
+                self.choices.push(Choice::element(&key, &column.name));
+                AttributePart::Element(key)
             }
-            Selector::Slice { of, from, to } => {
-                let (slot, _) = self.element_types(of, &column.ctype)?;
+            Selector::Slice { from, to, .. } => {
+                let (slot, _) = self.element_types(&column.name, &column.ctype)?;
                 let mut bound = |term: &Option<ast::Term>| {
                     term.as_ref()
                         .map(|term| self.terms.prepare(term, &slot))
                         .transpose()
                 };
-                AttributePart::Slice(bound(from)?, bound(to)?)
+                let (from, to) = (bound(from)?, bound(to)?);
+                let bounds = from.iter().chain(&to);
+                self.choices
+                    .extend(bounds.map(|bound| Choice::slice(bound, &column.name)));
+                AttributePart::Slice(from, to)
             }
             Selector::Field {
                 field: field_name, ..
@@ -79,7 +86,7 @@ impl Compiler<'_, '_> {
     /// The slot of a key and the type of an element of a map or set.
     pub(super) fn element_types(
         &self,
-        of: &Selector,
+        of: &str,
         ctype: &CqlType,
     ) -> Result<(ColumnSpec, CqlType), RequestError> {
         let base = column_spec(self.table, &self.table.columns()[0]);
