@@ -72,6 +72,17 @@ pub struct WriteContext<'a> {
     pub origin: u32,
     /// The rows as they are, where [`ModifyPlan::reads_before`] asks for them.
     pub current: Option<&'a CurrentRows>,
+    /// Which of the same timestamp holds: a deletion of a partition or range, or the rows written beside it.
+    pub ties: Ties,
+}
+
+/// What holds of a deletion of a partition or range and rows written at the same timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ties {
+    /// The deletion, as of any two statements.
+    Deleted,
+    /// The rows: a conditional batch clears a partition and fills it anew, in whatever order its statements stand.
+    Written,
 }
 
 impl ModifyPlan {
@@ -247,7 +258,7 @@ impl ModifyPlan {
         let key = mutation.key.clone();
         let update = mutation.update(self.table.id);
         if self.kind == ModifyKind::Delete && self.operations.is_empty() {
-            self.delete_rows(update, rows, stamp);
+            self.delete_rows(update, rows, stamp, context.ties);
             return Ok(());
         }
         values.context.enter_row(first_row);
@@ -325,9 +336,22 @@ impl ModifyPlan {
     }
 
     /// DELETE without columns: the partition, rows or ranges.
-    fn delete_rows(&self, update: &mut PartitionUpdate, rows: &[RowTarget], stamp: &Stamp) {
+    fn delete_rows(
+        &self,
+        update: &mut PartitionUpdate,
+        rows: &[RowTarget],
+        stamp: &Stamp,
+        ties: Ties,
+    ) {
+        let wide = Deletion {
+            timestamp: match ties {
+                Ties::Deleted => stamp.timestamp,
+                Ties::Written => stamp.timestamp - 1,
+            },
+            ..stamp.deletion
+        };
         if !self.restrictions.restricts_clustering() {
-            update.delete(stamp.deletion);
+            update.delete(wide);
             return;
         }
         for target in rows {
@@ -337,7 +361,7 @@ impl ModifyPlan {
                     RowWriter::new(&mut row).deletion(stamp.deletion);
                     update.add_row(clustering.clone(), row);
                 }
-                RowTarget::Range(slice) => update.ranges.add(slice.clone(), stamp.deletion),
+                RowTarget::Range(slice) => update.ranges.add(slice.clone(), wide),
             }
         }
     }

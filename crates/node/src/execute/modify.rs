@@ -12,7 +12,7 @@ use crate::shard::Shard;
 use cluster::coordinate::write::{Progress, Write};
 use cluster::coordinate::{self, Access, ReplicaPlan};
 use cql::frame::response::put_void;
-use cql::plan::modify::{ModifyPlan, WriteContext, oversized};
+use cql::plan::modify::{ModifyPlan, Ties, WriteContext, oversized};
 use model::error::{Consistency, RequestError, WriteType};
 use model::limits::MAX_MUTATION_BYTES;
 use model::mutation::{Mutation, MutationView};
@@ -119,6 +119,7 @@ impl Shard {
             list_position,
             origin: self.list_origin,
             current: None,
+            ties: Ties::Deleted,
         }
     }
 

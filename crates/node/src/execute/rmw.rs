@@ -19,7 +19,7 @@ use crate::statement::Statement;
 use cluster::coordinate::write::Write;
 use cluster::coordinate::{Access, ReplicaPlan};
 use cql::frame::response::put_void;
-use cql::plan::modify::{CurrentRows, ModifyPlan, WriteContext};
+use cql::plan::modify::{CurrentRows, ModifyPlan, Ties, WriteContext};
 use cql::plan::values::BoundValues;
 use model::clustering::Slice;
 use model::error::{RequestError, WriteType};
@@ -375,10 +375,16 @@ impl RmwOperation {
             return Ok(Decision::Refused);
         }
         let mut merged: Option<Mutation> = None;
+        let ties = if self.is_conditional() {
+            Ties::Written
+        } else {
+            Ties::Deleted
+        };
         for (index, part) in self.parts.iter().enumerate() {
             let context = WriteContext {
                 current: Some(&self.current),
                 list_position: self.context.list_position + index as i64,
+                ties,
                 ..self.context
             };
             let values = BoundValues::from_owned(&part.values);

@@ -55,6 +55,7 @@ fn values(seed: u64) -> BoundValues<'static> {
 
 fn context() -> WriteContext<'static> {
     WriteContext {
+        ties: Ties::Deleted,
         timestamp_micros: 1,
         now_seconds: 1,
         list_position: 0,
