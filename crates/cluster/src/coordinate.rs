@@ -1,106 +1,43 @@
 //! One request through its replicas.
 //!
-//! A coordinator asks [`admit`] whether enough replicas are alive, and who they are; then one of the machines counts
-//! answers until the level is reached, or can no longer be.
+//! A coordinator makes a [`plan`] of each partition: who its replicas are, and what the consistency level wants of them; it
+//! is `Unavailable` at once if too few are alive. Then a machine ([`write`], [`read`]) says what goes to which replica and
+//! counts what comes back until the level is reached, or cannot be any more. The errors it ends with have the fields of
+//! their bodies (native protocol v5, section 9). Nothing here knows shards, sockets or clocks.
 
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod plan;
 pub mod read;
+mod tally;
 pub mod write;
 
-use crate::replication;
-use crate::topology::{NodeId, Topology};
-use model::error::{Consistency, RequestError};
-use model::schema::Replication;
+pub use plan::{Access, ReplicaPlan, admit, check_level};
 
-/// Who takes part in a request.
+/// Why a replica could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplicaPlan {
-    /// The level asked for.
-    pub consistency: Consistency,
-    /// Answers that are waited for.
-    pub block_for: u32,
-    /// The live replicas.
-    pub replicas: Vec<NodeId>,
+pub enum ReplicaError {
+    /// No room: nothing was done, and the client is to slow down.
+    Overloaded(String),
+    /// It failed; reason code of the protocol and detail.
+    Failed(u16, String),
+    /// What was asked is wrong, found out only with the data at hand; nothing was done.
+    Invalid(String),
 }
 
-/// Whether a request is a read or a write: some levels exist for one only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// SELECT of partitions that are named.
-    Read,
-    /// SELECT of a range of partitions, which a serial level makes no more than a read of a quorum.
-    Range,
-    /// INSERT, UPDATE or DELETE.
-    Write,
-    /// BATCH, of which Cassandra does not check that its level is not a serial one.
-    Batch,
-    /// The commit of a conditional statement.
-    Conditional,
-}
+impl ReplicaError {
+    /// Its words alone.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Overloaded(text) | Self::Failed(_, text) | Self::Invalid(text) => text,
+        }
+    }
 
-/// Whether there is such an access at this level.
-pub fn check_level(
-    access: Access,
-    consistency: Consistency,
-    keyspace: &Replication,
-) -> Result<(), RequestError> {
-    if matches!(access, Access::Read | Access::Range) && consistency == Consistency::Any {
-        return Err(RequestError::invalid(
-            "ANY ConsistencyLevel is only supported for writes",
-        ));
+    /// The protocol's reason code.
+    fn reason(&self) -> u16 {
+        match self {
+            Self::Failed(reason, _) => *reason,
+            Self::Overloaded(_) | Self::Invalid(_) => 0,
+        }
     }
-    if access == Access::Write && consistency.is_serial() {
-        return Err(RequestError::invalid(
-            "You must use conditional updates for serializable writes",
-        ));
-    }
-    if access == Access::Conditional && consistency.is_serial() {
-        return Err(RequestError::invalid(format!(
-            "{consistency} is not supported as conditional update commit consistency. Use ANY if you mean \"make sure it is accepted but I don't care how many replicas commit it for non-SERIAL reads\""
-        )));
-    }
-    let is_simple = keyspace.class != "NetworkTopologyStrategy";
-    if access == Access::Conditional && consistency == Consistency::EachQuorum && is_simple {
-        return Err(RequestError::invalid(format!(
-            "consistency level EACH_QUORUM not compatible with replication strategy (org.apache.cassandra.locator.{})",
-            keyspace.class
-        )));
-    }
-    Ok(())
-}
-
-/// Checks the level and finds the replicas; `Unavailable` at once if too few are alive.
-pub fn admit(
-    access: Access,
-    consistency: Consistency,
-    keyspace: &Replication,
-    topology: &Topology,
-) -> Result<ReplicaPlan, RequestError> {
-    check_level(access, consistency, keyspace)?;
-    // A serial read or promise is one of a quorum, and is told of as such.
-    let consistency = match (access, consistency) {
-        (Access::Read, Consistency::Serial) => Consistency::Quorum,
-        (Access::Read, Consistency::LocalSerial) => Consistency::LocalQuorum,
-        (_, level) => level,
-    };
-    let replicas: Vec<NodeId> = topology
-        .nodes
-        .iter()
-        .filter(|node| node.alive)
-        .map(|node| node.id)
-        .collect();
-    let block_for = replication::required(consistency, keyspace, topology);
-    let factor = replication::factor(keyspace).max(1) as usize;
-    let alive = replicas.len().min(factor) as u32;
-    if block_for > alive {
-        return Err(RequestError::Unavailable {
-            consistency,
-            required: block_for,
-            alive,
-        });
-    }
-    Ok(ReplicaPlan {
-        consistency,
-        block_for,
-        replicas,
-    })
 }

@@ -1,8 +1,9 @@
 //! The protocols between replicas as state machines: events in, effects out, time as an argument.
 //!
-//! [`topology`] says which nodes there are, [`replication`] how many replicas a keyspace has and how many must answer,
-//! [`coordinate`] drives one request through its replicas. A cluster of one node walks the same path as any other.
+//! [`topology`] says which nodes there are, [`replication`] how many replicas a keyspace has, [`placement`] where they are,
+//! and [`coordinate`] drives one request through them. A cluster of one node walks the same path as any other.
 
 pub mod coordinate;
+pub mod placement;
 pub mod replication;
 pub mod topology;

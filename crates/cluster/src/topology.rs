@@ -27,7 +27,7 @@ pub struct Node {
     pub alive: bool,
 }
 
-/// All members.
+/// All members, and the ring their tokens make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
     /// Name of the cluster.
@@ -36,26 +36,70 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// Which of them this process is.
     pub local: NodeId,
+    /// Every token and the place of its node in `nodes`, ascending.
+    ring: Vec<(Token, usize)>,
+    /// Names of the data centres, ascending.
+    datacenters: Vec<String>,
+    /// The place of each node's data centre in `datacenters`.
+    datacenter_of: Vec<u16>,
 }
 
 impl Topology {
+    /// The topology of a cluster; `local`, this process, is one of its nodes.
+    pub fn new(cluster_name: String, nodes: Vec<Node>, local: NodeId) -> Self {
+        assert!(
+            nodes.iter().any(|node| node.id == local),
+            "a node is a member of its own topology"
+        );
+        let mut ring: Vec<(Token, usize)> = nodes
+            .iter()
+            .enumerate()
+            .flat_map(|(place, node)| node.tokens.iter().map(move |token| (*token, place)))
+            .collect();
+        ring.sort_unstable();
+        let mut datacenters: Vec<String> =
+            nodes.iter().map(|node| node.datacenter.clone()).collect();
+        datacenters.sort_unstable();
+        datacenters.dedup();
+        let place = |node: &Node| datacenters.binary_search(&node.datacenter).unwrap_or(0) as u16;
+        let datacenter_of = nodes.iter().map(place).collect();
+        Self {
+            cluster_name,
+            nodes,
+            local,
+            ring,
+            datacenters,
+            datacenter_of,
+        }
+    }
+
     /// This process' own entry.
     pub fn local(&self) -> &Node {
+        &self.nodes[self.local_place()]
+    }
+
+    /// Where this process stands in `nodes`.
+    pub(crate) fn local_place(&self) -> usize {
         self.nodes
             .iter()
-            .find(|node| node.id == self.local)
+            .position(|node| node.id == self.local)
             .expect("a node is a member of its own topology")
     }
 
-    /// Names of the data centres, none twice.
-    pub fn datacenters(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self
-            .nodes
-            .iter()
-            .map(|node| node.datacenter.as_str())
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+    /// Names of the data centres, ascending.
+    pub fn datacenters(&self) -> &[String] {
+        &self.datacenters
+    }
+
+    /// The number of a node's data centre, by the node's place in `nodes`.
+    pub(crate) fn datacenter_of(&self, place: usize) -> u16 {
+        self.datacenter_of[place]
+    }
+
+    /// The places of nodes in `nodes`, one for each token of the ring, from the owner of a token on.
+    pub(crate) fn walk(&self, token: Token) -> impl Iterator<Item = usize> {
+        let start = self.ring.partition_point(|(end, _)| *end < token);
+        let (before, after) = self.ring.split_at(start);
+        after.iter().chain(before).map(|(_, place)| *place)
     }
 }

@@ -1,6 +1,9 @@
 //! Bytes that requests under way hold, against a budget: what a request cannot hold it is refused, so that no number of
 //! large answers outgrows the memory.
 
+use model::error::RequestError;
+use model::limits::MAX_PAGE_BYTES;
+use model::read::ReadResponse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -46,6 +49,27 @@ impl Budget {
     }
 }
 
+impl Budget {
+    /// Takes what a statement read before it writes for its holder, if it is all there: of rows that were cut off nothing
+    /// can be decided.
+    pub fn hold_rows(
+        &self,
+        held: &mut Held,
+        response: ReadResponse,
+    ) -> Result<ReadResponse, RequestError> {
+        let bytes = response.bytes.len();
+        if response.more && bytes >= MAX_PAGE_BYTES {
+            return Err(RequestError::invalid(format!(
+                "The rows of a partition that are read before they are written may be at most {MAX_PAGE_BYTES} bytes"
+            )));
+        }
+        if bytes > SMALL_ANSWER_BYTES && !self.hold(held, bytes) {
+            return Err(RequestError::Overloaded(TOO_MANY_ANSWERS.to_owned()));
+        }
+        Ok(response)
+    }
+}
+
 /// What one request holds.
 #[derive(Debug, Default)]
 pub struct Held {
@@ -71,6 +95,27 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_were_cut_off_or_find_no_room_are_refused() {
+        let budget = Budget::new(2 * MAX_PAGE_BYTES);
+        let rows = |bytes, more| ReadResponse {
+            bytes: vec![0; bytes],
+            more,
+            ..ReadResponse::default()
+        };
+        let held = &mut Held::default();
+        let cut = budget.hold_rows(held, rows(MAX_PAGE_BYTES, true));
+        assert!(matches!(cut, Err(RequestError::Invalid(_))));
+        assert!(
+            budget.hold_rows(held, rows(10, true)).is_ok(),
+            "one row was asked for"
+        );
+        assert!(budget.hold_rows(held, rows(MAX_PAGE_BYTES, false)).is_ok());
+        assert_eq!(budget.used(), MAX_PAGE_BYTES);
+        let many = budget.hold_rows(held, rows(2 * MAX_PAGE_BYTES, false));
+        assert!(matches!(many, Err(RequestError::Overloaded(_))));
+    }
 
     #[test]
     fn what_is_held_is_given_back() {

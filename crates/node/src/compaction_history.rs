@@ -3,6 +3,7 @@
 //! Each shard writes the rows of its own compactions to its own store, under ids that it owns, so that every reader finds
 //! them. That a row may be lost with the process is no harm, so nobody waits for it.
 
+use crate::message::RequestId;
 use crate::replica::Caller;
 use crate::shard::Shard;
 use crate::system::row::SystemRow;
@@ -17,7 +18,10 @@ use uuid::Uuid;
 /// Ids tried for one that this shard owns: with 256 shards one in 10,000 rows has another owner, and is not seen.
 const ID_TRIES: usize = 2048;
 /// Number of an operation there never is.
-const NOBODY: Caller = Caller::Local(u64::MAX);
+const NOBODY: Caller = Caller::Local(RequestId {
+    operation: u64::MAX,
+    part: 0,
+});
 
 impl Shard {
     /// Writes down the compactions that ended.

@@ -5,69 +5,32 @@ use crate::execute::serial::Queueing;
 use crate::statement::Statement;
 use crate::system::NodeFacts;
 use bytes::Bytes;
-use cluster::coordinate::write::{Progress, Write};
-use cluster::coordinate::{ReplicaPlan, read};
+pub use cluster::coordinate::ReplicaError;
 use cql::frame::response::Event;
 use cql::frame::{ProtocolVersion, RequestFrame};
 use cql::functions::CallContext;
-use model::error::{RequestError, WriteType};
 use model::read::{ReadCommand, ReadResponse};
 use model::schema::Schema;
 use model::time::BootNanos;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Number of a request of the shard that sent it; its answer carries the same.
-pub type RequestId = u64;
+/// Which operation of the shard that asks, and which part of it; the answer carries the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId {
+    /// The number of the operation.
+    pub operation: u64,
+    /// Which part of a write; nought for all else.
+    pub part: u32,
+}
+
+impl From<u64> for RequestId {
+    fn from(operation: u64) -> Self {
+        Self { operation, part: 0 }
+    }
+}
 
 /// The protocol's reason code of a read that met more tombstones than it may.
 pub const READ_TOO_MANY_TOMBSTONES: u16 = 1;
-
-/// Why a replica could not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReplicaError {
-    /// No room: the client is to slow down.
-    Overloaded(String),
-    /// It failed; reason code of the protocol and detail.
-    Failed(u16, String),
-    /// What was asked is wrong, found out only with the data at hand.
-    Invalid(String),
-}
-
-impl ReplicaError {
-    /// Its words alone.
-    pub fn into_text(self) -> String {
-        match self {
-            Self::Overloaded(text) | Self::Failed(_, text) | Self::Invalid(text) => text,
-        }
-    }
-
-    /// What the client of a read by `plan` is told when its only replica, `node`, could not answer.
-    pub fn of_read(self, plan: &ReplicaPlan, node: IpAddr) -> RequestError {
-        match self {
-            Self::Overloaded(message) => RequestError::Overloaded(message),
-            Self::Invalid(message) => RequestError::Invalid(message),
-            Self::Failed(reason, detail) => {
-                read::failure(plan, node, reason, format!(": {detail}"))
-            }
-        }
-    }
-
-    /// The same of a write that no other replica can acknowledge.
-    pub fn of_write(self, plan: ReplicaPlan, write_type: WriteType, node: IpAddr) -> RequestError {
-        match self {
-            Self::Overloaded(message) => RequestError::Overloaded(message),
-            Self::Invalid(message) => RequestError::Invalid(message),
-            Self::Failed(reason, detail) => {
-                let mut write = Write::new(plan, write_type);
-                match write.on_failure(node, reason, format!(": {detail}")) {
-                    Progress::Done(Err(error)) => error,
-                    Progress::Done(Ok(())) | Progress::Pending => write.on_timeout(),
-                }
-            }
-        }
-    }
-}
 
 /// Who a forwarded request is executed for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,12 +98,12 @@ pub enum ShardMessage {
     /// Nobody wants the answer of that read any more; it comes all the same, and may be an error.
     Cancel {
         /// Number of the read.
-        request: RequestId,
+        request: u64,
     },
     /// Read; answered by `ReadDone`.
     Read {
         /// Answer under this number.
-        request: RequestId,
+        request: u64,
         /// What.
         command: Box<ReadCommand>,
         /// Drop it after this.
@@ -151,7 +114,7 @@ pub enum ShardMessage {
     /// What was read.
     ReadDone {
         /// Number of the request.
-        request: RequestId,
+        request: u64,
         /// The rows.
         result: Result<ReadResponse, ReplicaError>,
         /// What they hold of their sender's budget, until they are taken over.
@@ -160,7 +123,7 @@ pub enum ShardMessage {
     /// Execute a client's whole request here: conditional statements at the owner of their partition, schema on shard 0.
     Forward {
         /// Answer under this number.
-        request: RequestId,
+        request: u64,
         /// For whom.
         client: OnBehalf,
         /// The request.
@@ -169,7 +132,7 @@ pub enum ShardMessage {
     /// The answer, a plain envelope for the client.
     Forwarded {
         /// Number of the request.
-        request: RequestId,
+        request: u64,
         /// The envelope.
         envelope: Bytes,
         /// The keyspace the client uses from now on, after USE.
@@ -178,7 +141,7 @@ pub enum ShardMessage {
     /// A new schema; answered by `Acknowledged` once it is in force here.
     Schema {
         /// Answer under this number.
-        request: RequestId,
+        request: u64,
         /// The schema.
         schema: Arc<Schema>,
         /// What registered clients are told.
@@ -187,14 +150,14 @@ pub enum ShardMessage {
     /// A statement was prepared; answered by `Acknowledged` once it can be executed here.
     Prepared {
         /// Answer under this number.
-        request: RequestId,
+        request: u64,
         /// The statement.
         statement: Arc<Statement>,
     },
     /// Empty a table; answered by `Acknowledged`.
     Truncate {
         /// Answer under this number.
-        request: RequestId,
+        request: u64,
         /// Which.
         table: model::schema::TableId,
         /// Everything written up to this time, in microseconds.
@@ -203,14 +166,14 @@ pub enum ShardMessage {
     /// A table's data is about to go; answered by `Acknowledged` once what is to be kept is.
     Farewell {
         /// Answer under this number.
-        request: RequestId,
+        request: u64,
         /// What is to be kept of which.
         farewell: storage::Farewell,
     },
     /// Done.
     Acknowledged {
         /// Number of the request.
-        request: RequestId,
+        request: u64,
         /// How it ended.
         result: Result<(), ReplicaError>,
     },

@@ -18,7 +18,7 @@ use storage::{Farewell, ReadProgress, Store, StoreError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Caller {
     /// An operation of this shard.
-    Local(u64),
+    Local(RequestId),
     /// Another shard.
     Shard(u16, RequestId),
 }

@@ -2,7 +2,7 @@
 
 use crate::client::ClientId;
 use crate::effects::Effects;
-use crate::message::{RequestId, ShardMessage};
+use crate::message::ShardMessage;
 use crate::trace::Trace;
 use bytes::Bytes;
 use cql::frame::response::{Envelope, Prologue, begin, put_error_response};
@@ -20,7 +20,7 @@ pub enum Origin {
         /// Which.
         shard: u16,
         /// Number of its request.
-        request: RequestId,
+        request: u64,
     },
 }
 

@@ -16,7 +16,7 @@ use crate::execute::operation::Operation;
 use crate::execute::partition_queue::{Partition, PartitionQueue};
 use crate::execute::serial::Queueing;
 use crate::machine::{Event, TurnEnd};
-use crate::message::{ReplicaError, RequestId, ShardMessage};
+use crate::message::{ReplicaError, ShardMessage};
 use crate::metrics::ShardMetrics;
 use crate::random::SplitMix;
 use crate::replica::{Caller, Finished, Replica, classed};
@@ -260,7 +260,7 @@ impl Shard {
     fn serve_read(
         &mut self,
         from: u16,
-        request: RequestId,
+        request: u64,
         command: &ReadCommand,
         (deadline, turn): (BootNanos, Queueing),
         now: Now,
@@ -272,7 +272,7 @@ impl Shard {
             return self.send_rows(from, request, result, out);
         }
         self.metrics.replica_reads += 1;
-        let caller = Caller::Shard(from, request);
+        let caller = Caller::Shard(from, request.into());
         if turn == Queueing::InTurn {
             return self.read_in_turn(command, caller, now, out);
         }
@@ -285,7 +285,7 @@ impl Shard {
     pub(crate) fn send_rows(
         &mut self,
         shard: u16,
-        request: RequestId,
+        request: u64,
         mut result: Result<ReadResponse, ReplicaError>,
         out: &mut Effects,
     ) {
@@ -326,7 +326,9 @@ impl Shard {
                 deadline,
                 turn,
             } => self.serve_read(from, request, &command, (deadline, turn), now, out),
-            ShardMessage::Cancel { request } => self.replica.cancel(Caller::Shard(from, request)),
+            ShardMessage::Cancel { request } => {
+                self.replica.cancel(Caller::Shard(from, request.into()))
+            }
             ShardMessage::Applied { request, result } => self.on_applied(request, result, now, out),
             ShardMessage::ReadDone {
                 request,
@@ -363,11 +365,16 @@ impl Shard {
                 acknowledge(from, request, out);
             }
             ShardMessage::Truncate { request, table, at } => {
-                self.replica
-                    .truncate(table, at, Caller::Shard(from, request), now, &mut out.io);
+                self.replica.truncate(
+                    table,
+                    at,
+                    Caller::Shard(from, request.into()),
+                    now,
+                    &mut out.io,
+                );
             }
             ShardMessage::Farewell { request, farewell } => {
-                let caller = Caller::Shard(from, request);
+                let caller = Caller::Shard(from, request.into());
                 self.replica.bid_farewell(&farewell, caller);
             }
             ShardMessage::Start(_) | ShardMessage::Started | ShardMessage::Go => {
@@ -500,15 +507,16 @@ impl Shard {
                     .push((shard, ShardMessage::Applied { request, result }));
             }
             Finished::Read(Caller::Local(operation), result) => {
-                self.on_read(operation, self.number, result, now, out)
+                self.on_read(operation.operation, self.number, result, now, out)
             }
             Finished::Read(Caller::Shard(shard, request), result) => {
-                self.send_rows(shard, request, result, out);
+                self.send_rows(shard, request.operation, result, out);
             }
             Finished::Task(Caller::Local(operation), result) => {
-                self.on_acknowledged(operation, result, now, out)
+                self.on_acknowledged(operation.operation, result, now, out)
             }
             Finished::Task(Caller::Shard(shard, request), result) => {
+                let request = request.operation;
                 out.messages
                     .push((shard, ShardMessage::Acknowledged { request, result }));
             }
@@ -542,7 +550,7 @@ impl Shard {
 }
 
 /// Tells another shard that what it sent is in force here.
-fn acknowledge(shard: u16, request: RequestId, out: &mut Effects) {
+fn acknowledge(shard: u16, request: u64, out: &mut Effects) {
     let result = Ok(());
     let message = ShardMessage::Acknowledged { request, result };
     out.messages.push((shard, message));

@@ -478,11 +478,7 @@ impl NodeShard {
             tokens: order.identity.tokens.clone(),
             alive: true,
         };
-        let topology = Topology {
-            cluster_name: node.cluster_name.clone(),
-            nodes: vec![local],
-            local: NodeId(1),
-        };
+        let topology = Topology::new(node.cluster_name.clone(), vec![local], NodeId(1));
         let data_directory = &self.config.store.data_directory;
         let snapshots = (self.config.number == 0)
             .then(|| Snapshots::open(SNAPSHOT_IO_SPACE, data_directory, &mut out.io));

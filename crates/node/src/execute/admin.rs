@@ -57,7 +57,7 @@ impl Shard {
         };
         let number = self.operations.insert(Operation::Admin(operation));
         for table in tables {
-            let caller = Caller::Local(number);
+            let caller = Caller::Local(number.into());
             match work.action {
                 AdminAction::Flush => self.replica.flush(table, caller),
                 AdminAction::Compact => self.replica.compact(table, caller),

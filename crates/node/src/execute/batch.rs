@@ -6,7 +6,8 @@ use super::rmw::{Part, Reading};
 use crate::effects::Effects;
 use crate::shard::Shard;
 use crate::statement::Statement;
-use cluster::coordinate::{Access, ReplicaPlan};
+use cluster::coordinate::Access;
+use cluster::coordinate::write::WriteSet;
 use cql::ast::BatchKind;
 use cql::frame::request::{Batch, BatchQuery};
 use cql::frame::response::put_void;
@@ -14,11 +15,11 @@ use cql::plan::batch::validate;
 use cql::plan::modify::{ModifyPlan, WriteContext};
 use cql::plan::values::{BoundValues, OwnedValues};
 use cql::plan::{Plan, batch::BatchPlan};
-use model::error::{RequestError, WriteType};
+use model::error::{Consistency, RequestError, WriteType};
 use model::key::DecoratedKey;
 use model::mutation::Mutation;
 use model::time::Now;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A statement of a batch with its values.
@@ -187,49 +188,45 @@ impl Shard {
             return self.parts_reading(call, reading, now, out);
         }
         let context = self.write_context(&terms, members.len(), now);
-        let merged = merge_members(members, &context)?;
+        let (keyspaces, merged) = merge_members(members, &context)?;
         let advice = self.judge_size(kind, members, &merged)?;
         call.reply().warnings.extend(advice);
-        let replicas = self.admit_batch(members, &terms)?;
-        let reply = call.take_reply();
         let write_type = match kind {
             _ if first.plan.is_counter() => WriteType::Counter,
-            BatchKind::Logged if merged.len() > 1 => {
-                self.write_logged(&merged, replicas, reply, now, out);
-                return Ok(());
-            }
+            BatchKind::Logged if merged.len() > 1 => WriteType::Batch,
             _ if merged.len() == 1 => WriteType::Simple,
             _ => WriteType::UnloggedBatch,
         };
-        self.write(&merged, replicas, write_type, Some(reply), now, out);
+        let level = terms.consistency;
+        let write = self.plan_batch(write_type, level, &keyspaces, &merged)?;
+        let reply = call.take_reply();
+        if write_type == WriteType::Batch {
+            self.write_logged(&merged, write, level, reply, now, out);
+        } else {
+            self.write(&merged, write, Some(reply), now, out);
+        }
         Ok(())
+    }
+
+    /// Who is sent a batch's mutations, whose keyspaces are named one by one.
+    pub(super) fn plan_batch(
+        &self,
+        write_type: WriteType,
+        level: Consistency,
+        keyspaces: &[&str],
+        mutations: &[Mutation],
+    ) -> Result<WriteSet, RequestError> {
+        let parts = keyspaces.iter().zip(mutations);
+        WriteSet::new(
+            write_type,
+            parts.map(|(keyspace, mutation)| {
+                self.admit(Access::Batch, level, keyspace, mutation.key.token)
+            }),
+        )
     }
 }
 
 impl Shard {
-    /// The most demanding plan of the batch's keyspaces, each of which must have replicas enough.
-    fn admit_batch(
-        &self,
-        members: &[Member<'_>],
-        terms: &Terms,
-    ) -> Result<ReplicaPlan, RequestError> {
-        let keyspaces: BTreeSet<&str> = members
-            .iter()
-            .map(|member| member.plan.table.keyspace.as_str())
-            .collect();
-        let mut strictest: Option<ReplicaPlan> = None;
-        for keyspace in keyspaces {
-            let plan = self.admit(Access::Batch, terms.consistency, keyspace)?;
-            if strictest
-                .as_ref()
-                .is_none_or(|known| known.block_for < plan.block_for)
-            {
-                strictest = Some(plan);
-            }
-        }
-        Ok(strictest.unwrap_or_else(|| self.local_plan()))
-    }
-
     /// What the client is told of a batch's size; an error if it is too large.
     fn judge_size(
         &self,
@@ -274,11 +271,11 @@ fn display_size(bytes: usize) -> String {
     }
 }
 
-/// One mutation a partition key and keyspace.
-fn merge_members(
-    members: &[Member<'_>],
+/// One mutation a partition key and keyspace, and the keyspace of each.
+fn merge_members<'a>(
+    members: &[Member<'a>],
     context: &WriteContext<'_>,
-) -> Result<Vec<Mutation>, RequestError> {
+) -> Result<(Vec<&'a str>, Vec<Mutation>), RequestError> {
     // Increments stay apart: merging is for what is final, and each is counted under its partition's turn.
     let mut merged: BTreeMap<(&str, DecoratedKey, Option<usize>), Mutation> = BTreeMap::new();
     for (index, member) in members.iter().enumerate() {
@@ -303,7 +300,10 @@ fn merge_members(
             }
         }
     }
-    Ok(merged.into_values().collect())
+    let merged = merged.into_iter();
+    Ok(merged
+        .map(|((keyspace, ..), mutation)| (keyspace, mutation))
+        .unzip())
 }
 
 fn merged_tables(members: &[Member<'_>]) -> Vec<String> {

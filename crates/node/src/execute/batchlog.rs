@@ -15,11 +15,10 @@ use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::system::row::SystemRow;
-use cluster::coordinate::ReplicaPlan;
-use cluster::coordinate::write::Write;
+use cluster::coordinate::write::{Progress, WriteSet};
 use cql::plan::modify::oversized;
 use model::clustering::Slice;
-use model::error::WriteType;
+use model::error::{Consistency, WriteType};
 use model::filter::RowFilter;
 use model::key::{self, DecoratedKey};
 use model::limits::MAX_MUTATION_BYTES;
@@ -80,7 +79,10 @@ pub struct LogOperation {
     id: Uuid,
     /// Owners and encoded mutations.
     parts: Vec<(u16, Vec<u8>)>,
-    plan: ReplicaPlan,
+    /// The write of the parts, once the batch is written down.
+    write: WriteSet,
+    /// The write of the batch's row.
+    row: WriteSet,
     /// When the client is told to give up.
     pub deadline: BootNanos,
 }
@@ -177,7 +179,8 @@ impl Shard {
     pub(super) fn write_logged(
         &mut self,
         mutations: &[Mutation],
-        plan: ReplicaPlan,
+        write: WriteSet,
+        level: Consistency,
         mut reply: Reply,
         now: Now,
         out: &mut Effects,
@@ -201,18 +204,16 @@ impl Shard {
             reply,
             id,
             parts,
-            plan,
+            write,
+            row: self.local_write(level, WriteType::BatchLog),
             deadline: now.boot.plus_millis(self.config.write_timeout_ms),
         };
+        let sends = operation.row.sends();
         let number = self.operations.insert(Operation::Log(Box::new(operation)));
-        self.send_part(
-            self.owner(batch_key(id).token),
-            entry,
-            false,
-            number,
-            now,
-            out,
-        );
+        let mut row = (self.owner(batch_key(id).token), entry);
+        for send in sends {
+            self.send(send, std::mem::take(&mut row), false, number, now, out);
+        }
     }
 
     /// An id whose row this shard owns, so that writing it down costs no way to another shard.
@@ -236,6 +237,13 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        let replica = self.endpoint();
+        let Some(Operation::Log(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let Progress::Done(ended) = replica.wrote(&mut operation.row, 0, result) else {
+            return;
+        };
         let Some(Operation::Log(operation)) = self.operations.remove(number) else {
             return;
         };
@@ -243,23 +251,16 @@ impl Shard {
             reply,
             id,
             parts,
-            plan,
+            write,
             ..
         } = *operation;
-        match result {
-            Ok(()) => self.send_parts(
-                parts,
-                plan,
-                WriteType::Batch,
-                Some(reply),
-                Some(BatchWrite::Parts(id)),
-                now,
-                out,
-            ),
+        match ended {
+            Ok(()) => {
+                let batch = Some(BatchWrite::Parts(id));
+                self.send_parts(parts, write, Some(reply), batch, now, out);
+            }
             Err(error) => {
                 self.batchlog.leave(id, now);
-                let node = self.config.client_address.ip();
-                let error = error.of_write(plan, WriteType::BatchLog, node);
                 self.fail(&reply, &error, now, out);
             }
         }
@@ -273,7 +274,7 @@ impl Shard {
         out: &mut Effects,
     ) {
         self.batchlog.leave(operation.id, now);
-        let error = Write::new(operation.plan, WriteType::BatchLog).on_timeout();
+        let error = operation.row.on_timeout();
         self.fail(&operation.reply, &error, now, out);
     }
 
@@ -304,10 +305,10 @@ impl Shard {
             timestamp: self.clock.next(now),
             local_seconds: now.wall.seconds(),
         });
-        let plan = self.local_plan();
+        let write = self.local_write(Consistency::One, WriteType::Simple);
         let parts = self.encode_parts(&[deletion]);
         let purpose = Some(BatchWrite::Removal(id));
-        self.send_parts(parts, plan, WriteType::Simple, None, purpose, now, out);
+        self.send_parts(parts, write, None, purpose, now, out);
     }
 
     /// Looks for batches that nobody works on, when it is time to.
@@ -321,9 +322,9 @@ impl Shard {
     fn replay_page(&mut self, mut replay: Box<ReplayOperation>, now: Now, out: &mut Effects) {
         let command = self.batchlog.command(replay.next.take(), now);
         let number = self.operations.insert(Operation::Replay(replay));
-        if let Some(result) = self
-            .replica
-            .read(&command, Caller::Local(number), now, &mut out.io)
+        if let Some(result) =
+            self.replica
+                .read(&command, Caller::Local(number.into()), now, &mut out.io)
         {
             self.replay_read(number, result, now, out);
         }
@@ -400,7 +401,7 @@ impl Shard {
             for part in parts {
                 let view = MutationView::parse(&part).expect("parsed when it was read");
                 let owner = self.owner(view.token);
-                self.send_part(owner, part, false, number, now, out);
+                self.send_part(owner, part, false, number.into(), now, out);
             }
             return;
         }

@@ -86,9 +86,9 @@ impl Shard {
             purge_before: i64::MIN,
             dead: Dead::Dropped,
         };
-        if let Some(result) = self
-            .replica
-            .read(&command, Caller::Local(number), now, &mut out.io)
+        if let Some(result) =
+            self.replica
+                .read(&command, Caller::Local(number.into()), now, &mut out.io)
         {
             self.count_read(number, result, now, out);
         }
@@ -120,7 +120,7 @@ impl Shard {
                     now,
                 );
                 self.replica
-                    .apply(&counted.encode(), Caller::Local(number), now);
+                    .apply(&counted.encode(), Caller::Local(number.into()), now);
             }
         }
     }

@@ -129,7 +129,7 @@ impl Shard {
                 let message = ShardMessage::Farewell { request, farewell };
                 self.tell(shard, message, out);
             }
-            let caller = Caller::Local(request);
+            let caller = Caller::Local(request.into());
             self.replica.bid_farewell(&farewell, caller);
         }
     }
@@ -230,7 +230,7 @@ impl Shard {
             self.tell(shard, ShardMessage::Truncate { request, table, at }, out);
         }
         self.replica
-            .truncate(table, at, Caller::Local(request), now, &mut out.io);
+            .truncate(table, at, Caller::Local(request.into()), now, &mut out.io);
     }
 
     /// A time for the names of snapshots that none had before, in milliseconds.

@@ -10,6 +10,7 @@ pub(crate) mod batchlog;
 mod call;
 mod conditional;
 mod connection;
+mod coordinate;
 mod counter;
 mod describe;
 pub mod farewell;

@@ -5,12 +5,12 @@ use super::call::{Call, Execution, Terms};
 use super::operation::Operation;
 use crate::effects::Effects;
 use crate::latency::Measure;
-use crate::message::{ReplicaError, ShardMessage};
+use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
-use cluster::coordinate::write::{Progress, Write};
-use cluster::coordinate::{self, Access, ReplicaPlan};
+use cluster::coordinate::Access;
+use cluster::coordinate::write::{Progress, WriteSet};
 use cql::frame::response::put_void;
 use cql::plan::modify::{ModifyPlan, Ties, WriteContext, oversized};
 use model::error::{Consistency, RequestError, WriteType};
@@ -24,14 +24,10 @@ use model::time::{BootNanos, Now};
 pub struct WriteOperation {
     /// The answer owed; none for what the node writes for itself.
     reply: Option<Reply>,
-    /// Counts answers against the consistency level.
-    write: Write,
-    /// Mutations that were sent.
-    parts: usize,
+    /// Counts what replicas answer against the consistency level.
+    write: WriteSet,
     /// The table, and when a client began to wait.
     timed: Option<(TableId, BootNanos)>,
-    /// Mutations still to be acknowledged.
-    left: usize,
     /// What they have to do with the batch log.
     batch: Option<BatchWrite>,
     /// When the client is told to give up.
@@ -59,7 +55,8 @@ impl Shard {
         }
         call.reply()
             .note(|| "Determining replicas for mutation".into());
-        let replicas = self.admit(Access::Write, terms.consistency, &plan.table.keyspace)?;
+        let keyspace = plan.table.keyspace.as_str();
+        self.check_level(Access::Write, terms.consistency, keyspace)?;
         let context = self.write_context(&terms, 1, now);
         let mutations = plan.mutations(values, &context)?;
         let write_type = if plan.is_counter() {
@@ -69,39 +66,12 @@ impl Shard {
         } else {
             WriteType::Simple
         };
-        let reply = Some(call.take_reply());
-        self.write(&mutations, replicas, write_type, reply, now, out);
+        let tokens = mutations.iter().map(|mutation| mutation.key.token);
+        let plans =
+            tokens.map(|token| self.admit(Access::Write, terms.consistency, keyspace, token));
+        let write = WriteSet::new(write_type, plans)?;
+        self.write(&mutations, write, Some(call.take_reply()), now, out);
         Ok(())
-    }
-
-    /// Checks a level and finds who replicates a keyspace.
-    pub(super) fn admit(
-        &self,
-        access: Access,
-        consistency: Consistency,
-        keyspace: &str,
-    ) -> Result<ReplicaPlan, RequestError> {
-        let Some(keyspace) = self.schema.keyspace(keyspace) else {
-            // Virtual keyspaces are this node's own.
-            return Ok(ReplicaPlan {
-                consistency,
-                block_for: 1,
-                replicas: vec![self.topology.local],
-            });
-        };
-        coordinate::admit(access, consistency, &keyspace.replication, &self.topology)
-    }
-
-    /// Whether a keyspace can be accessed so at a level.
-    pub(super) fn check_level(
-        &self,
-        access: Access,
-        consistency: Consistency,
-        keyspace: &str,
-    ) -> Result<(), RequestError> {
-        self.schema.keyspace(keyspace).map_or(Ok(()), |keyspace| {
-            coordinate::check_level(access, consistency, &keyspace.replication)
-        })
     }
 
     /// What an execution of so many statements takes from this shard.
@@ -123,12 +93,12 @@ impl Shard {
         }
     }
 
-    /// Sends mutations to the shards that own them; the reply goes out when as many as the plan asks for are durable.
+    /// Sends mutations, each a part of the write, to their replicas; the reply goes out when as many as the level asks for
+    /// have them durable.
     pub(super) fn write(
         &mut self,
         mutations: &[Mutation],
-        plan: ReplicaPlan,
-        write_type: WriteType,
+        write: WriteSet,
         reply: Option<Reply>,
         now: Now,
         out: &mut Effects,
@@ -142,11 +112,11 @@ impl Shard {
             (Some(length), Some(reply)) => self.fail(&reply, &oversized(length), now, out),
             (Some(_), None) => {}
             (None, Some(reply)) if parts.is_empty() => self.succeed(&reply, now, out, put_void),
-            (None, reply) => self.send_parts(parts, plan, write_type, reply, None, now, out),
+            (None, reply) => self.send_parts(parts, write, reply, None, now, out),
         }
     }
 
-    /// Owners and bytes of mutations.
+    /// The shards of a replica that own mutations, and their bytes.
     pub(super) fn encode_parts(&self, mutations: &[Mutation]) -> Vec<(u16, Vec<u8>)> {
         mutations
             .iter()
@@ -154,12 +124,11 @@ impl Shard {
             .collect()
     }
 
-    /// Sends encoded mutations to their owners. `batch` says what they have to do with the batch log.
+    /// Sends encoded mutations to their replicas. `batch` says what they have to do with the batch log.
     pub(super) fn send_parts(
         &mut self,
-        parts: Vec<(u16, Vec<u8>)>,
-        plan: ReplicaPlan,
-        write_type: WriteType,
+        mut parts: Vec<(u16, Vec<u8>)>,
+        write: WriteSet,
         mut reply: Option<Reply>,
         batch: Option<BatchWrite>,
         now: Now,
@@ -171,22 +140,24 @@ impl Shard {
         let view = parts.first().filter(|_| reply.is_some());
         let view = view.and_then(|(_, mutation)| MutationView::parse(mutation));
         let timed = view.and_then(|view| view.updates().next());
+        let counts = write.write_type() == WriteType::Counter;
+        let sends = write.sends();
         let operation = WriteOperation {
             reply,
-            write: Write::new(plan, write_type),
-            parts: parts.len(),
+            write,
             timed: timed.map(|(table, _)| (table, now.boot)),
-            left: parts.len(),
             batch,
-            deadline: now.boot.plus_millis(match write_type {
-                WriteType::Counter => self.config.counter_write_timeout_ms,
-                _ => self.config.write_timeout_ms,
+            deadline: now.boot.plus_millis(if counts {
+                self.config.counter_write_timeout_ms
+            } else {
+                self.config.write_timeout_ms
             }),
         };
-        let counts = write_type == WriteType::Counter;
-        let request = self.operations.insert(Operation::Write(operation));
-        for (owner, mutation) in parts {
-            self.send_part(owner, mutation, counts, request, now, out);
+        let number = self.operations.insert(Operation::Write(operation));
+        for send in sends {
+            // Each part has one replica here, which takes it over.
+            let part = std::mem::take(&mut parts[send.part]);
+            self.send(send, part, counts, number, now, out);
         }
     }
 
@@ -196,7 +167,7 @@ impl Shard {
         owner: u16,
         mutation: Vec<u8>,
         counts: bool,
-        request: u64,
+        request: RequestId,
         now: Now,
         out: &mut Effects,
     ) {
@@ -228,72 +199,41 @@ impl Shard {
         }
     }
 
-    /// The plan of what a node writes for itself.
-    pub(super) fn local_plan(&self) -> ReplicaPlan {
-        ReplicaPlan {
-            consistency: Consistency::One,
-            block_for: 1,
-            replicas: vec![self.topology.local],
-        }
-    }
-
     /// A mutation nobody waits for.
     pub(crate) fn write_unattended(&mut self, mutation: &Mutation, now: Now, out: &mut Effects) {
-        let plan = self.local_plan();
-        self.write(
-            std::slice::from_ref(mutation),
-            plan,
-            WriteType::Simple,
-            None,
-            now,
-            out,
-        );
+        let write = self.local_write(Consistency::One, WriteType::Simple);
+        self.write(std::slice::from_ref(mutation), write, None, now, out);
     }
 
-    /// One of a write's mutations is durable or was refused.
-    pub(crate) fn write_applied(
+    /// One of a write's mutations is durable at this node, or was refused.
+    pub(super) fn write_applied(
         &mut self,
-        number: u64,
+        request: RequestId,
         result: Result<(), ReplicaError>,
         now: Now,
         out: &mut Effects,
     ) {
-        let Some(Operation::Write(operation)) = self.operations.get_mut(number) else {
+        let replica = self.endpoint();
+        let Some(Operation::Write(operation)) = self.operations.get_mut(request.operation) else {
             return;
         };
-        let node = self.config.client_address.ip();
-        // Refused as a whole; otherwise the rest of it is open, and drivers send again what they are told was refused.
-        let whole = operation.parts == 1 && operation.batch.is_none();
-        let ended = match result {
-            Ok(()) => {
-                operation.left -= 1;
-                if operation.left > 0 {
-                    return;
-                }
-                match operation.write.on_ack() {
-                    Progress::Pending => return,
-                    Progress::Done(result) => result,
-                }
-            }
-            Err(ReplicaError::Overloaded(text)) if whole => Err(RequestError::Overloaded(text)),
-            Err(ReplicaError::Invalid(text)) if whole => Err(RequestError::Invalid(text)),
-            Err(error) => {
-                let (reason, detail) = match error {
-                    ReplicaError::Failed(reason, detail) => (reason, detail),
-                    ReplicaError::Overloaded(detail) | ReplicaError::Invalid(detail) => (0, detail),
-                };
-                match operation
-                    .write
-                    .on_failure(node, reason, format!(": {detail}"))
-                {
-                    Progress::Pending => return,
-                    Progress::Done(result) => result,
-                }
-            }
+        let Progress::Done(ended) = replica.wrote(&mut operation.write, request.part, result)
+        else {
+            return;
         };
-        let Some(Operation::Write(operation)) = self.operations.remove(number) else {
-            unreachable!("just found")
-        };
+        if let Some(Operation::Write(operation)) = self.operations.remove(request.operation) {
+            self.write_ended(operation, ended, now, out);
+        }
+    }
+
+    /// The level is reached, or cannot be any more.
+    fn write_ended(
+        &mut self,
+        operation: WriteOperation,
+        ended: Result<(), RequestError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         if let Some(batch) = operation.batch {
             let state = if ended.is_ok() {
                 Ended::Durable
@@ -317,9 +257,7 @@ impl Shard {
             Err(error) => self.fail(&reply, &error, now, out),
         }
     }
-}
 
-impl Shard {
     /// The deadline passed.
     pub(super) fn write_time_out(
         &mut self,
@@ -327,11 +265,12 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        let error = operation.write.on_timeout();
         if let Some(batch) = operation.batch {
             self.batch_write_ended(batch, Ended::Open, now, out);
         }
         if let Some(reply) = operation.reply {
-            self.fail(&reply, &operation.write.on_timeout(), now, out);
+            self.fail(&reply, &error, now, out);
         }
     }
 }

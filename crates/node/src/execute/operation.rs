@@ -91,13 +91,14 @@ impl Shard {
     /// A mutation is durable, or was refused.
     pub(crate) fn on_applied(
         &mut self,
-        number: RequestId,
+        request: RequestId,
         result: Result<(), ReplicaError>,
         now: Now,
         out: &mut Effects,
     ) {
+        let number = request.operation;
         match self.operations.get_mut(number) {
-            Some(Operation::Write(_)) => self.write_applied(number, result, now, out),
+            Some(Operation::Write(_)) => self.write_applied(request, result, now, out),
             Some(Operation::Log(_)) => self.batch_logged(number, result, now, out),
             Some(Operation::Replay(_)) => self.replay_applied(number, result, now, out),
             Some(Operation::Rmw(_)) => self.rmw_applied(number, result, now, out),
@@ -110,7 +111,7 @@ impl Shard {
     /// A shard has read, or could not.
     pub(crate) fn on_read(
         &mut self,
-        number: RequestId,
+        number: u64,
         from: u16,
         result: Result<ReadResponse, ReplicaError>,
         now: Now,
@@ -130,7 +131,7 @@ impl Shard {
     /// A shard did what it was asked.
     pub(crate) fn on_acknowledged(
         &mut self,
-        number: RequestId,
+        number: u64,
         result: Result<(), ReplicaError>,
         now: Now,
         out: &mut Effects,

@@ -1,7 +1,7 @@
 //! What reads a partition before it writes it: conditional statements, list elements by index or value. (Counters read
 //! too, but at each replica: see `counter`.)
 //!
-//! Runs on the shard that owns the partition, one at a time per partition (`cluster::coordinate::partition_queue`): read,
+//! Runs on the shard that owns the partition, one at a time per partition (`partition_queue`): read,
 //! decide, write, answer. A conditional batch is one such operation with several parts. Changes of lists in several
 //! partitions or tables at once are `scattered`.
 
@@ -10,22 +10,24 @@ use super::call::{Call, Execution, Terms};
 use super::conditional::{Asked, Shape};
 use super::operation::Operation;
 use super::partition_queue::Partition;
+use crate::budget::Held;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
 use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
-use cluster::coordinate::write::Write;
-use cluster::coordinate::{Access, ReplicaPlan};
+use cluster::coordinate::Access;
+use cluster::coordinate::read::Read;
+use cluster::coordinate::write::{Progress, WriteSet};
 use cql::frame::response::put_void;
 use cql::plan::modify::{CurrentRows, ModifyPlan, Ties, WriteContext};
 use cql::plan::values::BoundValues;
 use model::clustering::Slice;
 use model::error::{RequestError, WriteType};
 use model::filter::RowFilter;
-use model::key::DecoratedKey;
-use model::limits::MAX_READ_PARTITIONS;
+use model::key::{DecoratedKey, Token};
+use model::limits::{MAX_PAGE_BYTES, MAX_READ_PARTITIONS};
 use model::mutation::Mutation;
 use model::read::{Columns, Dead, Direction, Limits, Partitions, ReadCommand, ReadResponse};
 use model::schema::Table;
@@ -61,10 +63,13 @@ pub struct RmwOperation {
     pub(super) shape: Shape,
     pub(super) terms: Terms,
     context: WriteContext<'static>,
-    plan: ReplicaPlan,
-    write_type: WriteType,
+    /// The read of its partition, and the write that may follow.
+    read: Read,
+    write: WriteSet,
     partition: Partition,
     pub(super) current: CurrentRows,
+    /// What `current` holds of the shard's budget.
+    held: Held,
     /// Whether something of it may be written already.
     written: bool,
     /// Whether its conditions do not hold.
@@ -131,28 +136,28 @@ impl Shard {
         let (parts, terms) = (&reading.parts, &reading.terms);
         let conditional = parts.iter().any(|part| part.plan().is_conditional());
         let mut partitions = partitions_of(parts)?;
-        let plan = if conditional {
-            self.plan_conditional(parts, &partitions, terms)
+        if conditional {
+            self.check_conditional(parts, &partitions, terms)?;
         } else {
             let keyspace = &parts[0].plan().table.keyspace;
-            self.admit(Access::Write, terms.consistency, keyspace)
-        }?;
-        if !conditional && partitions.len() > 1 {
-            self.scatter(call.take_reply(), reading, partitions, plan, now, out);
-            return Ok(());
+            self.check_level(Access::Write, terms.consistency, keyspace)?;
+            if partitions.len() > 1 {
+                return self.scatter(call, reading, partitions, now, out);
+            }
         }
         let Some(Touched { partition, .. }) = partitions.pop() else {
             return Err(RequestError::invalid("the statement names no partition"));
         };
+        let (read, write) = self.plan_reading(parts, conditional, terms, partition.1.token)?;
         let owner = self.owner(partition.1.token);
         if owner != self.number {
             self.forward(owner, call, now, out);
             return Ok(());
         }
-        let (write_type, timeout_ms) = if conditional {
-            (WriteType::Cas, self.config.cas_timeout_ms)
+        let timeout_ms = if conditional {
+            self.config.cas_timeout_ms
         } else {
-            (WriteType::Simple, self.config.write_timeout_ms)
+            self.config.write_timeout_ms
         };
         let operation = RmwOperation {
             reply: Some(call.take_reply()),
@@ -160,10 +165,11 @@ impl Shard {
             parts: reading.parts,
             shape: reading.shape,
             terms: reading.terms,
-            plan,
-            write_type,
+            read,
+            write,
             partition: partition.clone(),
             current: CurrentRows::default(),
+            held: Held::default(),
             written: false,
             refused: false,
             deadline: now.boot.plus_millis(timeout_ms),
@@ -175,13 +181,13 @@ impl Shard {
         Ok(())
     }
 
-    /// The rules on conditional requests, and the level of one.
-    fn plan_conditional(
+    /// The rules on conditional requests.
+    fn check_conditional(
         &mut self,
         parts: &[Part],
         partitions: &[Touched],
         terms: &Terms,
-    ) -> Result<ReplicaPlan, RequestError> {
+    ) -> Result<(), RequestError> {
         let differ = |pair: &[Touched]| pair[0].partition.1 != pair[1].partition.1;
         if partitions.windows(2).any(differ) {
             return Err(RequestError::invalid(
@@ -196,9 +202,28 @@ impl Shard {
         }
         Asked::of(parts)?;
         let keyspace = &parts[0].plan().table.keyspace;
-        self.check_level(Access::Conditional, terms.consistency, keyspace)?;
-        self.admit(Access::Read, terms.serial_consistency, keyspace)?;
-        self.admit(Access::Conditional, terms.consistency, keyspace)
+        self.check_level(Access::Conditional, terms.consistency, keyspace)
+    }
+
+    /// Who is read before the write and who is written to: a condition is read at its serial level, list elements at that
+    /// of the write.
+    fn plan_reading(
+        &self,
+        parts: &[Part],
+        conditional: bool,
+        terms: &Terms,
+        token: Token,
+    ) -> Result<(Read, WriteSet), RequestError> {
+        let keyspace = &parts[0].plan().table.keyspace;
+        let admit = |access, level| self.admit(access, level, keyspace, token);
+        if conditional {
+            let read = admit(Access::Read, terms.serial_consistency)?;
+            let write = admit(Access::Conditional, terms.consistency);
+            return Ok((Read::new(read), WriteSet::new(WriteType::Cas, [write])?));
+        }
+        let plan = admit(Access::Write, terms.consistency)?;
+        let write = WriteSet::new(WriteType::Simple, [Ok(plan.clone())])?;
+        Ok((Read::new(plan), write))
     }
 
     /// The partition is held: read it.
@@ -214,7 +239,7 @@ impl Shard {
                 }
                 if let Some(result) =
                     self.replica
-                        .read(&command, Caller::Local(number), now, &mut out.io)
+                        .read(&command, Caller::Local(number.into()), now, &mut out.io)
                 {
                     self.rmw_read(number, result, now, out);
                 }
@@ -230,7 +255,7 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        let node = self.config.client_address.ip();
+        let replica = self.endpoint();
         let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
             return;
         };
@@ -238,12 +263,11 @@ impl Shard {
             // The client was told that it failed: nothing is written any more.
             return self.rmw_end(number, Ok(false), now, out);
         }
-        let response = match result {
+        let read = replica.read(&mut operation.read, result);
+        let held = &mut operation.held;
+        let response = match read.and_then(|response| self.answers.hold_rows(held, response)) {
             Ok(response) => response,
-            Err(error) => {
-                let error = error.of_read(&operation.plan, node);
-                return self.rmw_end(number, Err(error), now, out);
-            }
+            Err(error) => return self.rmw_end(number, Err(error), now, out),
         };
         operation.current = CurrentRows {
             responses: vec![(operation.partition.0, response)],
@@ -257,13 +281,14 @@ impl Shard {
             // The answer tells of a write that may have failed and been read all the same.
             Ok(Decision::Refused) => {
                 operation.refused = true;
-                self.replica.confirm(Caller::Local(number));
+                self.replica.confirm(Caller::Local(number.into()));
             }
-            Ok(Decision::Apply(None)) => self.replica.confirm(Caller::Local(number)),
+            Ok(Decision::Apply(None)) => self.replica.confirm(Caller::Local(number.into())),
             Ok(Decision::Apply(Some(mutation))) => {
                 operation.written = true;
                 self.metrics.replica_writes += 1;
-                self.replica.apply(&mutation, Caller::Local(number), now);
+                self.replica
+                    .apply(&mutation, Caller::Local(number.into()), now);
             }
         }
     }
@@ -276,16 +301,14 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        let node = self.config.client_address.ip();
+        let replica = self.endpoint();
         let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
             return;
         };
-        if let Err(error) = result {
-            let error = error.of_write(operation.plan.clone(), operation.write_type, node);
-            return self.rmw_end(number, Err(error), now, out);
-        }
         let applied = !operation.refused;
-        self.rmw_end(number, Ok(applied), now, out);
+        if let Progress::Done(ended) = replica.wrote(&mut operation.write, 0, result) {
+            self.rmw_end(number, ended.map(|()| applied), now, out);
+        }
     }
 
     /// Answers and gives the partition to whoever is next.
@@ -349,7 +372,7 @@ impl Shard {
             return;
         };
         operation.deadline = BootNanos(u64::MAX);
-        let error = Write::new(operation.plan.clone(), operation.write_type).on_timeout();
+        let error = operation.write.on_timeout();
         // What only reads is ended at once, and gives the partition up when it hears so.
         let reading = !operation.written && !operation.refused;
         if let Some(reply) = operation.reply.take() {
@@ -503,7 +526,10 @@ pub(super) fn read_rows(
         columns: Columns::All,
         static_counts: true,
         filter: RowFilter::default(),
-        limits: Limits::NONE,
+        limits: Limits {
+            bytes: MAX_PAGE_BYTES,
+            ..Limits::NONE
+        },
         resume: None,
         now_seconds,
         purge_before: i64::MIN,

@@ -4,17 +4,18 @@
 //! at the partitions: like in Cassandra, what others write between the read and the write is not seen. Elements keep
 //! the place they were found by, so that nothing else is changed by that.
 
-use super::call::Terms;
+use super::call::{Call, Terms};
 use super::operation::Operation;
 use super::rmw::{Part, Reading, Touched, read_rows, slices_of};
 use super::serial::Queueing;
+use crate::budget::Held;
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
-use cluster::coordinate::ReplicaPlan;
-use cluster::coordinate::write::Write;
+use cluster::coordinate::Access;
+use cluster::coordinate::read::Read;
 use cql::plan::modify::{CurrentRows, WriteContext};
 use cql::plan::values::BoundValues;
 use model::error::{RequestError, WriteType};
@@ -29,11 +30,12 @@ pub struct ScatteredOperation {
     reply: Reply,
     parts: Vec<Part>,
     terms: Terms,
-    plan: ReplicaPlan,
     write_type: WriteType,
-    /// Partitions still to be read; the last is being read.
-    partitions: Vec<Touched>,
+    /// Partitions still to be read, each with its read; the last is at hand.
+    partitions: Vec<(Touched, Read)>,
     current: CurrentRows,
+    /// What `current` holds of the shard's budget.
+    held: Held,
     /// When the client is told to give up.
     pub deadline: BootNanos,
 }
@@ -41,7 +43,7 @@ pub struct ScatteredOperation {
 impl ScatteredOperation {
     /// The read of the partition at hand: the rows changed in it.
     fn read_command(&self) -> Result<Option<ReadCommand>, RequestError> {
-        let Some(touched) = self.partitions.last() else {
+        let Some((touched, _)) = self.partitions.last() else {
             return Ok(None);
         };
         let slices = slices_of(touched.parts.iter().map(|number| &self.parts[*number]))?;
@@ -49,8 +51,11 @@ impl ScatteredOperation {
         Ok(Some(read))
     }
 
-    /// What is written, one mutation a partition key and keyspace.
-    fn mutations(&self, context: &WriteContext<'_>) -> Result<Vec<Mutation>, RequestError> {
+    /// What is written, one mutation a partition key and keyspace, and the keyspace of each.
+    fn mutations(
+        &self,
+        context: &WriteContext<'_>,
+    ) -> Result<(Vec<&str>, Vec<Mutation>), RequestError> {
         let mut merged: BTreeMap<(&str, model::key::DecoratedKey), Mutation> = BTreeMap::new();
         for (index, part) in self.parts.iter().enumerate() {
             let plan = part.plan();
@@ -68,7 +73,10 @@ impl ScatteredOperation {
                 }
             }
         }
-        Ok(merged.into_values().collect())
+        let merged = merged.into_iter();
+        Ok(merged
+            .map(|((keyspace, _), mutation)| (keyspace, mutation))
+            .unzip())
     }
 }
 
@@ -76,28 +84,39 @@ impl Shard {
     /// Reads the partitions, then writes them.
     pub(super) fn scatter(
         &mut self,
-        reply: Reply,
+        call: &mut Call<'_>,
         reading: Reading,
         mut partitions: Vec<Touched>,
-        plan: ReplicaPlan,
         now: Now,
         out: &mut Effects,
-    ) {
+    ) -> Result<(), RequestError> {
         partitions.reverse();
+        let planned: Result<Vec<_>, RequestError> = partitions
+            .into_iter()
+            .map(|touched| {
+                let keyspace = &reading.parts[touched.parts[0]].plan().table.keyspace;
+                let token = touched.partition.1.token;
+                let level = reading.terms.consistency;
+                let plan = self.admit(Access::Write, level, keyspace, token)?;
+                Ok((touched, Read::new(plan)))
+            })
+            .collect();
+        let partitions = planned?;
         let operation = ScatteredOperation {
-            reply,
+            reply: call.take_reply(),
             parts: reading.parts,
             terms: reading.terms,
-            plan,
             write_type: reading.write_type,
             partitions,
             current: CurrentRows::default(),
+            held: Held::default(),
             deadline: now.boot.plus_millis(self.config.write_timeout_ms),
         };
         let number = self
             .operations
             .insert(Operation::Scattered(Box::new(operation)));
         self.scattered_next(number, now, out);
+        Ok(())
     }
 
     /// Reads the next partition, or writes when all are read.
@@ -112,13 +131,8 @@ impl Shard {
                 Err(error) => return self.scattered_fail(number, &error, now, out),
             };
             let deadline = operation.deadline;
-            let token = operation
-                .partitions
-                .last()
-                .expect("one is at hand")
-                .partition
-                .1
-                .token;
+            let (touched, _) = operation.partitions.last().expect("one is at hand");
+            let token = touched.partition.1.token;
             let owner = self.owner(token);
             if owner != self.number {
                 let message = ShardMessage::Read {
@@ -130,7 +144,7 @@ impl Shard {
                 return self.tell(owner, message, out);
             }
             self.metrics.replica_reads += 1;
-            let caller = Caller::Local(number);
+            let caller = Caller::Local(number.into());
             match self.replica.read(&command, caller, now, &mut out.io) {
                 None => return,
                 Some(result) => {
@@ -163,21 +177,23 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) -> bool {
-        let node = self.config.client_address.ip();
+        let replica = self.endpoint();
         let Some(Operation::Scattered(operation)) = self.operations.get_mut(number) else {
             return false;
         };
-        let error = match result {
+        let (touched, mut read) = operation.partitions.pop().expect("one was read");
+        let response = replica.read(&mut read, result);
+        match response.and_then(|response| self.answers.hold_rows(&mut operation.held, response)) {
             Ok(response) => {
-                let read = operation.partitions.pop().expect("one was read");
-                let (table, _) = read.partition;
+                let (table, _) = touched.partition;
                 operation.current.responses.push((table, response));
-                return true;
+                true
             }
-            Err(error) => error.of_read(&operation.plan, node),
-        };
-        self.scattered_fail(number, &error, now, out);
-        false
+            Err(error) => {
+                self.scattered_fail(number, &error, now, out);
+                false
+            }
+        }
     }
 
     fn scattered_write(&mut self, number: u64, now: Now, out: &mut Effects) {
@@ -185,20 +201,20 @@ impl Shard {
             return;
         };
         let context = self.write_context(&operation.terms, operation.parts.len(), now);
-        match operation.mutations(&context) {
-            Err(error) => self.fail(&operation.reply, &error, now, out),
-            Ok(mutations) => {
-                let ScatteredOperation {
-                    reply,
-                    plan,
-                    write_type,
-                    ..
-                } = *operation;
-                if write_type == WriteType::Batch {
-                    return self.write_logged(&mutations, plan, reply, now, out);
-                }
-                self.write(&mutations, plan, write_type, Some(reply), now, out);
+        let (write_type, level) = (operation.write_type, operation.terms.consistency);
+        let planned = operation
+            .mutations(&context)
+            .and_then(|(keyspaces, mutations)| {
+                let write = self.plan_batch(write_type, level, &keyspaces, &mutations)?;
+                Ok((mutations, write))
+            });
+        let reply = operation.reply;
+        match planned {
+            Err(error) => self.fail(&reply, &error, now, out),
+            Ok((mutations, write)) if write_type == WriteType::Batch => {
+                self.write_logged(&mutations, write, level, reply, now, out);
             }
+            Ok((mutations, write)) => self.write(&mutations, write, Some(reply), now, out),
         }
     }
 
@@ -216,14 +232,11 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        if let Some(Touched {
-            partition: (_, key),
-            ..
-        }) = operation.partitions.last()
-        {
-            self.cancel_read(number, self.owner(key.token), out);
-        }
-        let error = Write::new(operation.plan.clone(), operation.write_type).on_timeout();
-        self.fail(&operation.reply, &error, now, out);
+        // Whoever waits reads.
+        let Some((touched, read)) = operation.partitions.last() else {
+            return;
+        };
+        self.cancel_read(number, self.owner(touched.partition.1.token), out);
+        self.fail(&operation.reply, &read.on_timeout(), now, out);
     }
 }

@@ -22,11 +22,13 @@ use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
-use cluster::coordinate::{Access, ReplicaPlan};
+use cluster::coordinate::Access;
+use cluster::coordinate::read::Read;
 use cql::plan::Plan;
 use cql::plan::select::{BoundSelect, SelectPlan};
 use cql::plan::values::{BoundValues, OwnedValues};
-use model::error::RequestError;
+use model::error::{Consistency, RequestError};
+use model::key::Token;
 use model::limits::{MAX_PAGE_ROWS, MAX_READ_BYTES_A_TURN, MAX_READS_A_TURN};
 use model::read::{Partitions, ReadCommand, ReadResponse, Resume};
 use model::schema::TableKind;
@@ -43,7 +45,8 @@ pub struct SelectOperation {
     values: OwnedValues,
     bound: BoundSelect,
     terms: Terms,
-    replicas: ReplicaPlan,
+    /// The read of the partition or range at hand.
+    read: Read,
     /// Rows the page may still take.
     page_left: u64,
     /// Rows the limit still allows.
@@ -84,7 +87,7 @@ struct Begun {
     statement: Arc<Statement>,
     values: OwnedValues,
     terms: Terms,
-    replicas: ReplicaPlan,
+    read: Read,
     /// When the client begins to wait, and when it is told to give up.
     span: [BootNanos; 2],
     tombstone_failure: u64,
@@ -128,7 +131,7 @@ impl SelectOperation {
             values: begun.values,
             bound,
             terms: begun.terms,
-            replicas: begun.replicas,
+            read: begun.read,
             page_left: page,
             limit_left: limit,
             next_key,
@@ -161,6 +164,13 @@ fn next_key(bound: &BoundSelect, state: Option<&PagingState>) -> usize {
         .position(|key| *key == state.resume.key)
         .unwrap_or(keys.len());
     found + usize::from(state.resume.clustering.is_none())
+}
+
+/// The token a page begins with.
+fn first_token(bound: &BoundSelect, state: Option<&PagingState>) -> Token {
+    let keys = bound.restrictions.keys.as_ref();
+    let first = keys.and_then(|keys| keys.get(next_key(bound, state)));
+    first.map_or(Token::MIN, |key| key.token)
 }
 
 /// Restrictions and limits of an execution, and where the page before ended.
@@ -241,8 +251,8 @@ impl Shard {
         self.check_level(Access::Read, terms.consistency, &plan.table.keyspace)?;
         let (bound, state) = bind(plan, values, &terms)?;
         let range = bound.restrictions.keys.is_none();
-        let access = if range { Access::Range } else { Access::Read };
-        let replicas = self.admit(access, terms.consistency, &plan.table.keyspace)?;
+        let first = first_token(&bound, state.as_ref());
+        let read = self.plan_read(plan, &bound, terms.consistency, first)?;
         call.reply().warnings.extend(advice(plan).map(Into::into));
         check_paged_order(plan, &bound, &terms)?;
         let timeout_ms = if range {
@@ -273,7 +283,7 @@ impl Shard {
             statement: statement.clone(),
             values,
             terms,
-            replicas,
+            read,
             tombstone_failure: self.config.tombstone_failure,
             span: [now.boot, now.boot.plus_millis(timeout_ms)],
         };
@@ -282,7 +292,23 @@ impl Shard {
         Ok(())
     }
 
-    /// Goes on with a SELECT as far as it can at once. `number` is where it lives if it waited before.
+    /// Who is read from for a partition of a statement, or for its range.
+    fn plan_read(
+        &self,
+        plan: &SelectPlan,
+        bound: &BoundSelect,
+        level: Consistency,
+        token: Token,
+    ) -> Result<Read, RequestError> {
+        let access = match bound.restrictions.keys {
+            Some(_) => Access::Read,
+            None => Access::Range,
+        };
+        let plan = self.admit(access, level, &plan.table.keyspace, token)?;
+        Ok(Read::new(plan))
+    }
+
+    /// Goes on with a SELECT as far as it can at once.
     fn drive_select(
         &mut self,
         mut operation: Box<SelectOperation>,
@@ -295,31 +321,7 @@ impl Shard {
             if let Some(response) = ready.take() {
                 reads += 1;
                 bytes += response.bytes.len();
-                if response.tombstones > operation.tombstone_failure {
-                    return self.fail_tombstones(&operation, now, out);
-                }
-                if response.tombstones > self.config.tombstone_warn {
-                    operation.warn_of_tombstones(&response);
-                }
-                if response.bytes.len() > SMALL_ANSWER_BYTES
-                    && !self
-                        .answers
-                        .hold(&mut operation.gathered_held, response.bytes.len())
-                {
-                    return self.fail(
-                        &operation.reply,
-                        &RequestError::Overloaded(TOO_MANY_ANSWERS.to_owned()),
-                        now,
-                        out,
-                    );
-                }
-                let grouped = operation.plan().is_grouped();
-                let taken = operation.take(response);
-                if grouped {
-                    // Its rows are folded into the groups.
-                    operation.gathered_held = Held::default();
-                }
-                match taken {
+                match self.take_in(&mut operation, response) {
                     Ok(Some(Step::Finish(state))) => {
                         return self.answer_select(operation, state.as_ref(), now, out);
                     }
@@ -343,6 +345,33 @@ impl Shard {
                 },
             }
         }
+    }
+
+    /// Takes in what this node read; the end of the page, if it is reached.
+    fn take_in(
+        &mut self,
+        operation: &mut SelectOperation,
+        response: ReadResponse,
+    ) -> Result<Option<Step>, RequestError> {
+        let result = if response.tombstones > operation.tombstone_failure {
+            Err(self.too_many_tombstones())
+        } else {
+            Ok(response)
+        };
+        let response = self.endpoint().read(&mut operation.read, result)?;
+        if response.tombstones > self.config.tombstone_warn {
+            operation.warn_of_tombstones(&response);
+        }
+        let (bytes, held) = (response.bytes.len(), &mut operation.gathered_held);
+        if bytes > SMALL_ANSWER_BYTES && !self.answers.hold(held, bytes) {
+            return Err(RequestError::Overloaded(TOO_MANY_ANSWERS.to_owned()));
+        }
+        let taken = operation.take(response);
+        if operation.plan().is_grouped() {
+            // Its rows are folded into the groups.
+            operation.gathered_held = Held::default();
+        }
+        taken
     }
 
     /// Leaves the turn to others, for as long as they take one each.
@@ -371,17 +400,29 @@ impl Shard {
         out: &mut Effects,
     ) -> Option<(Box<SelectOperation>, ReadResponse)> {
         operation.asked_rows = command.limits.rows;
+        let token = match &command.partitions {
+            Partitions::Key(key) => Some(key.token),
+            Partitions::Range(_) => None,
+        };
+        if operation.read.is_over() {
+            let (plan, level) = (operation.plan(), operation.terms.consistency);
+            let first = token.unwrap_or(Token::MIN);
+            match self.plan_read(plan, &operation.bound, level, first) {
+                Ok(read) => operation.read = read,
+                Err(error) => {
+                    self.fail(&operation.reply, &error, now, out);
+                    return None;
+                }
+            }
+        }
         if operation.plan().table.kind == TableKind::Virtual {
             let table = operation.plan().table.clone();
             let response = self.read_virtual(&table, &command, now);
             return Some((operation, response));
         }
-        match &command.partitions {
-            Partitions::Key(key) => {
-                let owner = self.owner(key.token);
-                self.issue_to(owner, operation, command, now, out)
-            }
-            Partitions::Range(_) => self.issue_to_all(operation, &command, now, out),
+        match token {
+            Some(token) => self.issue_to(self.owner(token), operation, command, now, out),
+            None => self.issue_to_all(operation, &command, now, out),
         }
     }
 
@@ -422,12 +463,12 @@ impl Shard {
         if turn == Queueing::InTurn {
             self.operations
                 .replace(number, Operation::Select(operation));
-            self.read_in_turn(&command, Caller::Local(number), now, out);
+            self.read_in_turn(&command, Caller::Local(number.into()), now, out);
             return None;
         }
         match self
             .replica
-            .read(&command, Caller::Local(number), now, &mut out.io)
+            .read(&command, Caller::Local(number.into()), now, &mut out.io)
         {
             Some(Ok(response)) => {
                 self.operations.remove(number);
@@ -435,7 +476,7 @@ impl Shard {
             }
             Some(Err(error)) => {
                 self.operations.remove(number);
-                self.fail_read(&operation, error, now, out);
+                self.fail_read(operation, error, now, out);
                 None
             }
             None => {
@@ -476,7 +517,7 @@ impl Shard {
         self.metrics.replica_reads += 1;
         let result = self
             .replica
-            .read(command, Caller::Local(number), now, &mut out.io)?;
+            .read(command, Caller::Local(number.into()), now, &mut out.io)?;
         self.collect(number, self.number, result, now, out)
     }
 
@@ -511,7 +552,7 @@ impl Shard {
             Err(error) => {
                 if let Some(Operation::Select(operation)) = self.operations.remove(number) {
                     self.cancel_reads(number, &operation, out);
-                    self.fail_read(&operation, error, now, out);
+                    self.fail_read(operation, error, now, out);
                 }
                 return None;
             }

@@ -60,9 +60,12 @@ impl Shard {
         let Some(Operation::Serial(operation)) = self.operations.get_mut(number) else {
             return;
         };
-        let result = self
-            .replica
-            .read(&operation.command, Caller::Local(number), now, &mut out.io);
+        let result = self.replica.read(
+            &operation.command,
+            Caller::Local(number.into()),
+            now,
+            &mut out.io,
+        );
         if let Some(result) = result {
             self.serial_read(number, result, now, out);
         }
@@ -83,7 +86,7 @@ impl Shard {
             Err(error) => self.serial_end(number, Err(error), now, out),
             Ok(response) => {
                 operation.response = Some(response);
-                self.replica.confirm(Caller::Local(number));
+                self.replica.confirm(Caller::Local(number.into()));
             }
         }
     }
@@ -103,8 +106,10 @@ impl Shard {
         let result = confirmed.map(|()| response.expect("read before it is confirmed"));
         self.release_partition(&operation.partition);
         match operation.caller {
-            Caller::Local(request) => self.on_read(request, self.number, result, now, out),
-            Caller::Shard(shard, request) => self.send_rows(shard, request, result, out),
+            Caller::Local(request) => {
+                self.on_read(request.operation, self.number, result, now, out)
+            }
+            Caller::Shard(shard, request) => self.send_rows(shard, request.operation, result, out),
         }
     }
 }

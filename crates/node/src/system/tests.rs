@@ -45,11 +45,7 @@ impl Bench {
         Self {
             schema: Schema::default().apply_all(&initial_edits()),
             keyspaces: keyspaces(),
-            topology: Topology {
-                cluster_name: "Helenus Dev".into(),
-                nodes: vec![node],
-                local: NodeId(1),
-            },
+            topology: Topology::new("Helenus Dev".into(), vec![node], NodeId(1)),
             facts: NodeFacts::default(),
         }
     }

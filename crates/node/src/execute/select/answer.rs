@@ -7,7 +7,6 @@ use crate::execute::rows::{Emitter, ReadRow, each_row, key_prefix, rows};
 use crate::latency::Measure;
 use crate::message::{READ_TOO_MANY_TOMBSTONES, ReplicaError};
 use crate::shard::Shard;
-use cluster::coordinate::read;
 use cql::frame::response::{MetadataForm, RowsWriter};
 use cql::plan::select::SelectPlan;
 use cql::plan::values::BoundValues;
@@ -17,21 +16,21 @@ use model::time::Now;
 use model::touch::touch;
 
 impl Shard {
+    /// This node could not read.
     pub(super) fn fail_read(
         &mut self,
-        operation: &SelectOperation,
+        mut operation: Box<SelectOperation>,
         error: ReplicaError,
         now: Now,
         out: &mut Effects,
     ) {
-        let node = self.config.client_address.ip();
         let error = match error {
-            ReplicaError::Failed(READ_TOO_MANY_TOMBSTONES, _) => {
-                return self.fail_tombstones(operation, now, out);
-            }
-            other => other.of_read(&operation.replicas, node),
+            ReplicaError::Failed(READ_TOO_MANY_TOMBSTONES, _) => self.too_many_tombstones(),
+            other => other,
         };
-        self.fail(&operation.reply, &error, now, out);
+        if let Err(error) = self.endpoint().read(&mut operation.read, Err(error)) {
+            self.fail(&operation.reply, &error, now, out);
+        }
     }
 
     pub(super) fn answer_select(
@@ -108,12 +107,7 @@ impl Shard {
         out: &mut Effects,
     ) {
         self.cancel_reads(number, operation, out);
-        self.fail(
-            &operation.reply,
-            &read::timeout(&operation.replicas),
-            now,
-            out,
-        );
+        self.fail(&operation.reply, &operation.read.on_timeout(), now, out);
     }
 }
 

@@ -31,7 +31,7 @@ impl Shard {
     /// Nobody wants what this shard is reading for the operation under this number.
     pub(in crate::execute) fn cancel_read(&mut self, request: u64, shard: u16, out: &mut Effects) {
         if shard == self.number {
-            self.replica.cancel(Caller::Local(request));
+            self.replica.cancel(Caller::Local(request.into()));
         } else {
             let message = ShardMessage::Cancel { request };
             out.messages.push((shard, message));

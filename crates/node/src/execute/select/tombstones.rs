@@ -2,29 +2,21 @@
 //! `tombstone_failure_threshold`. Both hold for each read of a statement by itself: of a partition, or of a range.
 
 use super::{SelectOperation, select_plan};
-use crate::effects::Effects;
 use crate::execute::rows::rows;
-use crate::message::READ_TOO_MANY_TOMBSTONES;
+use crate::message::{READ_TOO_MANY_TOMBSTONES, ReplicaError};
 use crate::shard::Shard;
 use crate::system::INTERNODE_PORT;
-use cluster::coordinate::read;
 use model::read::ReadResponse;
-use model::time::Now;
 
 /// How much of a statement a warning shows, as in Cassandra.
 const SHOWN_CHARS: usize = 512;
 
 impl Shard {
-    pub(super) fn fail_tombstones(
-        &mut self,
-        operation: &SelectOperation,
-        now: Now,
-        out: &mut Effects,
-    ) {
+    /// What this node answers as a replica to a read that meets too many.
+    pub(super) fn too_many_tombstones(&self) -> ReplicaError {
         let node = self.config.client_address.ip();
-        let detail = format!(": READ_TOO_MANY_TOMBSTONES from /{node}:{INTERNODE_PORT}");
-        let error = read::failure(&operation.replicas, node, READ_TOO_MANY_TOMBSTONES, detail);
-        self.fail(&operation.reply, &error, now, out);
+        let detail = format!("READ_TOO_MANY_TOMBSTONES from /{node}:{INTERNODE_PORT}");
+        ReplicaError::Failed(READ_TOO_MANY_TOMBSTONES, detail)
     }
 }
 

@@ -1,0 +1,312 @@
+//! Who takes part in a request about one partition, and how many of whom must answer.
+//!
+//! The arithmetic is Cassandra's: a quorum is of the factor that was configured, not of the nodes that happen to exist, so a
+//! factor of 3 on one node makes QUORUM unavailable and says so. The `LOCAL_` levels count only the coordinator's data
+//! centre, `EACH_QUORUM` wants a quorum of each. ANY wants a replica, too: writes that no replica took are kept for them by
+//! nobody yet.
+
+use crate::placement;
+use crate::replication::{factor, factor_in, factors, is_by_datacenter, quorum};
+use crate::topology::{NodeId, Topology};
+use model::error::{Consistency, RequestError};
+use model::key::Token;
+use model::schema::Replication;
+use smallvec::SmallVec;
+
+/// Whether a request is a read or a write: some levels exist for one only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// SELECT of partitions that are named.
+    Read,
+    /// SELECT of a range of partitions, which a serial level makes no more than a read of a quorum.
+    Range,
+    /// INSERT, UPDATE or DELETE.
+    Write,
+    /// BATCH, of which Cassandra does not check that its level is not a serial one.
+    Batch,
+    /// The commit of a conditional statement.
+    Conditional,
+}
+
+/// A replica of a partition, as it was when the plan was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replica {
+    /// Its number.
+    pub node: NodeId,
+    /// The number of its data centre.
+    pub datacenter: u16,
+    /// Whether it answers.
+    pub alive: bool,
+}
+
+/// Replicas in the order in which they are asked: this node, then its data centre, then the others.
+pub type Replicas = SmallVec<[Replica; 3]>;
+
+/// Whose answers a level counts, and how many it wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Quota {
+    /// So many of all.
+    All(u32),
+    /// So many of a data centre.
+    Datacenter(u16, u32),
+    /// So many of each data centre.
+    Each(Box<[(u16, u32)]>),
+}
+
+impl Quota {
+    /// How many answers that is.
+    fn total(&self) -> u32 {
+        match self {
+            Self::All(wanted) | Self::Datacenter(_, wanted) => *wanted,
+            Self::Each(wanted) => wanted.iter().map(|(_, wanted)| wanted).sum(),
+        }
+    }
+}
+
+/// Who takes part in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaPlan {
+    /// The level that errors tell of.
+    pub consistency: Consistency,
+    /// Answers that are waited for, of all data centres together.
+    pub block_for: u32,
+    /// All replicas.
+    pub replicas: Replicas,
+    pub(super) quota: Quota,
+}
+
+impl ReplicaPlan {
+    /// What is this node's own: virtual tables, and what a node writes for itself.
+    pub fn local(consistency: Consistency, topology: &Topology) -> Self {
+        let replica = replica(topology.local_place(), topology);
+        Self {
+            consistency,
+            block_for: 1,
+            replicas: SmallVec::from_iter([replica]),
+            quota: Quota::All(1),
+        }
+    }
+
+    /// The replicas that answer.
+    pub fn live(&self) -> impl Iterator<Item = Replica> {
+        self.replicas
+            .iter()
+            .copied()
+            .filter(|replica| replica.alive)
+    }
+
+    /// `Unavailable` if too few replicas are alive.
+    fn check_alive(self) -> Result<Self, RequestError> {
+        let alive = |counted: &dyn Fn(&Replica) -> bool| {
+            self.live().filter(|replica| counted(replica)).count() as u32
+        };
+        let lacking = match &self.quota {
+            Quota::All(wanted) => Some((*wanted, alive(&|_| true))),
+            Quota::Datacenter(here, wanted) => {
+                Some((*wanted, alive(&|replica| replica.datacenter == *here)))
+            }
+            // The counts are those of the data centre that lacks them.
+            Quota::Each(each) => each
+                .iter()
+                .map(|(there, wanted)| (*wanted, alive(&|replica| replica.datacenter == *there)))
+                .find(|(wanted, alive)| alive < wanted),
+        };
+        match lacking {
+            Some((required, alive)) if alive < required => Err(RequestError::Unavailable {
+                consistency: self.consistency,
+                required,
+                alive,
+            }),
+            _ => Ok(self),
+        }
+    }
+}
+
+fn replica(place: usize, topology: &Topology) -> Replica {
+    let node = &topology.nodes[place];
+    Replica {
+        node: node.id,
+        datacenter: topology.datacenter_of(place),
+        alive: node.alive,
+    }
+}
+
+/// Whether there is such an access at this level.
+pub fn check_level(
+    access: Access,
+    consistency: Consistency,
+    keyspace: &Replication,
+) -> Result<(), RequestError> {
+    if matches!(access, Access::Read | Access::Range) && consistency == Consistency::Any {
+        return Err(RequestError::invalid(
+            "ANY ConsistencyLevel is only supported for writes",
+        ));
+    }
+    if access == Access::Write && consistency.is_serial() {
+        return Err(RequestError::invalid(
+            "You must use conditional updates for serializable writes",
+        ));
+    }
+    if access == Access::Conditional && consistency.is_serial() {
+        return Err(RequestError::invalid(format!(
+            "{consistency} is not supported as conditional update commit consistency. Use ANY if you mean \"make sure it is accepted but I don't care how many replicas commit it for non-SERIAL reads\""
+        )));
+    }
+    if access == Access::Conditional
+        && consistency == Consistency::EachQuorum
+        && !is_by_datacenter(keyspace)
+    {
+        return Err(RequestError::invalid(format!(
+            "consistency level EACH_QUORUM not compatible with replication strategy (org.apache.cassandra.locator.{})",
+            keyspace.class
+        )));
+    }
+    Ok(())
+}
+
+/// Checks the level and finds the replicas of a token; `Unavailable` at once if too few are alive.
+pub fn admit(
+    access: Access,
+    consistency: Consistency,
+    keyspace: &Replication,
+    topology: &Topology,
+    token: Token,
+) -> Result<ReplicaPlan, RequestError> {
+    check_level(access, consistency, keyspace)?;
+    // A serial read or promise is one of a quorum, and is told of as such.
+    let consistency = match (access, consistency) {
+        (Access::Read, Consistency::Serial) => Consistency::Quorum,
+        (Access::Read, Consistency::LocalSerial) => Consistency::LocalQuorum,
+        (_, level) => level,
+    };
+    let places = placement::replicas(keyspace, topology, token);
+    let mut replicas: Replicas = places
+        .into_iter()
+        .map(|place| replica(place, topology))
+        .collect();
+    let quota = quota(consistency, keyspace, topology);
+    if replicas.len() > 1 {
+        let here = topology.datacenter_of(topology.local_place());
+        replicas
+            .sort_by_key(|replica| (replica.node != topology.local, replica.datacenter != here));
+    }
+    ReplicaPlan {
+        consistency,
+        block_for: quota.total(),
+        replicas,
+        quota,
+    }
+    .check_alive()
+}
+
+/// What a level wants of a keyspace's replicas: at least one, even if none are configured.
+fn quota(consistency: Consistency, keyspace: &Replication, topology: &Topology) -> Quota {
+    let here = |wanted| Quota::Datacenter(topology.datacenter_of(topology.local_place()), wanted);
+    match consistency {
+        Consistency::Any | Consistency::One => Quota::All(1),
+        Consistency::Two => Quota::All(2),
+        Consistency::Three => Quota::All(3),
+        Consistency::Quorum | Consistency::Serial => Quota::All(quorum(factor(keyspace))),
+        Consistency::All => Quota::All(factor(keyspace).max(1)),
+        Consistency::LocalOne => here(1),
+        Consistency::LocalQuorum | Consistency::LocalSerial => {
+            here(quorum(factor_in(keyspace, &topology.local().datacenter)))
+        }
+        Consistency::EachQuorum if is_by_datacenter(keyspace) => {
+            let number = |name: &str| {
+                let known = topology.datacenters();
+                // One that nobody is in is one that nobody answers in.
+                known
+                    .binary_search_by(|known| known.as_str().cmp(name))
+                    .map_or(u16::MAX, |number| number as u16)
+            };
+            let wanted: Box<[_]> = factors(keyspace)
+                .filter(|(_, factor)| *factor > 0)
+                .map(|(name, factor)| (number(name), quorum(factor)))
+                .collect();
+            if wanted.is_empty() {
+                Quota::All(1)
+            } else {
+                Quota::Each(wanted)
+            }
+        }
+        Consistency::EachQuorum => Quota::All(quorum(factor(keyspace))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coordinate::fixtures::{cluster, network, simple};
+
+    fn block_for(level: Consistency, keyspace: &Replication, topology: &Topology) -> u32 {
+        quota(level, keyspace, topology).total()
+    }
+
+    #[test]
+    fn levels_count_configured_replicas() {
+        let topology = cluster(&[("dc1", "a")]);
+        let keyspace = network(&[("dc1", 3), ("dc2", 2)]);
+        for (level, wanted) in [
+            (Consistency::Any, 1),
+            (Consistency::LocalOne, 1),
+            (Consistency::Three, 3),
+            (Consistency::Quorum, 3),
+            (Consistency::LocalQuorum, 2),
+            (Consistency::EachQuorum, 4),
+            (Consistency::All, 5),
+        ] {
+            assert_eq!(block_for(level, &keyspace, &topology), wanted, "{level}");
+        }
+        assert_eq!(block_for(Consistency::EachQuorum, &simple(3), &topology), 2);
+        assert_eq!(
+            block_for(Consistency::LocalSerial, &simple(5), &topology),
+            3
+        );
+    }
+
+    #[test]
+    fn unavailable_tells_of_the_data_centre_that_lacks_replicas() {
+        let nodes = [("dc1", "a"), ("dc1", "b"), ("dc1", "c"), ("dc2", "x")];
+        let mut topology = cluster(&nodes);
+        let keyspace = network(&[("dc1", 3), ("dc2", 1)]);
+        let admit = |level, topology: &Topology| {
+            admit(Access::Write, level, &keyspace, topology, Token(1))
+                .map(|plan| plan.block_for)
+                .map_err(|error| match error {
+                    RequestError::Unavailable {
+                        required, alive, ..
+                    } => (required, alive),
+                    other => panic!("{other}"),
+                })
+        };
+        assert_eq!(admit(Consistency::EachQuorum, &topology), Ok(3));
+        topology.nodes[3].alive = false;
+        assert_eq!(admit(Consistency::EachQuorum, &topology), Err((1, 0)));
+        assert_eq!(admit(Consistency::All, &topology), Err((4, 3)));
+        assert_eq!(admit(Consistency::LocalQuorum, &topology), Ok(2));
+        topology.nodes[1].alive = false;
+        topology.nodes[2].alive = false;
+        assert_eq!(admit(Consistency::LocalQuorum, &topology), Err((2, 1)));
+        assert_eq!(admit(Consistency::One, &topology), Ok(1));
+    }
+
+    #[test]
+    fn this_node_is_asked_first_and_far_ones_last() {
+        let topology = cluster(&[("dc1", "a"), ("dc2", "x"), ("dc1", "b")]);
+        let keyspace = network(&[("dc1", 2), ("dc2", 1)]);
+        let plan = admit(
+            Access::Read,
+            Consistency::Quorum,
+            &keyspace,
+            &topology,
+            Token(150),
+        );
+        let order: Vec<u32> = plan
+            .expect("all are alive")
+            .live()
+            .map(|replica| replica.node.0)
+            .collect();
+        assert_eq!(order, [1, 3, 2]);
+    }
+}
