@@ -355,11 +355,7 @@ impl Shard {
                 request,
                 schema,
                 events,
-            } => {
-                self.install_schema(schema, out);
-                events.iter().for_each(|event| self.publish(event, out));
-                acknowledge(from, request, out);
-            }
+            } => self.take_schema((from, request), schema, &events, out),
             ShardMessage::Prepared { request, statement } => {
                 self.keep_prepared(statement);
                 acknowledge(from, request, out);
@@ -374,14 +370,27 @@ impl Shard {
                 );
             }
             ShardMessage::Farewell { request, farewell } => {
-                let caller = Caller::Shard(from, request.into());
-                self.replica.bid_farewell(&farewell, caller);
+                self.replica
+                    .bid_farewell(&farewell, Caller::Shard(from, request.into()));
             }
             ShardMessage::Start(_) | ShardMessage::Started | ShardMessage::Go => {
                 unreachable!("sent only while shards start")
             }
             ShardMessage::Facts(facts) => self.facts[usize::from(from)] = Some(facts),
         }
+    }
+
+    /// Puts a schema that shard 0 sent in force, and tells this shard's clients.
+    fn take_schema(
+        &mut self,
+        (from, request): (u16, u64),
+        schema: Arc<Schema>,
+        events: &[response::Event],
+        out: &mut Effects,
+    ) {
+        self.install_schema(schema, out);
+        events.iter().for_each(|event| self.publish(event, out));
+        acknowledge(from, request, out);
     }
 
     /// A disk request ended.

@@ -541,7 +541,7 @@ impl Connection {
         state.sent = 0;
         state.buffers.take_back(std::mem::take(&mut state.out));
         if state.close_when_sent {
-            self.close();
+            self.end(state.session.as_mut());
         }
         self.readable_again.notify_one();
         Ok(())
@@ -549,7 +549,18 @@ impl Connection {
 
     /// Ends it: the reading task sees the end of the stream.
     pub fn close(&self) {
+        // Who is in the middle of sending closes a connection that cannot be sent to.
+        match self.state.try_borrow_mut() {
+            Ok(mut state) => self.end(state.session.as_mut()),
+            Err(_) => self.end(None),
+        }
+    }
+
+    fn end(&self, session: Option<&mut Session>) {
         if !self.closed.replace(true) {
+            if let Some(session) = session {
+                session.say_goodbye(&self.stream);
+            }
             // The peer may be gone already; then there is nothing to shut.
             let _ = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
             self.readable_again.notify_one();

@@ -221,6 +221,18 @@ impl Session {
             taken += chunk.len();
         }
     }
+
+    /// Says that nothing more comes, so that the peer does not take the end for one that was cut off; as far as the socket
+    /// takes it, for nobody waits for a connection that ends.
+    pub fn say_goodbye(&mut self, stream: &TcpStream) {
+        self.connection.send_close_notify();
+        while self.connection.wants_write()
+            && self
+                .connection
+                .write_tls(&mut Socket(stream))
+                .is_ok_and(|written| written > 0)
+        {}
+    }
 }
 
 /// A socket that refuses to wait.

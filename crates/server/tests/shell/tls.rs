@@ -7,6 +7,8 @@ use cql::frame::{Opcode, ProtocolVersion};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,6 +38,14 @@ impl Drop for Identity {
 }
 
 fn connect(process: &Process, server: &Identity, own: Option<&Identity>) -> Client {
+    Client::over(Box::new(open(process, server, own)))
+}
+
+fn open(
+    process: &Process,
+    server: &Identity,
+    own: Option<&Identity>,
+) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(server.certificate.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -52,10 +62,7 @@ fn connect(process: &Process, server: &Identity, own: Option<&Identity>) -> Clie
     let session =
         ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap())
             .unwrap();
-    Client::over(Box::new(StreamOwned::new(
-        session,
-        Client::open(process.serving().addresses.native),
-    )))
+    StreamOwned::new(session, Client::open(process.serving().addresses.native))
 }
 
 fn speaks(mut client: Client, version: ProtocolVersion, compression: Option<Compression>) {
@@ -95,6 +102,25 @@ fn encrypted_connections_are_served() {
             .is_none_or(|answer| answer.version != 0x84),
         "not in the clear"
     );
+}
+
+#[test]
+fn the_end_of_an_encrypted_connection_is_said() {
+    let server = identity("goodbye");
+    let keystore = format!(
+        "client_encryption_options.keystore={}",
+        server.pem.display()
+    );
+    let process = Process::start(
+        "tls-goodbye",
+        &["client_encryption_options.enabled=true", &keystore],
+    );
+    let mut stream = open(&process, &server, None);
+    stream.write_all(b"\x84\0\0\x01\x07\0\0\0\0").unwrap();
+    let mut answer = Vec::new();
+    // Without the goodbye the end is `UnexpectedEof`.
+    stream.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer.get(4), Some(&(Opcode::Error as u8)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reads against every level and outcome of their replicas.
 
 use super::*;
-use crate::coordinate::fixtures::{cluster, network, scenes, simple};
+use crate::coordinate::fixtures::{Scene, cluster, network, scenes, simple};
 use crate::coordinate::plan::{Access, admit};
 use model::error::Consistency;
 use model::key::Token;
@@ -115,6 +115,67 @@ fn a_refusal_of_all_is_a_refusal() {
     );
 }
 
+/// A read and what is known of it beside it.
+struct Driven {
+    read: Read,
+    open: Vec<Ask>,
+    /// What each node has, and what becomes of asking it.
+    versions: Vec<Digest>,
+    fates: Vec<u8>,
+    answered: BTreeSet<NodeId>,
+    data: BTreeSet<NodeId>,
+    all_well: bool,
+}
+
+impl Driven {
+    fn step(&mut self, ask: Ask) -> Progress {
+        let place = ask.replica.0 as usize - 1;
+        let version = self.versions[place];
+        match (self.fates[place] % 6, ask.wanted) {
+            (0, _) => {
+                self.all_well = false;
+                self.read.on_failure(ask.replica, PEER, failed())
+            }
+            (1, _) => {
+                self.all_well = false;
+                self.open.retain(|other| other.replica != ask.replica);
+                self.read.on_unavailable(ask.replica)
+            }
+            (_, Wanted::Data) => {
+                self.answered.insert(ask.replica);
+                self.data.insert(ask.replica);
+                self.read.on_data(ask.replica, || version)
+            }
+            (_, Wanted::Digest) => {
+                self.answered.insert(ask.replica);
+                self.read.on_digest(ask.replica, version)
+            }
+        }
+    }
+
+    /// Whether a read may end so.
+    fn may_end(&self, scene: &Scene, end: Option<&Progress>) -> bool {
+        let reached = |nodes: &BTreeSet<NodeId>| {
+            let nodes: Vec<NodeId> = nodes.iter().copied().collect();
+            scene.reached(&nodes)
+        };
+        let answered = self.answered.iter();
+        let seen: BTreeSet<u128> = answered
+            .map(|node| self.versions[node.0 as usize - 1])
+            .collect();
+        match end {
+            Some(Progress::Done) => {
+                reached(&self.answered) && !self.data.is_empty() && seen.len() == 1
+            }
+            Some(Progress::Merge) => reached(&self.data) && seen.len() > 1,
+            Some(Progress::Failed(_)) => !self.all_well,
+            // All answered, and nobody was told.
+            None => !self.open.is_empty() || !self.all_well,
+            Some(_) => false,
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn answers_rest_on_what_the_level_wants(
@@ -127,69 +188,39 @@ proptest! {
         prop_assume!(scene.level != Consistency::Any);
         let plan = admit(Access::Range, scene.level, &scene.keyspace, &scene.topology, Token(token));
         let Ok(plan) = plan else { return Ok(()) };
-        let mut read = Read::new(plan);
-        let mut open: Vec<Ask> = read.asks().collect();
+        let read = Read::new(plan);
+        let open: Vec<Ask> = read.asks().collect();
         let first: Vec<NodeId> = open.iter().map(|ask| ask.replica).collect();
         prop_assert!(scene.reached(&first));
         prop_assert_eq!(open.iter().filter(|ask| ask.wanted == Wanted::Data).count(), 1);
-        let mut answered = BTreeSet::new();
-        let mut data = BTreeSet::new();
+        let mut driven = Driven {
+            read,
+            open,
+            versions,
+            fates,
+            answered: BTreeSet::new(),
+            data: BTreeSet::new(),
+            all_well: true,
+        };
         let mut end = None;
-        let mut all_well = true;
         for index in events {
             if index.index(8) == 0 {
-                open.extend(read.on_slow());
+                driven.open.extend(driven.read.on_slow());
             }
-            if open.is_empty() {
+            if driven.open.is_empty() {
                 break;
             }
-            let ask = open.swap_remove(index.index(open.len()));
-            let place = ask.replica.0 as usize - 1;
-            let progress = match fates[place] % 6 {
-                0 => {
-                    all_well = false;
-                    read.on_failure(ask.replica, PEER, failed())
-                }
-                1 => {
-                    all_well = false;
-                    open.retain(|other| other.replica != ask.replica);
-                    read.on_unavailable(ask.replica)
-                }
-                _ => {
-                    answered.insert(ask.replica);
-                    if ask.wanted == Wanted::Data {
-                        data.insert(ask.replica);
-                        read.on_data(ask.replica, || versions[place])
-                    } else {
-                        read.on_digest(ask.replica, versions[place])
-                    }
-                }
-            };
-            match progress {
+            let ask = driven.open.swap_remove(index.index(driven.open.len()));
+            match driven.step(ask) {
                 Progress::Pending => {}
-                Progress::Ask(ask) => open.push(ask),
-                Progress::Compare(asks) => open.extend(asks),
+                Progress::Ask(ask) => driven.open.push(ask),
+                Progress::Compare(asks) => driven.open.extend(asks),
                 told => {
-                    prop_assert!(end.is_none(), "told twice");
                     end = Some(told);
                     break;
                 }
             }
         }
-        let of = |nodes: &BTreeSet<NodeId>| nodes.iter().copied().collect::<Vec<_>>();
-        let seen: BTreeSet<u128> = answered.iter().map(|node| versions[node.0 as usize - 1]).collect();
-        match end {
-            Some(Progress::Done) => {
-                prop_assert!(scene.reached(&of(&answered)) && !data.is_empty());
-                prop_assert_eq!(seen.len(), 1);
-            }
-            Some(Progress::Merge) => {
-                prop_assert!(scene.reached(&of(&data)));
-                prop_assert!(seen.len() > 1);
-            }
-            Some(Progress::Failed(_)) => prop_assert!(!all_well),
-            Some(other) => panic!("{other:?}"),
-            None => prop_assert!(!open.is_empty() || !all_well, "all answered, and nobody was told"),
-        }
+        prop_assert!(driven.may_end(&scene, end.as_ref()), "{:?}", end);
     }
 }

@@ -151,9 +151,70 @@ struct Known {
     acked: Vec<NodeId>,
 }
 
-fn may_reach(scene: &Scene, known: &Known) -> bool {
-    let all: Vec<NodeId> = known.awaited.iter().chain(&known.acked).copied().collect();
-    scene.reached(&all)
+impl Known {
+    fn all(&self) -> Vec<NodeId> {
+        self.awaited.iter().chain(&self.acked).copied().collect()
+    }
+}
+
+/// A write and what is known of it beside it.
+struct Driven {
+    write: WriteSet,
+    known: Vec<Known>,
+    open: Vec<Send>,
+}
+
+impl Driven {
+    fn new(write: WriteSet, parts: usize) -> Self {
+        let mut known = vec![Known::default(); parts];
+        let open = write.sends().into_vec();
+        for send in &open {
+            known[send.part].awaited.push(send.replica);
+        }
+        Self { write, known, open }
+    }
+
+    /// Something becomes of what was sent.
+    fn step(&mut self, Send { replica, part }: Send, outcome: Outcome) -> Progress {
+        if outcome == Outcome::Away {
+            self.open.retain(|send| send.replica != replica);
+            for of in &mut self.known {
+                of.awaited.retain(|node| *node != replica);
+            }
+            return self.write.on_unavailable(replica);
+        }
+        if outcome == Outcome::Silent {
+            return Progress::Pending;
+        }
+        let of = &mut self.known[part];
+        of.awaited.retain(|node| *node != replica);
+        let error = match outcome {
+            Outcome::Fail => failed(),
+            Outcome::Refuse => ReplicaError::Overloaded(String::new()),
+            _ => {
+                of.acked.push(replica);
+                return self.write.on_ack(part, replica);
+            }
+        };
+        self.write.on_failure(part, replica, PEER, error)
+    }
+
+    /// Whether what the client was told is what the level means.
+    fn is_right(&self, scene: &Scene, told: Option<&Result<(), RequestError>>) -> bool {
+        let all = self.known.iter().all(|of| scene.reached(&of.acked));
+        let lost = self.known.iter().any(|of| !scene.reached(&of.all()));
+        match told {
+            None => !all && !lost && is_timeout(&self.write.on_timeout()),
+            Some(Ok(())) => all,
+            Some(Err(error @ RequestError::WriteTimeout { .. })) => lost && is_timeout(error),
+            Some(Err(error)) => lost && matches!(error, RequestError::WriteFailure { .. }),
+        }
+    }
+}
+
+/// A timeout never tells of as many answers as were waited for.
+fn is_timeout(error: &RequestError) -> bool {
+    matches!(error, RequestError::WriteTimeout { received, block_for, .. } if received < block_for)
 }
 
 proptest! {
@@ -175,75 +236,21 @@ proptest! {
             let alive: Vec<NodeId> = nodes.filter(|node| node.alive).map(|node| node.id).collect();
             prop_assert_eq!(plan.is_ok(), scene.reached(&alive), "{:?}", plan);
         }
-        let Ok(mut write) = WriteSet::new(WriteType::Batch, plans) else {
+        let Ok(write) = WriteSet::new(WriteType::Batch, plans) else {
             return Ok(());
         };
-        let mut known = vec![Known::default(); tokens.len()];
-        let mut open = write.sends().into_vec();
-        for send in &open {
-            known[send.part].awaited.push(send.replica);
-        }
-        let mut told: Option<Result<(), RequestError>> = None;
+        let mut driven = Driven::new(write, tokens.len());
+        let mut told = None;
         for (index, seed) in events {
-            if open.is_empty() {
+            if driven.open.is_empty() {
                 break;
             }
-            let Send { replica, part } = open.swap_remove(index.index(open.len()));
-            let of = &mut known[part];
-            let outcome = outcome(seed);
-            if outcome == Outcome::Silent {
-                continue;
-            }
-            let progress = match outcome {
-                Outcome::Ack => {
-                    of.awaited.retain(|node| *node != replica);
-                    of.acked.push(replica);
-                    write.on_ack(part, replica)
-                }
-                Outcome::Away => {
-                    open.retain(|send| send.replica != replica);
-                    for of in &mut known {
-                        of.awaited.retain(|node| *node != replica);
-                    }
-                    write.on_unavailable(replica)
-                }
-                Outcome::Fail | Outcome::Refuse => {
-                    of.awaited.retain(|node| *node != replica);
-                    let error = if outcome == Outcome::Fail {
-                        failed()
-                    } else {
-                        ReplicaError::Overloaded(String::new())
-                    };
-                    write.on_failure(part, replica, PEER, error)
-                }
-                Outcome::Silent => unreachable!("passed over"),
-            };
-            if let Progress::Done(result) = progress {
+            let send = driven.open.swap_remove(index.index(driven.open.len()));
+            if let Progress::Done(result) = driven.step(send, outcome(seed)) {
                 prop_assert!(told.is_none(), "told twice");
                 told = Some(result);
             }
-            let all = known.iter().all(|of| scene.reached(&of.acked));
-            let lost = known.iter().any(|of| !may_reach(&scene, of));
-            match &told {
-                None => prop_assert!(!all && !lost),
-                Some(Ok(())) => prop_assert!(all),
-                Some(Err(error)) => {
-                    let (RequestError::WriteFailure { received, block_for, .. }
-                    | RequestError::WriteTimeout { received, block_for, .. }) = error
-                    else {
-                        panic!("{error}");
-                    };
-                    prop_assert!(lost);
-                    let is_failure = matches!(error, RequestError::WriteFailure { .. });
-                    prop_assert!(is_failure || received < block_for);
-                }
-            }
-        }
-        if told.is_none() {
-            let RequestError::WriteTimeout { received, block_for, .. } = write.on_timeout() else {
-                panic!("a timeout");
-            };
-            prop_assert!(received < block_for);
+            prop_assert!(driven.is_right(&scene, told.as_ref()), "{:?}", told);
         }
     }
 }
