@@ -138,6 +138,26 @@ fn rows_that_are_counted_are_held_one_read_at_a_time() {
     assert!(matches!(refused, Ok(Answer::Error(OVERLOADED, _))));
 }
 
+/// The disk takes what it is told to write and never says that it did.
+#[test]
+fn a_schema_change_on_a_disk_that_hangs_is_answered() {
+    let mut machine = idle();
+    machine.config.truncate_timeout_ms = 1_000;
+    start(&mut machine);
+    machine.disk.faults.max_delay = u64::MAX / 4;
+    let replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}";
+    for (name, says) in [("one", "may still take effect"), ("two", "takes too long")] {
+        let keyspace = format!("CREATE KEYSPACE {name} WITH replication = {replication}");
+        match machine.ask(0, &keyspace) {
+            Ok(Answer::Error(_, text)) => assert!(text.contains(says), "{text}"),
+            other => panic!("{says}: {other:?}"),
+        }
+    }
+    machine.crash();
+    machine.disk.faults = Faults::NONE;
+    start(&mut machine);
+}
+
 #[test]
 fn what_one_statement_makes_of_its_values_is_bounded() {
     let mut machine = serving();
