@@ -10,6 +10,7 @@
 
 use crate::time::{BootNanos, Now, WallMicros};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// Reads the clocks.
 pub trait Clock: Debug {
@@ -82,6 +83,12 @@ pub enum IoRequest {
         offset: u64,
         data: Vec<u8>,
     },
+    /// The same from bytes that the submitter keeps, for it may have to write them again.
+    WriteShared {
+        file: FileId,
+        offset: u64,
+        data: Arc<Vec<u8>>,
+    },
     /// Makes the file's data and length durable (`fdatasync`).
     Sync { file: FileId },
     /// Cuts or zero-extends the file.
@@ -132,7 +139,8 @@ pub enum IoDone {
 /// Why a request failed, in the classes that are acted on differently.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IoError {
-    /// No space (`ENOSPC`, `EDQUOT`): writes are refused until space is back, reads go on.
+    /// No space (`ENOSPC`, `EDQUOT`): writes are refused until space is back, reads go on. Never from a [`IoRequest::Sync`]:
+    /// what could not be synced is not there to be tried again, whatever the reason.
     #[error("no space left on the disk: {0}")]
     Full(String),
     /// The path does not exist.
@@ -149,16 +157,30 @@ pub enum IoError {
 /// How a request ended.
 pub type IoOutcome = Result<IoDone, IoError>;
 
+/// Which queue of the disk a request stands in: nothing in one waits for anything in the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// A client waits for it: reads of blocks, the commit log.
+    Awaited,
+    /// Nobody waits for it: what writes SSTables, with syncs that may take seconds.
+    Bulk,
+}
+
 /// Collects requests in the order they are to be submitted; emptied by the shell or the simulator once per wake-up.
 #[derive(Debug, Default)]
 pub struct IoQueue {
-    requests: Vec<(IoTag, IoRequest)>,
+    requests: Vec<(IoTag, Lane, IoRequest)>,
 }
 
 impl IoQueue {
-    /// Adds one request.
+    /// Adds one request that somebody waits for.
     pub fn submit(&mut self, tag: IoTag, request: IoRequest) {
-        self.requests.push((tag, request));
+        self.submit_in(Lane::Awaited, tag, request);
+    }
+
+    /// Adds one request.
+    pub fn submit_in(&mut self, lane: Lane, tag: IoTag, request: IoRequest) {
+        self.requests.push((tag, lane, request));
     }
 
     /// Whether nothing waits to be submitted.
@@ -167,7 +189,12 @@ impl IoQueue {
     }
 
     /// Takes all requests.
-    pub fn drain(&mut self) -> std::vec::Drain<'_, (IoTag, IoRequest)> {
+    pub fn drain(&mut self) -> impl Iterator<Item = (IoTag, IoRequest)> {
+        self.drain_lanes().map(|(tag, _, request)| (tag, request))
+    }
+
+    /// Takes all requests, each with its lane.
+    pub fn drain_lanes(&mut self) -> std::vec::Drain<'_, (IoTag, Lane, IoRequest)> {
         self.requests.drain(..)
     }
 }

@@ -281,9 +281,9 @@ impl Replica {
 /// What a coordinator is told of a store's error.
 pub fn classed(error: &StoreError) -> ReplicaError {
     match error {
-        StoreError::Overloaded { .. } | StoreError::TooManyAnswers { .. } => {
-            ReplicaError::Overloaded(error.to_string())
-        }
+        StoreError::Overloaded { .. }
+        | StoreError::LogBehind { .. }
+        | StoreError::TooManyAnswers { .. } => ReplicaError::Overloaded(error.to_string()),
         StoreError::TooManyTombstones(_) => {
             ReplicaError::Failed(READ_TOO_MANY_TOMBSTONES, error.to_string())
         }

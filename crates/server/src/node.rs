@@ -10,7 +10,7 @@ use model::env::Clock;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{Generation, StoreConfig, SyncMode};
+use storage::{Generation, OnRot, StoreConfig, SyncMode};
 
 /// Requests one shard has in flight at most.
 const MAX_REQUESTS_IN_FLIGHT: usize = 16_384;
@@ -133,6 +133,12 @@ fn store_config(settings: &Settings) -> StoreConfig {
                 ms: period.as_millis() as u64,
             },
         },
+        on_rot: if settings.skip_rot {
+            OnRot::Skip
+        } else {
+            OnRot::Refuse
+        },
+        queued_log_bytes: memory::of_shard(settings, memory::LOG),
         memtable_bytes: memory::of_shard(settings, memory::MEMTABLES),
         cache_bytes: memory::of_shard(settings, memory::CACHE),
         filter_bytes: memory::of_shard(settings, memory::FILTERS),

@@ -61,6 +61,8 @@ pub struct StoreConfig {
     pub segment_bytes: usize,
     /// Bytes of commit log after which the tables that hold the oldest segment back are flushed.
     pub log_bytes: usize,
+    /// Bytes of records that may wait in memory for the log's disk; beyond it writes are refused. What is being written counts.
+    pub queued_log_bytes: usize,
     /// Bytes all memtables may take; flushing begins at half.
     pub memtable_bytes: usize,
     /// Bytes the block cache may take.
@@ -88,6 +90,7 @@ impl StoreConfig {
             on_rot: OnRot::Refuse,
             segment_bytes: limits::COMMITLOG_SEGMENT_BYTES,
             log_bytes: 16 * limits::COMMITLOG_SEGMENT_BYTES,
+            queued_log_bytes: 32 << 20,
             memtable_bytes: 256 << 20,
             cache_bytes: 128 << 20,
             filter_bytes: 64 << 20,

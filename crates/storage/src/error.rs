@@ -36,6 +36,14 @@ pub enum StoreError {
         /// Bytes allowed.
         budget: usize,
     },
+    /// What waits to be written to the commit log is at its budget: the disk does not keep up.
+    #[error("{bytes} bytes wait for the commit log's disk, their budget is {budget}")]
+    LogBehind {
+        /// Bytes that wait.
+        bytes: usize,
+        /// Bytes allowed.
+        budget: usize,
+    },
     /// The answers of reads under way are at their budget.
     #[error("the answers of reads under way hold {bytes} bytes, their budget is {budget}")]
     TooManyAnswers {

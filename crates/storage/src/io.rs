@@ -1,7 +1,7 @@
 //! Tags and file ids of one store, and what each outstanding request was for.
 
 use crate::commitlog::LogStep;
-use model::env::{FileId, IoQueue, IoRequest, IoTag};
+use model::env::{FileId, IoQueue, IoRequest, IoTag, Lane};
 use model::schema::TableId;
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ pub(crate) enum Purpose {
     Log(LogStep),
     /// A step of recovery; the number is recovery's own.
     Recovery(u64),
-    /// A read of SSTable blocks; the number names the load.
-    Blocks(u64),
+    /// A read of SSTable blocks, for clients or for a job; the number names the load.
+    Blocks(u64, Lane),
     /// A step of a job that writes SSTables; the number names the job.
     Job(u64),
     /// A write of a table's manifest.
@@ -26,6 +26,22 @@ pub(crate) enum Purpose {
     Task(u64),
     /// Nobody: closing and removing, whose failure changes nothing.
     Nobody,
+}
+
+impl Purpose {
+    /// Where a request for it queues. A job's sync may take as long as the disk likes: no read and no log waits behind it.
+    fn lane(&self) -> Lane {
+        match self {
+            Self::Log(_) | Self::Recovery(_) => Lane::Awaited,
+            Self::Blocks(_, lane) => *lane,
+            Self::Job(_)
+            | Self::Manifest(_)
+            | Self::Leftovers(_)
+            | Self::Drop(_)
+            | Self::Task(_)
+            | Self::Nobody => Lane::Bulk,
+        }
+    }
 }
 
 /// Hands out tags and file ids, both with the store's own upper byte so that a shard can have several users of one
@@ -59,8 +75,13 @@ impl Requests {
     pub(crate) fn submit(&mut self, io: &mut IoQueue, purpose: Purpose, request: IoRequest) {
         self.next_tag += 1;
         let tag = self.space | self.next_tag;
+        io.submit_in(purpose.lane(), IoTag(tag), request);
         self.waiting.insert(tag, purpose);
-        io.submit(IoTag(tag), request);
+    }
+
+    /// Whether an outcome with this tag is awaited here.
+    pub(crate) fn contains(&self, tag: IoTag) -> bool {
+        self.waiting.contains_key(&tag.0)
     }
 
     /// Whose outcome this is; `None` if the tag is not of this store.

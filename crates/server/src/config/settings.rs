@@ -58,6 +58,8 @@ pub struct Settings {
     pub authentication: Authentication,
     /// When a write counts as on disk.
     pub commitlog_sync: CommitlogSync,
+    /// Whether a start goes on without what it cannot read of the commit log.
+    pub skip_rot: bool,
     /// Whether what is dropped or truncated is kept in a snapshot.
     pub auto_snapshot: bool,
     /// How long such a snapshot is kept; `None` for until somebody removes it.
@@ -217,6 +219,7 @@ impl Settings {
             ),
             authentication: authentication(configured),
             commitlog_sync: commitlog_sync(configured),
+            skip_rot: text(configured, "helenus_on_rot").as_deref() == Some("skip"),
             auto_snapshot: flag(configured, "auto_snapshot"),
             auto_snapshot_ttl: duration(configured, "auto_snapshot_ttl"),
             timeouts: timeouts(configured),

@@ -2,16 +2,23 @@
 
 use super::files::Files;
 use model::env::{Entry, FileId, IoDone, IoError, IoOutcome, IoRequest, OpenMode};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Longer reads are those of who reads a whole file: they may as well be done elsewhere.
+const AT_ONCE_READ_BYTES: usize = 64 << 10;
 
 /// A directory and the files open below it.
 #[derive(Debug)]
 pub struct Disk {
     directory: PathBuf,
     files: Files,
+    /// Whether the file system refused to read without waiting: it is not asked again.
+    always_waits: AtomicBool,
 }
 
 impl Disk {
@@ -20,7 +27,50 @@ impl Disk {
         Self {
             directory: directory.to_owned(),
             files: Files::default(),
+            always_waits: AtomicBool::new(false),
         }
+    }
+
+    /// Reads what the operating system has in memory; gives the request back if the disk would have to be waited for, if
+    /// it is no read, or if it is longer than what is left of the budget, from which its bytes are taken.
+    pub fn read_at_once(
+        &self,
+        shard: u16,
+        request: IoRequest,
+        budget: &mut usize,
+    ) -> Result<IoDone, IoRequest> {
+        let IoRequest::ReadInto {
+            file,
+            offset,
+            length,
+            buffer,
+        } = request
+        else {
+            return Err(request);
+        };
+        let mut bytes = sized(buffer, length);
+        let allowed = length <= AT_ONCE_READ_BYTES
+            && length <= *budget
+            && !self.always_waits.load(Ordering::Relaxed);
+        if allowed && let Ok(open) = self.files.get(shard, file) {
+            let into = &mut [IoSliceMut::new(&mut bytes)];
+            match preadv2(&*open, into, offset, ReadWriteFlags::NOWAIT) {
+                Ok(read) if read == length => {
+                    *budget -= length;
+                    return Ok(IoDone::Read(bytes));
+                }
+                // A part of it, or the end of the file: whoever may wait finds out which.
+                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                // Whatever else is wrong, it is for an ordinary read to tell.
+                Err(_) => self.always_waits.store(true, Ordering::Relaxed),
+            }
+        }
+        Err(IoRequest::ReadInto {
+            file,
+            offset,
+            length,
+            buffer: bytes,
+        })
     }
 
     /// Does what a shard asks for. Blocks.
@@ -50,11 +100,9 @@ impl Disk {
                 offset,
                 sized(buffer, length),
             ),
-            IoRequest::Write { file, offset, data } => {
-                let file = self.files.get(shard, file)?;
-                done("write", file.write_all_at(&data, offset))
-            }
-            IoRequest::Sync { file } => done("fdatasync", self.files.get(shard, file)?.sync_data()),
+            IoRequest::Write { file, offset, data } => self.write(shard, file, offset, &data),
+            IoRequest::WriteShared { file, offset, data } => self.write(shard, file, offset, &data),
+            IoRequest::Sync { file } => synced(self.files.get(shard, file)?.sync_data()),
             IoRequest::SetLength { file, length } => {
                 done("truncate", self.files.get(shard, file)?.set_len(length))
             }
@@ -92,6 +140,11 @@ impl Disk {
                     .map_err(|error| classify(&path.display().to_string(), &error))
             }
         }
+    }
+
+    fn write(&self, shard: u16, file: FileId, offset: u64, data: &[u8]) -> IoOutcome {
+        let file = self.files.get(shard, file)?;
+        done("write", file.write_all_at(data, offset))
     }
 
     fn close(&self, shard: u16, file: FileId) -> IoOutcome {
@@ -202,6 +255,15 @@ fn done(what: &str, result: io::Result<()>) -> IoOutcome {
     result
         .map(|()| IoDone::Done)
         .map_err(|error| classify(what, &error))
+}
+
+/// A sync that failed for want of room is no [`IoError::Full`]: the system may have given up the pages it could not write, and
+/// the next sync would report success all the same.
+fn synced(result: io::Result<()>) -> IoOutcome {
+    match result {
+        Ok(()) => Ok(IoDone::Done),
+        Err(error) => Err(IoError::Other(format!("fdatasync: {error}"))),
+    }
 }
 
 /// The class by which an error is acted on.

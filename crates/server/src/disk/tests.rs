@@ -227,12 +227,21 @@ fn the_pool_answers_every_request_and_finishes_before_it_closes() {
                 offset: 0,
                 data: vec![7; 10],
             };
+            let close = IoRequest::Close { file: FileId(tag) };
+            let lane = if tag % 2 == 0 {
+                Lane::Awaited
+            } else {
+                Lane::Bulk
+            };
             (
                 IoTag(tag),
-                IoRequest::Chain(vec![create, write, IoRequest::Close { file: FileId(tag) }]),
+                lane,
+                IoRequest::Chain(vec![create, write, close]),
             )
         });
-        pool.submit(shard, requests);
+        let mut done = Vec::new();
+        pool.submit(shard, requests, &mut done);
+        assert_eq!(done, [], "only reads are carried out at once");
     }
     drop(pool);
     threads.close();
@@ -244,4 +253,73 @@ fn the_pool_answers_every_request_and_finishes_before_it_closes() {
     assert_eq!(answered.len(), 200);
     assert!(answered.iter().all(|(_, _, ok)| *ok));
     assert_eq!(std::fs::read_dir(&scratch.0).unwrap().count(), 200);
+}
+
+fn read(length: usize) -> IoRequest {
+    IoRequest::ReadInto {
+        file: FILE,
+        offset: 2,
+        length,
+        buffer: vec![1; 3],
+    }
+}
+
+#[test]
+fn what_is_in_memory_is_read_at_once_and_nothing_else() {
+    let scratch = Scratch::new("at-once");
+    let disk = Disk::new(&scratch.0);
+    disk.execute(0, open("f", OpenMode::Create)).unwrap();
+    let write = IoRequest::WriteShared {
+        file: FILE,
+        offset: 0,
+        data: Arc::new(b"hello".to_vec()),
+    };
+    disk.execute(0, write).unwrap();
+    let mut budget = 5;
+    match disk.read_at_once(0, read(3), &mut budget) {
+        Ok(done) => assert_eq!((done, budget), (IoDone::Read(b"llo".to_vec()), 2)),
+        // Not every file system can tell; then threads read.
+        Err(request) => assert!(matches!(request, IoRequest::ReadInto { length: 3, .. })),
+    }
+    let refused = |request, mut budget| disk.read_at_once(0, request, &mut budget).is_err();
+    assert!(refused(read(3), 2), "beyond the budget");
+    assert!(refused(read(4), 9), "beyond the end of the file");
+    assert!(refused(IoRequest::Sync { file: FILE }, 9));
+    assert!(disk.read_at_once(1, read(3), &mut 9).is_err(), "not open");
+    let later = disk.read_at_once(0, read(4), &mut 9).unwrap_err();
+    assert_eq!(disk.execute(0, later), Ok(IoDone::Read(b"llo".to_vec())));
+}
+
+#[test]
+fn what_clients_wait_for_does_not_queue_behind_what_nobody_waits_for() {
+    let scratch = Scratch::new("lanes");
+    let fifo = scratch.0.join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    let (sender, receiver) = mpsc::channel();
+    let threads = DiskPool::start(&scratch.0, 2, &Arc::new(Channel(Mutex::new(sender)))).unwrap();
+    let pool = threads.pool();
+    // Opening a pipe that nobody writes to takes as long as one likes.
+    let stuck = (0..8).map(|tag| {
+        let request = IoRequest::Open {
+            file: FileId(tag),
+            path: "fifo".into(),
+            mode: OpenMode::Read,
+        };
+        (IoTag(tag), Lane::Bulk, request)
+    });
+    let mut done = Vec::new();
+    pool.submit(0, stuck, &mut done);
+    let waited = (IoTag(99), Lane::Awaited, open("f", OpenMode::Create));
+    pool.submit(0, std::iter::once(waited), &mut done);
+    let (_, tag, outcome) = receiver.recv().unwrap();
+    assert_eq!((tag, outcome.is_ok()), (IoTag(99), true));
+    let writer = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&fifo);
+    drop(pool);
+    threads.close();
+    drop(writer);
+    assert_eq!(receiver.iter().count(), 8);
 }

@@ -11,7 +11,7 @@ use crate::disk::DiskPool;
 use crate::metrics::ShardMetrics;
 use crate::work::WorkPool;
 use bytes::BytesMut;
-use model::env::Clock;
+use model::env::{Clock, IoOutcome, IoTag};
 use model::time::Now;
 use node::client::ClientId;
 use node::effects::{Effects, LogLevel, WorkDone};
@@ -84,6 +84,8 @@ pub struct Core<S: Machine> {
     pub(super) read_buffer: RefCell<BytesMut>,
     /// The clocks as last read; read again whenever something arrives.
     now: Cell<Now>,
+    /// Outcomes of reads that needed no disk, on their way to the mailbox.
+    read_at_once: RefCell<Vec<(IoTag, IoOutcome)>>,
     ready: Cell<Option<oneshot::Sender<()>>>,
     /// Who waits for what an operator asked, by number.
     admin: RefCell<HashMap<u64, oneshot::Sender<Result<(), String>>>>,
@@ -125,6 +127,7 @@ pub fn run<S: Machine>(shard: S, mut environment: Environment) -> std::io::Resul
         out_buffers: Rc::default(),
         read_buffer: RefCell::new(BytesMut::with_capacity(READ_BYTES)),
         now: Cell::new(SystemClock.now()),
+        read_at_once: RefCell::default(),
         ready: Cell::new(ready),
         admin: RefCell::default(),
         next_admin: Cell::new(0),
@@ -322,9 +325,15 @@ impl<S: Machine> Core<S> {
         let effects = &mut *self.effects.borrow_mut();
         self.send_messages(effects);
         if !effects.io.is_empty() {
+            let mut done = self.read_at_once.borrow_mut();
+            let requests = effects.io.drain_lanes();
             self.environment
                 .disk
-                .submit(self.environment.index, effects.io.drain());
+                .submit(self.environment.index, requests, &mut done);
+            if !done.is_empty() {
+                // The next turn takes them, with what else has come by then.
+                self.mailbox().complete_all(&mut done);
+            }
         }
         for order in effects.work.drain(..) {
             let number = order.number;

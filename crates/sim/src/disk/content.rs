@@ -59,6 +59,15 @@ impl SimDisk {
         }
     }
 
+    /// Takes a file away, for good: somebody deleted it, or a repair of the file system did.
+    pub fn lose(&mut self, path: &str) {
+        let (parent, name) = split(path);
+        if let Some(directory) = self.directories.get_mut(&parent) {
+            directory.entries.remove(&name);
+            directory.durable.remove(&name);
+        }
+    }
+
     /// Flips bits of a file's byte, on the platter: it stays so over crashes.
     pub fn rot(&mut self, path: &str, offset: usize, bits: u8) {
         if let Some(Node::File(inode)) = self.lookup(path) {

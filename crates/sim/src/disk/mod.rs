@@ -203,6 +203,25 @@ impl SimDisk {
         ))
     }
 
+    fn sync(&mut self, owner: Owner, file: FileId) -> Result<(), IoError> {
+        self.faults.failing_sync = self.faults.failing_sync.saturating_sub(1);
+        let fails = self.faults.failing_sync == 0;
+        if fails {
+            self.faults.failing_sync = u64::MAX;
+        }
+        let (inode, _) = self.inode(owner, file)?;
+        if fails {
+            // As Linux does: what could not be written is forgotten and the next sync succeeds.
+            inode.dirty.clear();
+            return Err(IoError::Other("the sync failed".into()));
+        }
+        inode.durable.resize(inode.content.len(), 0);
+        for sector in std::mem::take(&mut inode.dirty) {
+            copy_sector(&inode.content, &mut inode.durable, sector);
+        }
+        Ok(())
+    }
+
     fn carry_out(&mut self, owner: Owner, request: IoRequest) -> IoOutcome {
         match request {
             IoRequest::Open { file, path, mode } => return self.open_file(owner, file, path, mode),
@@ -227,23 +246,10 @@ impl SimDisk {
                 return Ok(IoDone::Read(inode.content[start..end].to_vec()));
             }
             IoRequest::Write { file, offset, data } => self.write(owner, file, offset, &data)?,
-            IoRequest::Sync { file } => {
-                self.faults.failing_sync = self.faults.failing_sync.saturating_sub(1);
-                let fails = self.faults.failing_sync == 0;
-                if fails {
-                    self.faults.failing_sync = u64::MAX;
-                }
-                let (inode, _) = self.inode(owner, file)?;
-                if fails {
-                    // As Linux does: what could not be written is forgotten and the next sync succeeds.
-                    inode.dirty.clear();
-                    return Err(IoError::Other("the sync failed".into()));
-                }
-                inode.durable.resize(inode.content.len(), 0);
-                for sector in std::mem::take(&mut inode.dirty) {
-                    copy_sector(&inode.content, &mut inode.durable, sector);
-                }
+            IoRequest::WriteShared { file, offset, data } => {
+                self.write(owner, file, offset, &data)?;
             }
+            IoRequest::Sync { file } => self.sync(owner, file)?,
             IoRequest::SetLength { file, length } => {
                 let (inode, _) = self.inode(owner, file)?;
                 inode.content.resize(length as usize, 0);

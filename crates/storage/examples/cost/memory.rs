@@ -47,14 +47,8 @@ impl Memory {
                 let end = (offset as usize + length).min(content.len());
                 return Ok(IoDone::Read(content[offset as usize..end].to_vec()));
             }
-            IoRequest::Write { file, offset, data } => {
-                let content = &mut self.files[self.open[&file]];
-                let end = offset as usize + data.len();
-                if content.len() < end {
-                    content.resize(end, 0);
-                }
-                content[offset as usize..end].copy_from_slice(&data);
-            }
+            IoRequest::Write { file, offset, data } => self.write(file, offset, &data),
+            IoRequest::WriteShared { file, offset, data } => self.write(file, offset, &data),
             IoRequest::SetLength { file, length } => {
                 self.files[self.open[&file]].resize(length as usize, 0);
             }
@@ -96,5 +90,14 @@ impl Memory {
             open: BTreeMap::new(),
             ..self
         }
+    }
+
+    fn write(&mut self, file: FileId, offset: u64, data: &[u8]) {
+        let content = &mut self.files[self.open[&file]];
+        let end = offset as usize + data.len();
+        if content.len() < end {
+            content.resize(end, 0);
+        }
+        content[offset as usize..end].copy_from_slice(data);
     }
 }

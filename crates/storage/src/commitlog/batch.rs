@@ -1,6 +1,7 @@
 //! A batch: the records that one write and one sync make durable.
 
 use super::record::{self, CLOCK_RECORD_BYTES, Kind};
+use std::sync::Arc;
 
 /// Records of one segment, in the order they were appended.
 #[derive(Debug)]
@@ -9,8 +10,8 @@ pub(super) struct Batch {
     pub(super) segment: u64,
     /// Where the batch stands in it.
     pub(super) offset: u32,
-    /// The records' bytes.
-    pub(super) data: Vec<u8>,
+    /// The records' bytes; shared with the disk while they are being written, and kept until they are durable.
+    pub(super) data: Arc<Vec<u8>>,
     /// Who hears when they are durable.
     pub(super) tickets: Vec<u64>,
     /// Its record of the clock, filled when it is submitted.
@@ -31,7 +32,7 @@ impl Batch {
         Self {
             segment,
             offset,
-            data: Vec::new(),
+            data: Arc::default(),
             tickets: Vec::new(),
             clock: None,
         }
@@ -46,6 +47,6 @@ impl Batch {
         record::put_record(&mut record, salt, synced, Kind::Clock, |out| {
             out.extend_from_slice(&last.to_le_bytes());
         });
-        self.data[at..at + CLOCK_RECORD_BYTES].copy_from_slice(&record);
+        Arc::make_mut(&mut self.data)[at..at + CLOCK_RECORD_BYTES].copy_from_slice(&record);
     }
 }

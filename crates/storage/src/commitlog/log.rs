@@ -17,8 +17,6 @@ use std::sync::Arc;
 
 /// Milliseconds between two attempts on a full disk.
 pub(super) const RETRY_MS: u64 = 500;
-/// Bytes that may wait in memory for the disk.
-pub(crate) const MAX_QUEUED_BYTES: usize = 128 << 20;
 
 /// What a request of the log was for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -355,9 +353,10 @@ impl Log {
     fn put(&mut self, kind: Kind, ticket: Option<u64>, body: impl FnOnce(&mut Vec<u8>)) {
         let (salt, synced) = (self.active.salt, self.active.synced);
         let batch = self.open_batch();
-        let before = batch.data.len();
-        record::put_record(&mut batch.data, salt, synced, kind, body);
-        let bytes = batch.data.len() - before;
+        let data = Arc::make_mut(&mut batch.data);
+        let before = data.len();
+        record::put_record(data, salt, synced, kind, body);
+        let bytes = data.len() - before;
         self.active.offset += bytes as u32;
         self.queued_bytes += bytes;
         if let Some(ticket) = ticket {
@@ -397,7 +396,7 @@ impl Log {
         chain.extend(before.map(|segment| IoRequest::Sync {
             file: self.files[segment],
         }));
-        chain.push(IoRequest::Write {
+        chain.push(IoRequest::WriteShared {
             file,
             offset: u64::from(batch.offset),
             data: batch.data.clone(),

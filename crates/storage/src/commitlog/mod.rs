@@ -23,7 +23,7 @@ mod segments;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use log::{Health, Log, LogConfig, LogStep, MAX_QUEUED_BYTES};
+pub(crate) use log::{Health, Log, LogConfig, LogStep};
 pub(crate) use record::{Checkpoint, Kind, Record, clock_body, tracked_body};
 pub(crate) use replay::{SegmentImage, SegmentName, Verdict};
 

@@ -11,6 +11,11 @@ pub(crate) const BLOCK_HEAD_BYTES: usize = 16;
 /// Largest block that is believed when its length is read from disk.
 pub(crate) const MAX_BLOCK_BYTES: usize = 1 << 30;
 
+/// Blocks into which a `chunk_length_in_kb` is cut. Cassandra's chunks are pieces of a file that partitions cross as they
+/// fall; a block here is whole partitions, or a stretch of one, so that a read needs less of it: half as many bytes are read,
+/// checked and unpacked for a row, and hardly more are stored.
+const BLOCKS_A_CHUNK: usize = 2;
+
 /// What compresses a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
@@ -68,7 +73,7 @@ impl Compression {
             .unwrap_or(16);
         Self {
             codec,
-            block_bytes: (chunk << 10).clamp(4 << 10, 256 << 10),
+            block_bytes: (chunk << 10).clamp(8 << 10, 256 << 10) / BLOCKS_A_CHUNK,
             min_ratio: options
                 .get("min_compress_ratio")
                 .and_then(|text| text.parse().ok())
@@ -165,55 +170,90 @@ impl Sealer {
     }
 }
 
-/// Checks and unpacks a block read from `offset` of the file with this identity; the error says what is wrong.
-pub(crate) fn open(identity: u64, offset: u64, bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
-    let Some(stored) = bytes.get(BLOCK_HEAD_BYTES..) else {
-        return Err("the block is cut");
-    };
-    if u32_at(bytes, 4) as usize != stored.len() {
-        return Err("the block's length is wrong");
-    }
-    if checksum(identity, offset, &bytes[4..]) != u32_at(bytes, 0) {
-        return Err("the block's checksum is wrong");
-    }
-    let raw_bytes = u32_at(bytes, 8) as usize;
-    if raw_bytes > MAX_BLOCK_BYTES {
-        return Err("the block's length is beyond belief");
-    }
-    if u16_at(bytes, 14) != 0 {
-        return Err("the block is encrypted");
-    }
-    let mut raw = Vec::new();
-    let unpacked = match bytes[12] {
-        NONE => {
-            raw.extend_from_slice(stored);
-            Some(raw.len())
+/// Checks and unpacks blocks, keeping its work space.
+#[derive(Debug, Default)]
+pub(crate) struct Opener {
+    /// As long as the longest block that was unpacked here: what it holds is of no meaning.
+    space: Vec<u8>,
+}
+
+/// Work space that is kept for the next block.
+const KEPT_SPACE_BYTES: usize = 256 << 10;
+
+impl Opener {
+    /// Checks and unpacks a block read from `offset` of the file with this identity; the error says what is wrong.
+    pub(crate) fn open<'a>(
+        &'a mut self,
+        identity: u64,
+        offset: u64,
+        bytes: &'a [u8],
+    ) -> Result<&'a [u8], &'static str> {
+        let Some(stored) = bytes.get(BLOCK_HEAD_BYTES..) else {
+            return Err("the block is cut");
+        };
+        if u32_at(bytes, 4) as usize != stored.len() {
+            return Err("the block's length is wrong");
         }
-        LZ4 => {
-            raw.resize(raw_bytes, 0);
-            lz4_flex::block::decompress_into(stored, &mut raw).ok()
+        if checksum(identity, offset, &bytes[4..]) != u32_at(bytes, 0) {
+            return Err("the block's checksum is wrong");
         }
-        SNAPPY => {
-            raw.resize(raw_bytes, 0);
-            snap::raw::Decoder::new().decompress(stored, &mut raw).ok()
+        let raw_bytes = u32_at(bytes, 8) as usize;
+        if raw_bytes > MAX_BLOCK_BYTES {
+            return Err("the block's length is beyond belief");
         }
+        if u16_at(bytes, 14) != 0 {
+            return Err("the block is encrypted");
+        }
+        let raw = match bytes[12] {
+            NONE => stored,
+            codec => {
+                let raw = self.space(raw_bytes);
+                if unpack(codec, stored, raw) != Some(raw_bytes) {
+                    return Err("the block does not unpack");
+                }
+                raw
+            }
+        };
+        if raw.len() != raw_bytes {
+            return Err("the block does not unpack");
+        }
+        Ok(raw)
+    }
+
+    /// So many bytes of work space.
+    fn space(&mut self, bytes: usize) -> &mut [u8] {
+        if self.space.len() > KEPT_SPACE_BYTES {
+            self.space = Vec::new();
+        }
+        if self.space.len() < bytes {
+            self.space.resize(bytes, 0);
+        }
+        &mut self.space[..bytes]
+    }
+}
+
+/// Unpacks `stored` into `raw`; returns how many bytes came of it.
+fn unpack(codec: u8, stored: &[u8], raw: &mut [u8]) -> Option<usize> {
+    match codec {
+        LZ4 => lz4_flex::block::decompress_into(stored, raw).ok(),
+        SNAPPY => snap::raw::Decoder::new().decompress(stored, raw).ok(),
         DEFLATE => {
-            raw.reserve_exact(raw_bytes);
-            flate2::Decompress::new(true)
-                .decompress_vec(stored, &mut raw, flate2::FlushDecompress::Finish)
-                .ok()
-                .map(|_| raw.len())
+            let mut unpacker = flate2::Decompress::new(true);
+            unpacker
+                .decompress(stored, raw, flate2::FlushDecompress::Finish)
+                .ok()?;
+            usize::try_from(unpacker.total_out()).ok()
         }
-        ZSTD => {
-            raw.resize(raw_bytes, 0);
-            zstd::bulk::decompress_to_buffer(stored, &mut raw[..]).ok()
-        }
+        ZSTD => zstd::bulk::decompress_to_buffer(stored, raw).ok(),
         _ => None,
-    };
-    if unpacked != Some(raw_bytes) || raw.len() != raw_bytes {
-        return Err("the block does not unpack");
     }
-    Ok(raw)
+}
+
+/// [`Opener::open`] for who opens one block and keeps it.
+pub(crate) fn open(identity: u64, offset: u64, bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
+    Opener::default()
+        .open(identity, offset, bytes)
+        .map(<[u8]>::to_vec)
 }
 
 fn checksum(identity: u64, offset: u64, bytes: &[u8]) -> u32 {

@@ -1,4 +1,7 @@
 //! Reading blocks for whoever misses them: one request for neighbours, shared by all who want the same.
+//!
+//! A miss is read into memory that an earlier one used and unpacked in memory that every one uses: what it costs beside the
+//! disk is a checksum, the unpacking, and one copy into the block that is kept.
 
 use super::Store;
 use crate::cache::BlockKey;
@@ -6,14 +9,18 @@ use crate::error::StoreError;
 use crate::io::Purpose;
 use crate::merge::Want;
 use crate::sstable::SsTable;
-use crate::sstable::codec;
+use crate::sstable::codec::Opener;
 use crate::sstable::index::Handle;
-use model::env::{IoDone, IoOutcome, IoQueue, IoRequest};
+use model::env::{IoDone, IoOutcome, IoQueue, IoRequest, Lane};
 use model::schema::TableId;
 use model::time::Now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Buffers kept for the next reads, and the size above which one is not worth keeping.
+const MAX_BUFFERS: usize = 32;
+const MAX_BUFFER_BYTES: usize = 64 << 10;
 
 /// Who waits for blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +47,9 @@ pub(crate) struct Loads {
     next: u64,
     /// By the first block of each: where another who wants it can wait too.
     by_first: BTreeMap<BlockKey, u64>,
+    /// Memory that reads were read into.
+    buffers: Vec<Vec<u8>>,
+    opener: Opener,
 }
 
 impl Store {
@@ -84,10 +94,11 @@ impl Store {
                 .iter()
                 .map(|handle| handle.length as usize)
                 .sum();
-            let request = IoRequest::Read {
+            let request = IoRequest::ReadInto {
                 file: table.file,
                 offset: first.offset,
                 length,
+                buffer: self.loads.buffers.pop().unwrap_or_default(),
             };
             self.loads.next += 1;
             let id = self.loads.next;
@@ -99,7 +110,11 @@ impl Store {
                 cached: matches!(waiter, Waiter::Read(_)),
             };
             self.loads.loads.insert(id, load);
-            self.requests.submit(io, Purpose::Blocks(id), request);
+            let lane = match waiter {
+                Waiter::Read(_) => Lane::Awaited,
+                Waiter::Job(_) => Lane::Bulk,
+            };
+            self.requests.submit(io, Purpose::Blocks(id, lane), request);
         }
         waits
     }
@@ -115,7 +130,11 @@ impl Store {
             .remove(&(load.table.id, load.handles[0].offset));
         load.table.in_flight.fetch_sub(1, Ordering::Relaxed);
         let opened = match outcome {
-            Ok(IoDone::Read(bytes)) => open_blocks(&load, &bytes),
+            Ok(IoDone::Read(bytes)) => {
+                let opened = open_blocks(&load, &bytes, &mut self.loads.opener);
+                self.loads.keep_buffer(bytes);
+                opened
+            }
             Ok(_) => Err(load
                 .table
                 .corrupt(load.handles[0].offset, "nothing was read")),
@@ -138,14 +157,26 @@ impl Store {
     }
 }
 
+impl Loads {
+    fn keep_buffer(&mut self, buffer: Vec<u8>) {
+        if self.buffers.len() < MAX_BUFFERS && buffer.capacity() <= MAX_BUFFER_BYTES {
+            self.buffers.push(buffer);
+        }
+    }
+}
+
 /// Unpacks what was read. Only the first block was asked for; the others are welcome if they are whole.
-fn open_blocks(load: &Load, bytes: &[u8]) -> Result<Vec<(BlockKey, Arc<[u8]>)>, StoreError> {
+fn open_blocks(
+    load: &Load,
+    bytes: &[u8],
+    opener: &mut Opener,
+) -> Result<Vec<(BlockKey, Arc<[u8]>)>, StoreError> {
     let mut blocks = Vec::with_capacity(load.handles.len());
     let mut at = 0;
     for handle in &load.handles {
         let end = at + handle.length as usize;
         let opened = match bytes.get(at..end) {
-            Some(block) => codec::open(load.table.identity(), handle.offset, block),
+            Some(block) => opener.open(load.table.identity(), handle.offset, block),
             None => Err("the file ends within the block"),
         };
         match opened {

@@ -22,6 +22,9 @@ use std::sync::Arc;
 
 /// Bytes of output collected before they are written.
 const WRITE_BYTES: usize = 256 << 10;
+/// Bytes written after which they are synced while the job goes on: a sync of gigabytes at the end would hold up every
+/// other on the same device.
+const SYNC_BYTES: usize = 8 << 20;
 /// Writes a job may have outstanding.
 const MAX_WRITES: usize = 2;
 /// Bytes of input read at once.
@@ -79,6 +82,8 @@ pub(crate) struct Job {
     pins: Pins,
     waits: usize,
     writes: usize,
+    /// Bytes written since the last sync was asked for.
+    unsynced: usize,
     error: Option<StoreError>,
     /// Bytes of input, for progress.
     pub input_bytes: u64,
@@ -149,6 +154,7 @@ impl Store {
             pins: Pins::default(),
             waits: 0,
             writes: 0,
+            unsynced: 0,
             error: None,
             input_bytes: new.input_bytes,
         };
@@ -272,11 +278,13 @@ impl Store {
         if job.error.is_none() && job.writer.pending() >= enough && job.stage != Stage::Opening {
             let (offset, data) = job.writer.take();
             job.writes += 1;
-            let request = IoRequest::Write {
-                file: job.file,
-                offset,
-                data,
-            };
+            job.unsynced += data.len();
+            let file = job.file;
+            let mut request = IoRequest::Write { file, offset, data };
+            if job.unsynced >= SYNC_BYTES && job.stage != Stage::Closing {
+                job.unsynced = 0;
+                request = IoRequest::Chain(vec![request, IoRequest::Sync { file }]);
+            }
             self.requests.submit(io, Purpose::Job(id), request);
         }
         if job.writes > 0 || job.waits > 0 || job.stage == Stage::Opening {
@@ -458,6 +466,7 @@ impl Store {
             job.path = state.path(job.options.name);
             job.file = self.requests.file();
             job.writer = SsTableWriter::new(job.options.clone());
+            job.unsynced = 0;
             job.stage = Stage::Opening;
             let (file, path) = (job.file, job.path.clone());
             let open = IoRequest::Open {

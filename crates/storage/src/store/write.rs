@@ -1,7 +1,7 @@
 //! Taking writes: into the log's next batch and the memtable, at once.
 
 use super::Store;
-use crate::commitlog::{Checkpoint, Log, MAX_QUEUED_BYTES, Position};
+use crate::commitlog::{Checkpoint, Log, Position};
 use crate::error::StoreError;
 use model::env::IoQueue;
 use model::mutation::MutationView;
@@ -103,11 +103,9 @@ impl Store {
                 limit: log.max_body(),
             });
         }
-        if log.queued_bytes() > MAX_QUEUED_BYTES {
-            return Err(StoreError::Overloaded {
-                bytes: log.queued_bytes(),
-                budget: MAX_QUEUED_BYTES,
-            });
+        let (bytes, budget) = (log.queued_bytes(), self.config.queued_log_bytes);
+        if bytes > budget {
+            return Err(StoreError::LogBehind { bytes, budget });
         }
         if !log.fits(mutation.len()) {
             if let Some(error) = log.next_is_refused() {

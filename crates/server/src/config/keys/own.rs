@@ -9,8 +9,9 @@ use super::{Key, key};
 pub(super) const KEYS: &[Key] = &[
     key("helenus_shards", Integer, "", &[], Effective("Threads that serve data, each with its share of the tokens. Unset: one for each core. May be changed at any restart.")),
     key("helenus_memory", Text, "", &[], Effective("What the process may use, as `2GiB` or `2G`; `--memory` sets it. Unset: half of the machine's, or of the container's limit.")),
-    key("helenus_io_threads", Integer, "", &[], Effective("Threads that read and write files for the shards. Unset: twice the shards, at least 2.")),
+    key("helenus_io_threads", Integer, "", &[], Effective("Threads that read and write files for the shards where clients wait for it; half as many beside them write SSTables. Unset: twice the shards, at least 2.")),
     key("helenus_disk_access", Word(&["pread"]), "pread", &[], Effective("How files are read and written: `pread`, by the threads of `helenus_io_threads`.")),
+    key("helenus_on_rot", Word(&["refuse", "skip"]), "refuse", &[], Effective("What a start does when a record of the commit log that was synced is not what was written, or a segment is missing: `refuse` ends it and names file and offset; `skip` goes on without what cannot be read and counts it. For one start, by an operator who knows that the data is elsewhere or lost.")),
     key("helenus_shard_aware_port", Integer, "19042", &[], Effective("Port where a client chooses its shard by its own source port, as Scylla's drivers do. 0: none. If the default is taken, there is none, with a warning.")),
     key("helenus_admin_address", Text, "127.0.0.1:7199", &[], Effective("Where `/metrics`, `/health` and the admin API listen. Empty: nowhere. Must be a loopback address. Requests of web pages (with an `Origin` header, or a `Host` that is neither `localhost` nor a loopback address) are refused with 403.")),
     key("helenus_dc", Text, "", &[], Effective("Data centre of this node. Unset: `dc` of `cassandra-rackdc.properties` beside the configuration file, else `datacenter1`.")),
