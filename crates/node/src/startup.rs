@@ -245,11 +245,10 @@ impl NodeShard {
                 }
             }
             State::Recovering(recovering) => {
-                if !recovering
-                    .store
-                    .on_io(tag, outcome.clone(), now, &mut out.io)
-                    && let Some(layout) = &mut recovering.layout
-                {
+                // Segments of the log come this way: nothing of that size is copied to find out whose it is.
+                if recovering.store.asked(tag) {
+                    recovering.store.on_io(tag, outcome, now, &mut out.io);
+                } else if let Some(layout) = &mut recovering.layout {
                     layout.on_io(tag, outcome, &mut out.io);
                 }
             }
@@ -420,6 +419,9 @@ impl NodeShard {
         if let Some(error) = recovering.store.recovery_error() {
             return (State::Failed(error.to_string()), false);
         }
+        let notices = recovering.store.take_notices().into_iter();
+        out.log
+            .extend(notices.map(|notice| (LogLevel::Error, notice)));
         if !recovering.store.is_ready() {
             return (State::Recovering(recovering), false);
         }

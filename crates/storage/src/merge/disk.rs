@@ -30,6 +30,7 @@ impl<'a> BlockCursor<'a> {
         strictly: bool,
         fetch: &mut Fetch<'a>,
     ) -> Result<Option<Self>, Stop> {
+        whole(table)?;
         let bad = || Stop::Failed(table.corrupt(0, "the index root is malformed"));
         let Some(root_entry) = Index(&table.root).find(spot, strictly).ok_or_else(bad)? else {
             return Ok(None);
@@ -44,6 +45,7 @@ impl<'a> BlockCursor<'a> {
 
     /// The first block.
     pub(crate) fn first(table: &'a SsTable, fetch: &mut Fetch<'a>) -> Result<Self, Stop> {
+        whole(table)?;
         let (index_at, index) = index_block(table, 0, fetch)?;
         Self::load(table, 0, index, index_at, 0, fetch)
     }
@@ -159,6 +161,14 @@ impl<'a> BlockCursor<'a> {
         Block(&self.block)
             .segment(index)
             .ok_or_else(|| self.malformed())
+    }
+}
+
+/// Fails where an SSTable could not be opened.
+fn whole(table: &SsTable) -> Result<(), Stop> {
+    match &table.broken {
+        None => Ok(()),
+        Some(error) => Err(Stop::Failed(error.clone())),
     }
 }
 

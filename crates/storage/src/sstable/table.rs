@@ -141,10 +141,13 @@ pub(crate) struct Tail {
     pub root: Vec<u8>,
     pub filter: Option<Bloom>,
     pub stats: Stats,
+    /// What is wrong with the filter, if it has to be done without.
+    pub bad_filter: Option<StoreError>,
 }
 
 impl Tail {
-    /// Unpacks the parts from `bytes`, which begin at `start` of the file that must be this table's and of this name.
+    /// Unpacks the parts from `bytes`, which begin at `start` of the file that must be this table's and of this name. A filter
+    /// only saves reads: a bad one is none.
     pub(crate) fn open(
         path: &str,
         table: TableId,
@@ -167,11 +170,14 @@ impl Tail {
             let at = footer.root.offset;
             return Err(StoreError::corrupt(path, at, "the index root is malformed"));
         }
-        let filter = match footer.filter {
-            None => None,
-            Some(handle) => Some(Bloom::decode(&part(handle)?).ok_or_else(|| {
-                StoreError::corrupt(path, handle.offset, "the bloom filter is malformed")
-            })?),
+        let filter = footer.filter.map(|handle| {
+            let malformed =
+                || StoreError::corrupt(path, handle.offset, "the bloom filter is malformed");
+            part(handle).and_then(|bytes| Bloom::decode(&bytes).ok_or_else(malformed))
+        });
+        let (filter, bad_filter) = match filter.transpose() {
+            Ok(filter) => (filter, None),
+            Err(error) => (None, Some(error)),
         };
         let bytes = part(footer.stats)?;
         let at = footer.stats.offset;
@@ -195,6 +201,7 @@ impl Tail {
             root,
             filter,
             stats,
+            bad_filter,
         })
     }
 }
@@ -226,6 +233,10 @@ pub(crate) struct SsTable {
     pub in_flight: AtomicU32,
     /// Whether a block of it was found corrupt: it is not compacted any more.
     pub suspect: AtomicBool,
+    /// Why it could not be opened. It is kept and listed all the same, and every read that might need it fails: what it
+    /// holds is not known, so nothing else may be taken for the whole answer, and no tombstone that may cover part of it is
+    /// forgotten.
+    pub broken: Option<StoreError>,
 }
 
 impl SsTable {
@@ -250,6 +261,7 @@ impl SsTable {
             stats: written.stats,
             in_flight: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
+            broken: None,
         }
     }
 
@@ -261,7 +273,7 @@ impl SsTable {
     /// Whether it may hold partitions of this token.
     pub(crate) fn may_contain(&self, token: Token) -> bool {
         let Some((first, last)) = &self.stats.bounds else {
-            return false;
+            return self.broken.is_some() && self.holds(token);
         };
         first.token <= token
             && token <= last.token

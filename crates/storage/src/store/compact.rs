@@ -123,12 +123,13 @@ impl Store {
         };
         let name = state.next_name(&self.config);
         let partitions = inputs.iter().map(|table| table.stats.partitions).sum();
+        let input_bytes = inputs.iter().map(|table| table.length).sum();
+        let partitions = expected_partitions(partitions, input_bytes, choice.split_bytes);
         let options = WriterOptions {
             level: choice.level,
             coverage,
             ..writer_options(state, name, partitions, now)
         };
-        let input_bytes = inputs.iter().map(|table| table.length).sum();
         let new = NewJob {
             table: id,
             work: Work::Compaction {
@@ -174,6 +175,17 @@ impl Store {
         outputs.into_iter().for_each(|output| state.add(output));
         state.change([Then::Remove(inputs)]);
     }
+}
+
+/// Partitions that one file of the output will have at most, about: what its bloom filter is sized by. Files that are
+/// split off each take their share of the input's partitions, and a little more where partitions are small.
+fn expected_partitions(partitions: u64, input_bytes: u64, split_bytes: Option<u64>) -> u64 {
+    let Some(split_bytes) = split_bytes.filter(|split| *split < input_bytes) else {
+        return partitions;
+    };
+    let share = u128::from(partitions) * u128::from(split_bytes) / u128::from(input_bytes.max(1));
+    let share = share as u64;
+    partitions.min(share + share / 4 + 1)
 }
 
 /// Bytes of what a choice merges.

@@ -149,6 +149,8 @@ pub struct Store {
     compactions: Vec<CompactionStats>,
     /// Log records of tables the schema does not have, and records skipped because they were rotten.
     skipped_records: u64,
+    /// What the operator should hear of.
+    notices: Vec<String>,
 }
 
 impl Store {
@@ -193,6 +195,7 @@ impl Store {
             finished_tasks: Vec::new(),
             compactions: Vec::new(),
             skipped_records: 0,
+            notices: Vec::new(),
             config,
         };
         store.begin_recovery(now, io);
@@ -213,6 +216,11 @@ impl Store {
         }
     }
 
+    /// What was found damaged since the last call and does not keep the store from serving, in words for the operator.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
     /// Why writes are refused, if they are: full disk, a failed log, draining.
     pub fn write_error(&self) -> Option<StoreError> {
         match &self.phase {
@@ -229,6 +237,11 @@ impl Store {
         }
     }
 
+    /// Whether the store waits for an outcome with this tag.
+    pub fn asked(&self, tag: IoTag) -> bool {
+        self.requests.contains(tag)
+    }
+
     /// Takes the outcome of a request; returns whether the tag was one of this store's.
     pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, io: &mut IoQueue) -> bool {
         let Some(purpose) = self.requests.finish(tag) else {
@@ -240,7 +253,7 @@ impl Store {
                 log.on_io(step, outcome, now, &mut self.requests, io);
             }
             Purpose::Recovery(step) => self.recovery_on_io(step, outcome, now, io),
-            Purpose::Blocks(load) => self.blocks_on_io(load, outcome, now, io),
+            Purpose::Blocks(load, _) => self.blocks_on_io(load, outcome, now, io),
             Purpose::Job(job) => self.job_on_io(job, outcome, now, io),
             Purpose::Manifest(table) => self.manifest_on_io(table, outcome, now, io),
             Purpose::Task(task) => {

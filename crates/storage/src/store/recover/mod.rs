@@ -26,7 +26,7 @@ use model::env::{Entry, FileId, IoDone, IoOutcome, IoQueue, IoRequest, OpenMode}
 use model::schema::TableId;
 use model::time::Now;
 use replay::Replay;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An SSTable being opened.
 #[derive(Debug)]
@@ -103,6 +103,8 @@ pub(in crate::store) struct Recovery {
     /// What later segments said of earlier ones' ends, by shard.
     ends: BTreeMap<u16, BTreeMap<u64, u32>>,
     replay_from: BTreeMap<u16, Position>,
+    /// Segments that the newest one knows and that are not there, by shard: freed, or lost.
+    missing: BTreeMap<u16, BTreeSet<u64>>,
     replay: Option<Replay>,
     /// The segment read while that one is replayed.
     read_ahead: Option<Replay>,
@@ -143,6 +145,7 @@ impl Recovery {
             lengths: BTreeMap::new(),
             ends: BTreeMap::new(),
             replay_from: BTreeMap::new(),
+            missing: BTreeMap::new(),
             replay: None,
             read_ahead: None,
             is_reading: false,
@@ -409,6 +412,9 @@ impl Store {
             self.config.clock.observe(state.truncated_at);
         }
         let mut log = Log::new(config, last + 1, found, now);
+        if own {
+            self.settle_flushed(log.end());
+        }
         let floor = self.log_floor().unwrap_or(log.end());
         let checkpoint = crate::commitlog::Checkpoint {
             replay_from: floor,
@@ -430,6 +436,24 @@ impl Store {
             }
         }
         self.free_log(io);
+    }
+
+    /// Notes of the tables that were flushed during recovery that all of the log so far is in their SSTables, or will be with
+    /// the last memtable that was frozen. Otherwise a second crash would replay it over SSTables that have forgotten
+    /// tombstones meanwhile. Where a memtable is left it holds the oldest records, and they are replayed with all others.
+    fn settle_flushed(&mut self, end: Position) {
+        for state in self.tables.values_mut() {
+            if !state.active.is_empty() {
+                continue;
+            }
+            if let Some(last) = state.frozen.back_mut() {
+                last.upto = Some(end);
+            } else if state.counters.flushes > 0 {
+                state.flushed = state.flushed.max(end);
+                state.change([]);
+                self.agenda.manifests = true;
+            }
+        }
     }
 
     /// A manifest was written: the last one may have been what recovery waited for.

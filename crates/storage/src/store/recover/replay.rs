@@ -17,6 +17,13 @@ use model::track::MutationId;
 /// Bytes of records that are noted before they are applied: they are still in the processor's cache then.
 const PIECE_BYTES: u32 = 1 << 20;
 
+/// Whether a record was in no SSTable yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needed {
+    Yes,
+    No,
+}
+
 /// A segment being replayed.
 #[derive(Debug)]
 pub(super) struct Replay {
@@ -32,6 +39,9 @@ pub(super) struct Replay {
     pub(super) order: Vec<(Token, u32)>,
     /// Where the piece begins.
     pub(super) piece: u32,
+    /// Path of a later segment that is not there. Segments are freed from the oldest on: if anything in this one is needed,
+    /// so was that one.
+    pub(super) missing: Option<String>,
     /// Whether the piece is being applied.
     pub(super) is_applying: bool,
     /// Whether all records are checked.
@@ -54,6 +64,7 @@ impl Replay {
             synced,
             order: Vec::new(),
             piece: SegmentImage::START,
+            missing: None,
             is_applying: false,
             is_read: false,
         }
@@ -164,8 +175,25 @@ impl Store {
             let noted = replay.noted(at);
             let (id, view, length) = noted.ok_or_else(|| replay.malformed(at))?;
             bytes += length;
-            self.replay_mutation(&view, id, replay.shard, replay.image.position(at));
+            let position = replay.image.position(at);
+            let needed = self.replay_mutation(&view, id, replay.shard, position);
+            if needed == Needed::Yes
+                && let Some(path) = replay.missing.take()
+            {
+                self.segment_lost(&path)?;
+            }
         }
+        Ok(())
+    }
+
+    /// A segment that was needed is not there.
+    fn segment_lost(&mut self, path: &str) -> Result<(), StoreError> {
+        let error = StoreError::corrupt(path, 0, "the segment is missing");
+        if self.config.on_rot == OnRot::Refuse {
+            return Err(error);
+        }
+        self.skipped_records += 1;
+        self.notices.push(format!("{error}: going on without it"));
         Ok(())
     }
 
@@ -176,16 +204,17 @@ impl Store {
         id: Option<MutationId>,
         shard: u16,
         position: Position,
-    ) {
+    ) -> Needed {
+        let mut needed = Needed::No;
         let Phase::Recovering(recovery) = &self.phase else {
-            return;
+            return needed;
         };
         let Recovery {
             places, flushed, ..
         } = &**recovery;
         let places = places.as_ref();
         if places.is_some_and(|places| !places.contains(view.token)) {
-            return;
+            return needed;
         }
         for (table, update) in view.updates() {
             let flushed = flushed.get(&(shard, table));
@@ -203,6 +232,8 @@ impl Store {
                 .active
                 .note(Some(position).filter(|_| places.is_none()), id);
             self.memtable_bytes += state.active.bytes() - before;
+            needed = Needed::Yes;
         }
+        needed
     }
 }

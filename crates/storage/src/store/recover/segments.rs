@@ -1,8 +1,8 @@
 //! Recovery of the log: segments are read, newest first, one ahead of the one that is replayed.
 
 use super::leftovers::is_junk;
-use super::{Replay, Step};
-use crate::commitlog::{SegmentImage, SegmentName};
+use super::{Recovery, Replay, Step};
+use crate::commitlog::{Checkpoint, SegmentImage, SegmentName};
 use crate::config::OnRot;
 use crate::error::StoreError;
 use crate::io::Purpose;
@@ -10,6 +10,30 @@ use crate::store::Store;
 use model::env::{Entry, FileId, IoQueue, IoRequest, OpenMode};
 use model::time::Now;
 use std::collections::BTreeSet;
+
+impl Recovery {
+    /// Takes what a segment says of those before it: the newest is right.
+    fn learn(&mut self, name: SegmentName, checkpoint: Checkpoint) {
+        let ends = self.ends.entry(name.shard).or_default();
+        for (number, end) in checkpoint.ends {
+            ends.entry(number).or_insert(end);
+        }
+        let from = checkpoint.replay_from;
+        self.replay_from.entry(name.shard).or_insert(from);
+        let lengths = &self.lengths;
+        let is_missing = |number: &u64| {
+            let segment = SegmentName {
+                number: *number,
+                ..name
+            };
+            *number >= from.segment && !lengths.contains_key(&segment)
+        };
+        let missing = ends.keys().copied().filter(is_missing);
+        self.missing
+            .entry(name.shard)
+            .or_insert_with(|| missing.collect());
+    }
+}
 
 impl Store {
     pub(super) fn log_listed(&mut self, entries: Vec<Entry>, io: &mut IoQueue) {
@@ -47,6 +71,7 @@ impl Store {
     /// segment says of where earlier ones end must be known before those are read.
     pub(super) fn read_ahead(&mut self, io: &mut IoQueue) {
         let directory = self.config.commitlog_directory.clone();
+        let segment_bytes = self.config.segment_bytes;
         let Some(recovery) = self.recovery() else {
             return;
         };
@@ -72,7 +97,12 @@ impl Store {
                 None => (OpenMode::Write, recovery.lengths[&name]),
             };
             let path = name.path(&directory);
-            let buffer = std::mem::take(&mut recovery.buffer);
+            let mut buffer = std::mem::take(&mut recovery.buffer);
+            // Segments differ in length by a few bytes: room for the longest is used by all that follow.
+            let room = (length as usize).max(segment_bytes);
+            if buffer.capacity() < room {
+                buffer = Vec::with_capacity(room);
+            }
             let file = self.requests.file();
             let request = IoRequest::Chain(vec![
                 IoRequest::Open {
@@ -104,6 +134,7 @@ impl Store {
         io: &mut IoQueue,
     ) -> Result<(), StoreError> {
         let skip = self.config.on_rot == OnRot::Skip;
+        let directory = self.config.commitlog_directory.clone();
         if let Some(recovery) = self.recovery() {
             recovery.is_reading = false;
         }
@@ -122,20 +153,17 @@ impl Store {
         let Some(recovery) = self.recovery() else {
             return Ok(());
         };
-        let ends = recovery.ends.entry(name.shard).or_default();
-        let known_end = ends.get(&name.number).copied();
+        let ends = recovery.ends.get(&name.shard);
+        let known_end = ends.and_then(|ends| ends.get(&name.number)).copied();
         if let Some(checkpoint) = checkpoint {
-            for (number, end) in checkpoint.ends {
-                ends.entry(number).or_insert(end);
-            }
-            recovery
-                .replay_from
-                .entry(name.shard)
-                .or_insert(checkpoint.replay_from);
+            recovery.learn(name, checkpoint);
         }
+        let missing = recovery.missing.get(&name.shard);
+        let missing = missing.and_then(|missing| missing.range(name.number..).next().copied());
         let synced = recovery.synced.get(&(name.shard, name.number));
         let synced = synced.copied().unwrap_or(0);
         let mut replay = Replay::new(image, name.shard, known_end, synced);
+        replay.missing = missing.map(|number| SegmentName { number, ..name }.path(&directory));
         let close = IoRequest::Close { file };
         if known_end.is_some() {
             recovery.read_ahead = Some(replay);
@@ -176,6 +204,8 @@ impl Store {
         }
         let mut more = self.run_jobs(now, budget, io);
         self.write_manifests(now, io);
+        // Nobody is held up by it, and the next memtable grows in the memory of the last.
+        self.decaying.clear();
         if full || self.memtable_bytes <= self.config.memtable_bytes {
             match self.replay(budget) {
                 Ok(working) => more |= working,

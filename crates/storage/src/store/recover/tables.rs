@@ -1,4 +1,7 @@
 //! Recovery of tables: manifests are read, SSTables opened, or linked when the number of shards changed.
+//!
+//! An SSTable whose end is corrupt does not stop the start. It stays listed and on disk, in quarantine: reads that might need
+//! it fail and name it ([`SsTable::broken`]). A corrupt manifest does: nobody else knows what the table consists of.
 
 use super::leftovers::is_junk;
 use super::{Opening, Step, read_whole};
@@ -6,7 +9,7 @@ use crate::error::StoreError;
 use crate::manifest::{ManifestEntry, parse_manifest_name};
 use crate::ownership::Places;
 use crate::sstable::bloom::Bloom;
-use crate::sstable::{FOOTER_BYTES, FileName, Footer, SsTable, TAIL_BYTES, Tail};
+use crate::sstable::{FOOTER_BYTES, FileName, Footer, SsTable, Stats, TAIL_BYTES, Tail};
 use crate::store::Store;
 use model::env::{IoQueue, IoRequest, OpenMode};
 use model::schema::TableId;
@@ -221,14 +224,16 @@ impl Store {
         io: &mut IoQueue,
     ) -> Result<(), StoreError> {
         let (path, length) = (&opening.path, opening.entry.length);
-        if opening.start + bytes.len() as u64 != length || bytes.len() < FOOTER_BYTES {
-            return Err(StoreError::corrupt(
-                path,
-                bytes.len() as u64,
-                "the file is cut",
-            ));
-        }
-        let footer = Footer::decode(path, length, &bytes[bytes.len() - FOOTER_BYTES..])?;
+        let footer = if opening.start + bytes.len() as u64 != length || bytes.len() < FOOTER_BYTES {
+            let at = bytes.len() as u64;
+            Err(StoreError::corrupt(path, at, "the file is cut"))
+        } else {
+            Footer::decode(path, length, &bytes[bytes.len() - FOOTER_BYTES..])
+        };
+        let footer = match footer {
+            Ok(footer) => footer,
+            Err(error) => return self.quarantine(opening, error),
+        };
         if footer.start() < opening.start {
             opening.start = footer.start();
             let request = IoRequest::Read {
@@ -240,31 +245,68 @@ impl Store {
             return Ok(());
         }
         let origin = opening.entry.origin;
-        let tail = Tail::open(path, opening.table, origin, &footer, opening.start, bytes)?;
+        let tail = match Tail::open(path, opening.table, origin, &footer, opening.start, bytes) {
+            Ok(tail) => tail,
+            Err(error) => return self.quarantine(opening, error),
+        };
+        if let Some(error) = tail.bad_filter {
+            self.notices
+                .push(format!("{error}: it is read without its filter"));
+        }
         let filter_bytes = tail.filter.as_ref().map_or(0, Bloom::bytes);
         let room = self.filter_bytes + filter_bytes <= self.config.filter_bytes;
         let filter = tail.filter.filter(|_| room);
         self.filter_bytes += filter.as_ref().map_or(0, |_| filter_bytes);
+        self.opened(opening, tail.root, filter, tail.stats, None);
+        Ok(())
+    }
+
+    /// Keeps an SSTable that cannot be read.
+    fn quarantine(&mut self, opening: Opening, error: StoreError) -> Result<(), StoreError> {
+        if !matches!(error, StoreError::Corrupt { .. }) {
+            // Not damaged, but of a newer version: only that one may go on with it.
+            return Err(error);
+        }
+        self.notices.push(format!(
+            "{error}: the file is kept in quarantine, reads of its table that may need it fail"
+        ));
+        let stats = Stats {
+            min_timestamp: i64::MIN,
+            max_timestamp: i64::MAX,
+            ..Stats::default()
+        };
+        self.opened(opening, Vec::new(), None, stats, Some(error));
+        Ok(())
+    }
+
+    fn opened(
+        &mut self,
+        opening: Opening,
+        root: Vec<u8>,
+        filter: Option<Bloom>,
+        stats: Stats,
+        broken: Option<StoreError>,
+    ) {
         self.next_sstable += 1;
         let table = SsTable {
             id: self.next_sstable,
             file: opening.file,
             name: opening.entry.name,
-            origin,
+            origin: opening.entry.origin,
             path: opening.path,
-            length,
+            length: opening.entry.length,
             places: opening.entry.places,
-            root: tail.root,
+            root,
             filter,
-            stats: tail.stats,
+            stats,
             in_flight: AtomicU32::new(0),
-            suspect: AtomicBool::new(false),
+            suspect: AtomicBool::new(broken.is_some()),
+            broken,
         };
         let state = self
             .tables
             .get_mut(&opening.table)
             .expect("one of the tables");
         state.add(Arc::new(table));
-        Ok(())
     }
 }
