@@ -5,5 +5,6 @@
 pub mod disk;
 pub mod fuzz;
 pub mod node;
+pub mod planted;
 pub mod random;
 pub mod storage;

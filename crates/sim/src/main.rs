@@ -10,6 +10,7 @@ const USAGE: &str = "usage:
   sim storage [--seeds N] [--first SEED] [--seconds S] [--operations N]   crash and check the storage engine
   sim node [--seeds N] [--first SEED] [--seconds S] [--operations N]      crash a whole node and check what clients were told
   sim rot [--seeds N] [--first SEED] [--seconds S]                        flip a byte of a file and see that it is found
+  sim planted                                                             see that planted defects are seen
   sim fixture                                                             print a data directory to be kept in crates/sim/fixtures
   sim fuzz [--seconds S] [--first SEED] [--only NAME]                     run every fuzzer
 ";
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Some("storage") => storage(&seeds, arguments.number("--operations", 500)),
         Some("node") => node(&seeds, arguments.number("--operations", 300)),
         Some("rot") => rot(&seeds),
+        Some("planted") => planted(),
         Some("fixture") => fixture(),
         Some("fuzz") => fuzz(seconds.unwrap_or(60), first, arguments.text("--only")),
         _ => {
@@ -79,6 +81,19 @@ fn each<T>(seeds: &Seeds, run: impl Fn(u64) -> Result<T, String>) -> Result<Vec<
         }
     }
     Ok(done)
+}
+
+fn planted() -> Result<(), ExitCode> {
+    match sim::planted::check() {
+        Ok(seen) => {
+            println!("{}", seen.join("\n"));
+            Ok(())
+        }
+        Err(what) => {
+            eprintln!("{what}");
+            Err(ExitCode::FAILURE)
+        }
+    }
 }
 
 fn storage(seeds: &Seeds, operations: u64) -> Result<(), ExitCode> {

@@ -8,6 +8,7 @@
 
 mod content;
 
+use crate::planted::Planted;
 use crate::random::Rng;
 use model::env::{Entry, FileId, IoDone, IoError, IoOutcome, IoRequest, IoTag, OpenMode};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -107,6 +108,8 @@ pub struct SimDisk {
     rng: Rng,
     /// What can go wrong.
     pub faults: Faults,
+    /// What is wrong with the disk itself.
+    pub planted: Planted,
     inodes: BTreeMap<u64, Inode>,
     next_inode: u64,
     directories: BTreeMap<String, Directory>,
@@ -138,6 +141,7 @@ impl SimDisk {
         let mut disk = Self {
             rng,
             faults: Faults::NONE,
+            planted: Planted::Nothing,
             inodes: BTreeMap::new(),
             next_inode: 0,
             directories: BTreeMap::new(),
@@ -204,6 +208,9 @@ impl SimDisk {
     }
 
     fn sync(&mut self, owner: Owner, file: FileId) -> Result<(), IoError> {
+        if self.is_planted(Planted::SyncSkipped, owner, file) {
+            return Ok(());
+        }
         self.faults.failing_sync = self.faults.failing_sync.saturating_sub(1);
         let fails = self.faults.failing_sync == 0;
         if fails {
@@ -259,9 +266,14 @@ impl SimDisk {
             IoRequest::RemoveTree { path } => self.remove_tree(&path),
             IoRequest::CreateDirectory { path } => self.create_directory(&path),
             IoRequest::SyncDirectory { path } => {
+                let forgets = self.planted == Planted::EntryForgotten;
                 let directory = self.directory(&path)?;
+                let forgotten = directory.changes.pop().filter(|_| forgets);
                 directory.durable = directory.entries.clone();
                 directory.changes.clear();
+                if let Some(Change::Put(name, _) | Change::Rename(_, name, _)) = forgotten {
+                    directory.durable.remove(&name);
+                }
             }
             IoRequest::Link { from, to } => {
                 let node = self
@@ -277,6 +289,12 @@ impl SimDisk {
             IoRequest::Chain(_) => return Err(IoError::Other("chains do not nest".into())),
         }
         Ok(IoDone::Done)
+    }
+
+    /// Whether a defect of the commit log is planted, and this file is of one.
+    fn is_planted(&self, planted: Planted, owner: Owner, file: FileId) -> bool {
+        let path = self.open.get(&(owner, file)).map(|(_, _, path)| path);
+        self.planted == planted && path.is_some_and(|path| path.starts_with("commitlog/"))
     }
 
     fn directory(&mut self, path: &str) -> Result<&mut Directory, IoError> {
@@ -321,6 +339,9 @@ impl SimDisk {
         offset: u64,
         data: &[u8],
     ) -> Result<(), IoError> {
+        if self.is_planted(Planted::RecordLost, owner, file) && self.rng.chance(1) {
+            return Ok(());
+        }
         let capacity = self.faults.capacity;
         let used = self.used;
         let (inode, mode) = self.inode(owner, file)?;

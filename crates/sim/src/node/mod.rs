@@ -15,6 +15,7 @@ mod promises;
 mod request;
 mod run;
 
+pub(crate) use run::run_planted;
 pub use run::{Summary, run};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::machine::{Answer, Machine};
 use super::promises::{Check, Promises};
 use super::request::{KEYS, Request};
 use crate::disk::Faults;
+use crate::planted::Planted;
 use crate::random::Rng;
 use crate::storage::Failure;
 use std::collections::BTreeMap;
@@ -57,6 +58,15 @@ pub(super) struct Run {
 
 /// Runs one seed.
 pub fn run(seed: u64, operations: u64) -> Result<Summary, Failure> {
+    run_planted(seed, operations, Planted::Nothing)
+}
+
+/// As [`run`], with a defect that has to be seen.
+pub(crate) fn run_planted(
+    seed: u64,
+    operations: u64,
+    planted: Planted,
+) -> Result<Summary, Failure> {
     let mut rng = Rng::new(seed);
     let mut store = StoreConfig::new(
         0,
@@ -81,6 +91,7 @@ pub fn run(seed: u64, operations: u64) -> Result<Summary, Failure> {
         full: false,
         summary: Summary::default(),
     };
+    run.machine.disk.planted = planted;
     let done = run.all(operations);
     run.summary.history = run.machine.history;
     match done {

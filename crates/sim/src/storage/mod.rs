@@ -17,6 +17,7 @@ pub mod tables;
 mod writes;
 
 pub use rot::{Found, rot, sample_files};
+pub(crate) use run::run_planted;
 pub use run::{Failure, Summary, run};
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::model::{Model, Write};
 use super::node::{Node, Stop};
 use super::tables::{KEYS, Name, Tables, key};
+use crate::planted::Planted;
 use crate::random::Rng;
 use ::model::schema::TableOptions;
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,6 +126,8 @@ pub(super) struct Run {
     pub(super) last_write: Option<u64>,
     /// Why a read was refused.
     pub(super) refused: Option<StoreError>,
+    /// What is wrong on purpose.
+    pub(super) planted: Planted,
     /// Whether what happens is told.
     pub(super) trace: bool,
     pub(super) summary: Summary,
@@ -132,9 +135,19 @@ pub(super) struct Run {
 
 /// Runs one seed: so many operations, with crashes between.
 pub fn run(seed: u64, operations: u64) -> Result<Summary, Failure> {
-    Run::new(seed)
-        .go(operations)
-        .map_err(|what| Failure { seed, what })
+    run_planted(seed, operations, Planted::Nothing)
+}
+
+/// As [`run`], with a defect that has to be seen.
+pub(crate) fn run_planted(
+    seed: u64,
+    operations: u64,
+    planted: Planted,
+) -> Result<Summary, Failure> {
+    let mut run = Run::new(seed);
+    run.planted = planted;
+    run.node.disk.planted = planted;
+    run.go(operations).map_err(|what| Failure { seed, what })
 }
 
 const FIRST: storage::Generation = storage::Generation {
@@ -165,6 +178,7 @@ impl Run {
             grace: options.gc_grace_seconds,
             last_write: None,
             refused: None,
+            planted: Planted::Nothing,
             trace: std::env::var_os("SIM_TRACE").is_some(),
             summary: Summary::default(),
             rng,

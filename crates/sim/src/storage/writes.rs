@@ -3,6 +3,7 @@
 use super::model::{Change, Write};
 use super::run::Run;
 use super::tables::{KEYS, Name, ROWS, key};
+use crate::planted::Planted;
 use std::collections::BTreeSet;
 
 impl Run {
@@ -18,7 +19,12 @@ impl Run {
             second,
             changes,
         };
-        let bytes = write.encode(&self.tables);
+        let mut bytes = write.encode(&self.tables);
+        if self.planted == Planted::ChangeForgotten && self.rng.chance(2) {
+            let mut less = write.clone();
+            less.changes.pop();
+            bytes = less.encode(&self.tables);
+        }
         self.summary.writes += 1;
         let applied = self.node.apply(key(key_number).token, &bytes);
         self.tell(|| format!("{write:?} {applied:?}"));

@@ -1,0 +1,83 @@
+//! Planted defects: what the checkers of a run must see, or they are blind.
+//!
+//! Each is a promise broken by the machine below the engine, or on the way to it, as a defect of the engine would break it: an
+//! answer before the sync, an entry of a directory that was never made durable, a record that is not there. Only the simulator
+//! can name them. [`check`] runs them and fails if one gets by.
+
+use crate::storage::Failure;
+use crate::{node, storage};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A defect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// None: what runs is what ships.
+    Nothing,
+    /// Syncs of the commit log are answered and not done: whatever is acknowledged is acknowledged too early.
+    SyncSkipped,
+    /// A sync of a directory leaves out the newest of its changes.
+    EntryForgotten,
+    /// One in a hundred writes to the commit log is answered and not done.
+    RecordLost,
+    /// One in fifty mutations is applied without the last of its changes.
+    ChangeForgotten,
+}
+
+/// The defects, and where each must be seen.
+const MUST_BE_SEEN: [(Planted, Where); 7] = [
+    (Planted::SyncSkipped, Where::Storage),
+    (Planted::EntryForgotten, Where::Storage),
+    (Planted::RecordLost, Where::Storage),
+    (Planted::ChangeForgotten, Where::Storage),
+    (Planted::SyncSkipped, Where::Node),
+    (Planted::EntryForgotten, Where::Node),
+    (Planted::RecordLost, Where::Node),
+];
+/// Seeds a defect has to be seen in one of.
+const SEEDS: u64 = 20;
+
+#[derive(Debug, Clone, Copy)]
+enum Where {
+    Storage,
+    Node,
+}
+
+/// Runs every defect until it is seen, and says how; the error names one that was not.
+pub fn check() -> Result<Vec<String>, String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let seen = MUST_BE_SEEN
+        .iter()
+        .map(|&(planted, place)| first_seen(planted, place))
+        .collect();
+    std::panic::set_hook(hook);
+    seen
+}
+
+fn first_seen(planted: Planted, place: Where) -> Result<String, String> {
+    let run = |seed: u64| -> Result<(), Failure> {
+        match place {
+            Where::Storage => storage::run_planted(seed, 400, planted).map(drop),
+            Where::Node => node::run_planted(seed, 300, planted).map(drop),
+        }
+    };
+    for seed in 0..SEEDS {
+        let how = match catch_unwind(AssertUnwindSafe(|| run(seed))) {
+            Ok(Ok(())) => continue,
+            Ok(Err(failure)) => failure.what.lines().next().unwrap_or_default().to_owned(),
+            Err(_) => "an assertion of the engine".to_owned(),
+        };
+        return Ok(format!("{planted:?} in {place:?}, seed {seed}: {how}"));
+    }
+    Err(format!(
+        "{planted:?} in {place:?} was not seen in {SEEDS} seeds: the checkers are blind"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_planted_defect_is_seen() {
+        super::check().unwrap();
+    }
+}
