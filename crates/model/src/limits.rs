@@ -12,10 +12,6 @@ pub const MAX_TTL_SECONDS: i64 = 20 * 365 * 24 * 3600;
 pub const MAX_EXPIRY_SECONDS: i64 = u32::MAX as i64 - 1;
 /// How deep terms, types and parentheses may nest.
 pub const MAX_NESTING: usize = 64;
-/// Most fields in a user type and most elements in a tuple type.
-pub const MAX_FIELDS: usize = 32_768;
-/// Largest number of dimensions of a vector (`vector_dimensions` guardrail and the protocol's own limit).
-pub const MAX_VECTOR_DIMENSIONS: u32 = 8_192;
 /// Largest encoded mutation; `commitlog_segment_size / 2` in Cassandra.
 pub const MAX_MUTATION_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes that the mutations of one statement with IN may have together, and those of the keys its IN relations make.

@@ -25,8 +25,8 @@ use crate::slab::Slab;
 use crate::snapshots::Snapshots;
 use crate::statement::Statements;
 use cluster::topology::Topology;
+use cql::frame::RequestFrame;
 use cql::frame::response::{self, put_event};
-use cql::frame::{ProtocolVersion, RequestFrame};
 use cql::plan::Catalog;
 use model::env::{Clock, IoOutcome, IoTag, Random};
 use model::error::RequestError;
@@ -54,9 +54,7 @@ const BACKGROUND_BYTES: usize = 128 << 10;
 pub(crate) const DRAIN_TICKET: u64 = u64::MAX;
 /// Where the user of the shard's disk queue stands in its tags.
 const IO_SPACE_SHIFT: u32 = 56;
-/// The store's disk requests.
-pub const STORE_IO_SPACE: u8 = 1;
-/// The metadata log's.
+/// The metadata log's disk requests; a store's own have a smaller number.
 pub const METADATA_IO_SPACE: u8 = 2;
 /// The layout file's.
 pub const LAYOUT_IO_SPACE: u8 = 3;
@@ -550,11 +548,6 @@ impl Shard {
                 out.respond(client.id, |buffer| put_event(buffer, client.version, event));
             }
         }
-    }
-
-    /// The version a reply to a client speaks.
-    pub fn client_version(&self, id: ClientId) -> Option<ProtocolVersion> {
-        self.clients.get(&id).map(|client| client.version)
     }
 }
 

@@ -88,9 +88,4 @@ impl Requests {
     pub(crate) fn finish(&mut self, tag: IoTag) -> Option<Purpose> {
         self.waiting.remove(&tag.0)
     }
-
-    /// Requests not answered yet.
-    pub(crate) fn outstanding(&self) -> usize {
-        self.waiting.len()
-    }
 }

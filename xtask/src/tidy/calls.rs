@@ -8,7 +8,7 @@ const SHELL: [&str; 8] = [
 ];
 
 /// What only the shell may call, and what to use instead.
-const BANNED: [(&str, &str); 8] = [
+const BANNED: [(&str, &str); 12] = [
     ("Instant::now", "take the time as an argument (model::env)"),
     (
         "SystemTime::now",
@@ -20,7 +20,14 @@ const BANNED: [(&str, &str); 8] = [
     ("std::net::Tcp", "return effects; the shell has the sockets"),
     ("std::net::Udp", "return effects; the shell has the sockets"),
     ("tokio::", "return effects; the shell has the runtime"),
+    ("HashMap::new(", ORDERED),
+    ("HashSet::new(", ORDERED),
+    ("HashMap::with_capacity(", ORDERED),
+    ("RandomState", ORDERED),
 ];
+
+/// Instead of a map in the order of a random number of the process, which no seed repeats.
+const ORDERED: &str = "use BTreeMap or BTreeSet, or name a hasher that is the same in every run";
 
 /// What must not stay in the code. Written in pieces, so that this file does not find itself.
 const LEFTOVERS: [&str; 4] = [
@@ -46,6 +53,13 @@ pub fn check(source: &Source) -> Vec<String> {
     for (index, (code, line)) in source.code.iter().zip(&source.lines).enumerate() {
         let mut found =
             |what: String| findings.push(format!("{}:{}: {what}", source.path, index + 1));
+        let random = has_word(code, "HashMap") || has_word(code, "HashSet");
+        if !in_shell && random && !code.contains("Hasher") && !code.contains("::default()") {
+            let import = code.trim_start().starts_with("use ");
+            if !import {
+                found(format!("a map of random order: {ORDERED}"));
+            }
+        }
         for (call, instead) in BANNED
             .iter()
             .filter(|(call, _)| !in_shell && code.contains(call))
@@ -115,6 +129,11 @@ mod tests {
             1
         );
         assert_eq!(findings("crates/storage/src/a.rs", "unsafe { x() }\n"), 1);
+        let map = "a: HashMap<u8, u8>,\n";
+        assert_eq!(findings("crates/storage/src/a.rs", map), 1);
+        assert_eq!(findings("crates/server/src/a.rs", map), 0);
+        let named = "a: HashMap<u8, u8, BuildHasherDefault<H>>,\n";
+        assert_eq!(findings("crates/storage/src/a.rs", named), 0);
         assert_eq!(
             findings(
                 "crates/storage/src/a.rs",

@@ -1,4 +1,9 @@
-//! Documents and sources stay together: a path that a document names exists.
+//! Documents and sources stay together: a path that a document names exists, and a format's source is named by a document.
+
+use super::source::Source;
+
+/// How magic numbers begin. Written in pieces, so that this file does not find itself.
+const MAGIC: &str = concat!("*b\"HE", "LN");
 
 /// Findings in a document all of whose paths must exist.
 pub fn named_paths(document: &str, text: &str, files: &[String]) -> Vec<String> {
@@ -19,6 +24,24 @@ pub fn names_a_source(document: &str, text: &str, files: &[String]) -> Vec<Strin
             "{document}: names no existing source file (`crates/…`)"
         )]
     }
+}
+
+/// A source that begins files with a magic number of ours must be named, itself or its folder, by a document of
+/// `docs/formats/`.
+pub fn has_a_document(source: &Source, formats: &str) -> Vec<String> {
+    let begins_files = source.lines.iter().any(|line| line.contains(MAGIC));
+    let named = |path: &str| formats.contains(&format!("`{path}`"));
+    let folder = source
+        .path
+        .rsplit_once('/')
+        .map_or("", |(folder, _)| folder);
+    if !begins_files || named(&source.path) || named(folder) {
+        return Vec::new();
+    }
+    vec![format!(
+        "{}: a format without a document: none in docs/formats/ names this file",
+        source.path
+    )]
 }
 
 fn exists(path: &str, files: &[String]) -> bool {
@@ -68,5 +91,9 @@ mod tests {
         );
         assert_eq!(names_a_source("F.md", text, &files).len(), 0);
         assert_eq!(names_a_source("F.md", "nothing", &files).len(), 1);
+        let line = format!("const M: [u8; 8] = {MAGIC}ABCD\";\n");
+        let source = Source::new("crates/a/src/lib.rs".into(), line);
+        assert_eq!(has_a_document(&source, "`crates/a/src/lib.rs`").len(), 0);
+        assert_eq!(has_a_document(&source, "`crates/b/src`").len(), 1);
     }
 }

@@ -4,7 +4,8 @@
 //! - [`calls`]: calls that have a replacement, leftovers, `unsafe`.
 //! - [`lengths`]: functions and files that fit a head, with a list of exceptions that may only shrink.
 //! - [`files`]: every source file begins by saying what it is for and is part of the program.
-//! - [`documents`]: the paths that documents name exist.
+//! - [`documents`]: the paths that documents name exist, and every format on disk has its document.
+//! - [`unused`]: what is `pub` is used.
 //!
 //! Every check takes text and gives sentences, so that each has a test with a planted fault.
 
@@ -14,6 +15,7 @@ mod edges;
 mod files;
 mod lengths;
 mod source;
+mod unused;
 
 use crate::{TaskResult, paths};
 use source::Source;
@@ -51,7 +53,7 @@ fn findings(root: &Path) -> TaskResult<Vec<String>> {
     };
     let names: Vec<String> = all.iter().map(|path| relative(path)).collect();
     let mut findings = Vec::new();
-    let mut sources = Vec::new();
+    let (mut sources, mut formats) = (Vec::new(), String::new());
     for (path, name) in all.iter().zip(&names) {
         if name.ends_with("Cargo.toml") {
             findings.extend(edges::check(name, &text(path)?));
@@ -61,12 +63,15 @@ fn findings(root: &Path) -> TaskResult<Vec<String>> {
             findings.extend(documents::named_paths(name, &text(path)?, &names));
         } else if name.starts_with("docs/formats/") && name.ends_with(".md") {
             findings.extend(documents::names_a_source(name, &text(path)?, &names));
+            formats += &text(path)?;
         }
     }
     for source in &sources {
         findings.extend(calls::check(source));
         findings.extend(files::check(source, &sources));
+        findings.extend(documents::has_a_document(source, &formats));
     }
+    findings.extend(unused::check(&sources));
     let exceptions = fs::read_to_string(root.join(lengths::EXCEPTIONS)).unwrap_or_default();
     findings.extend(lengths::check(&sources, &exceptions));
     Ok(findings)

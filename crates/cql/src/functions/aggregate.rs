@@ -98,11 +98,6 @@ impl Aggregate {
         &self.returns
     }
 
-    /// Whether it is `count(*)`.
-    pub fn counts_rows(&self) -> bool {
-        self.kind == Kind::CountRows
-    }
-
     /// The name of a result column that calls it with arguments of these names.
     pub fn column_name(&self, arguments: &[String]) -> String {
         match self.kind {

@@ -159,20 +159,6 @@ pub fn plan(
     Some(planned.map(|plan| planner.without_idle_change(plan)))
 }
 
-/// Checks a `USE` and gives the keyspace that is in use from then on.
-pub fn plan_use<'a>(
-    name: &'a str,
-    schema: &Schema,
-    context: &DdlContext<'_>,
-) -> Result<&'a str, RequestError> {
-    match (Planner { schema, context }).keyspace(name) {
-        Some(_) => Ok(name),
-        None => Err(RequestError::invalid(format!(
-            "Keyspace '{name}' does not exist"
-        ))),
-    }
-}
-
 /// Checks a `TRUNCATE` and gives the table that is to be emptied.
 pub fn plan_truncate(
     name: &QualifiedName,

@@ -418,11 +418,6 @@ impl Restrictions {
                 Target::PartitionKey(_) | Target::Clustering(_) => None,
             })
     }
-
-    /// Whether there are conditions.
-    pub fn has_filters(&self) -> bool {
-        !self.filters.is_empty()
-    }
 }
 
 fn missing_names<'a, T>(columns: &'a [Column], given: &[Option<T>]) -> Vec<&'a str> {

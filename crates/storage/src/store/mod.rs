@@ -367,11 +367,6 @@ impl Store {
         self.proven = proven;
     }
 
-    /// Requests on the disk that are not answered yet: the owner stops a store only when there are none.
-    pub fn outstanding_requests(&self) -> usize {
-        self.requests.outstanding()
-    }
-
     fn log_floor(&self) -> Option<Position> {
         self.tables.values().filter_map(TableState::log_floor).min()
     }

@@ -142,12 +142,6 @@ impl Store {
         }
     }
 
-    /// How full the memtables are: 0 with nothing in them, 1 when writes are refused. Above one half flushing does not
-    /// keep up, and a node that wants to stay smooth slows its clients down.
-    pub fn pressure(&self) -> f64 {
-        self.memtable_bytes as f64 / self.config.memtable_bytes.max(1) as f64
-    }
-
     /// Frees the segments that nothing needs.
     pub(super) fn free_log(&mut self, io: &mut IoQueue) {
         let floor = self.log_floor();

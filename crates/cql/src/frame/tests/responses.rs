@@ -44,7 +44,7 @@ fn rows_as_cassandra_sends_them() {
     let envelope = begin(&mut out, ProtocolVersion::V4, 1, Opcode::Result);
     let mut rows = RowsWriter::begin(&mut out, &metadata, ProtocolVersion::V4, MetadataForm::Full);
     rows.cell(None);
-    rows.cell_with(|out| out.extend_from_slice(&0_i64.to_be_bytes()));
+    rows.cell(Some(&0_i64.to_be_bytes()));
     rows.cell(None);
     rows.finish(None);
     let warnings = ["Aggregation query used without partition key".to_owned()];

@@ -173,13 +173,12 @@ impl Bench {
         }
         let planned = match &statement {
             Statement::Use(name) => {
-                return match plan_use(name, &self.schema, &context) {
-                    Ok(name) => {
-                        self.keyspace = Some(name.to_owned());
-                        format!("USE {name}")
-                    }
-                    Err(error) => refusal(&error),
-                };
+                if self.schema.keyspace(name).is_none() {
+                    let text = format!("Keyspace '{name}' does not exist");
+                    return refusal(&RequestError::invalid(text));
+                }
+                self.keyspace = Some(name.clone());
+                return format!("USE {name}");
             }
             Statement::Truncate(name) => {
                 return match plan_truncate(name, &self.schema, &context) {

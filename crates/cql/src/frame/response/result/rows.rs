@@ -72,18 +72,6 @@ impl<'a> RowsWriter<'a> {
         self.cells += 1;
     }
 
-    /// Appends the next cell, whose bytes `write` appends; for values put together from several cells.
-    pub fn cell_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if !self.is_oversized() {
-            let start = self.out.len();
-            self.out.put_int(0);
-            write(self.out);
-            let length = (self.out.len() - start - 4) as i32;
-            self.out[start..start + 4].copy_from_slice(&length.to_be_bytes());
-        }
-        self.cells += 1;
-    }
-
     /// Whether the answer is longer than a frame can be: cells are left out from then on, for an error takes its place.
     fn is_oversized(&self) -> bool {
         self.out.len() - self.flags_at > MAX_RESPONSE_BYTES
