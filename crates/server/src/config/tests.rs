@@ -236,3 +236,90 @@ fn the_documentation_is_the_table() {
         "docs/configuration.md is out of date: run this test with UPDATE_EXPECT=1"
     );
 }
+
+/// A small generator, so that a failure can be had again: splitmix64.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % limit as u64) as usize
+    }
+}
+
+/// Cassandra's own file with its lines cut, swapped, doubled and given other values: settings or sentences, never a panic.
+#[test]
+fn any_damaged_file_is_read_or_refused() {
+    let own = include_str!("testdata/cassandra-5.0.yaml");
+    let lines: Vec<&str> = own.lines().filter(|line| !line.trim().is_empty()).collect();
+    let values = [
+        "",
+        "-1",
+        "99999999999999999999",
+        "0",
+        "1.5",
+        "10MiB",
+        "-5s",
+        "500000000000000d",
+        "1h1h",
+        "true",
+        "[",
+        "[1, {a: b}]",
+        "{",
+        "&x",
+        "*x",
+        "!!int x",
+        "'",
+        "\"\\x\"",
+        "127.0.0.1:-1",
+        "::1",
+        "null",
+        "~",
+        "ü",
+        "|",
+        "- - -",
+    ];
+    let (mut read, mut refused) = (0, 0);
+    for seed in 0..150 {
+        let mut dice = Dice(seed);
+        let mut text: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        for _ in 0..=dice.below(3) {
+            let at = dice.below(text.len());
+            match dice.below(5) {
+                0 => drop(text.remove(at)),
+                1 => text.insert(at, text[dice.below(text.len())].clone()),
+                2 => {
+                    let end = dice.below(text[at].chars().count() + 1);
+                    text[at] = text[at].chars().take(end).collect();
+                }
+                _ => {
+                    let key = text[at].split(':').next().unwrap_or_default().to_owned();
+                    text[at] = format!("{key}: {}", values[dice.below(values.len())]);
+                }
+            }
+        }
+        let mut configured = Configured::default();
+        match tree::parse(&text.join("\n")) {
+            Ok(entries) => {
+                for (name, node) in &entries {
+                    configured.set(name, node, Origin::CommandLine);
+                }
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+        judge_states(&mut configured);
+        let _ = Settings::build(&mut configured, Profile::Dev, &rackdc::RackDc::default());
+        if configured.errors.is_empty() {
+            read += 1;
+        } else {
+            refused += 1;
+            let told = ConfigErrors(configured.errors).to_string();
+            assert!(!told.trim().is_empty());
+        }
+    }
+    // Both happen often, or the damage is not what it should be.
+    assert!(read > 8 && refused > 8, "{read} read, {refused} refused");
+}

@@ -5,6 +5,7 @@ use crate::random::Rng;
 use cql::frame::Opcode;
 use cql::frame::put::Put;
 use model::env::Random;
+use model::{murmur, varint};
 use storage::{Generation, StoreConfig};
 
 /// Statements over [`SCHEMA`], a space between any two tokens.
@@ -167,14 +168,17 @@ fn put_parameters(body: &mut Vec<u8>, text: &str, rng: &mut Rng) {
     const VALUES: u8 = 0x01;
     const SKIP_METADATA: u8 = 0x02;
     const PAGE_SIZE: u8 = 0x04;
+    const WITH_PAGING_STATE: u8 = 0x08;
     let count = if rng.chance(90) {
         text.matches('?').count()
     } else {
         rng.index(6)
     };
     let paged = rng.chance(30);
+    let resumed = rng.chance(15);
     body.put_short(*rng.pick(&[1, 1, 1, 1, 4, 6, 8]));
-    body.put_byte(SKIP_METADATA | u8::from(count > 0) * VALUES | u8::from(paged) * PAGE_SIZE);
+    let paging = u8::from(paged) * PAGE_SIZE | u8::from(resumed) * WITH_PAGING_STATE;
+    body.put_byte(SKIP_METADATA | u8::from(count > 0) * VALUES | paging);
     if count > 0 {
         body.put_short(count as u16);
         for _ in 0..count {
@@ -195,4 +199,37 @@ fn put_parameters(body: &mut Vec<u8>, text: &str, rng: &mut Rng) {
     if paged {
         body.put_int(1 + rng.below(5) as i32);
     }
+    if resumed {
+        body.put_bytes(Some(&paging_state(rng)));
+    }
+}
+
+/// A paging state no node gave: of its form and with the right check, so that it is believed, but naming any row; or any bytes.
+fn paging_state(rng: &mut Rng) -> Vec<u8> {
+    const VERSION: u8 = 1;
+    let some = |rng: &mut Rng| {
+        let length = rng.index(20);
+        rng.bytes(length)
+    };
+    let mut body = Vec::new();
+    let key = if rng.chance(70) {
+        (rng.below(5) as i32).to_be_bytes().to_vec()
+    } else {
+        some(rng)
+    };
+    varint::put_bytes(&mut body, &key);
+    let clustering = rng.chance(70);
+    body.push(u8::from(clustering));
+    if clustering {
+        varint::put_bytes(&mut body, &some(rng));
+    }
+    varint::put(&mut body, rng.next_u64() >> rng.below(64));
+    varint::put(&mut body, rng.next_u64() >> rng.below(64));
+    if rng.chance(20) {
+        body.truncate(rng.index(body.len()));
+    }
+    let mut out = vec![VERSION];
+    out.extend_from_slice(&(murmur::hash(&body) as u32).to_be_bytes());
+    out.extend_from_slice(&body);
+    if rng.chance(10) { some(rng) } else { out }
 }
