@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask test | tidy | golden | server`.
+//! Development tasks: `cargo xtask test | tidy | golden | sim | bench | server`.
 //!
 //! Compiled before everything else, so it depends on nothing but the standard library and `blackbox`, which does the same.
 
@@ -13,6 +13,7 @@ mod cassandra;
 mod command;
 mod golden;
 mod paths;
+mod sim;
 mod test;
 mod tidy;
 
@@ -29,6 +30,8 @@ cargo xtask golden [--file NAME] [--address IP:PORT] [--all] [--messages]
 cargo xtask golden --record [--file NAME] [--address IP:PORT]
                                       record them anew
 cargo xtask golden --count            statements, refusals and distinct shapes of the scripts
+cargo xtask sim storage|node|rot|planted|fuzz [--seeds N] [--first SEED] [--seconds S]
+                                      the simulator and the fuzzers, by seed
 cargo xtask bench [--quick] [--only write,read,…] [--skip-oracle] [--record] …
                                       Helenus, Apache Cassandra and an empty server under the same load
 cargo xtask server cassandra start|stop|wipe|nodetool [--ip 127.0.0.9] [--sync group] [ARGUMENTS]
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Some((&"test", rest)) => test::run(rest),
         Some((&"tidy", _)) => tidy::run(),
         Some((&"golden", rest)) => golden::run(rest),
+        Some((&"sim", rest)) => sim::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"server", ["cassandra", rest @ ..])) => cassandra::run(rest),
         _ => Err(USAGE.to_owned()),
