@@ -173,7 +173,11 @@ impl Bench {
         }
         let planned = match &statement {
             Statement::Use(name) => {
-                if self.schema.keyspace(name).is_none() {
+                let planner = Planner {
+                    schema: &self.schema,
+                    context: &context,
+                };
+                if planner.keyspace(name).is_none() {
                     let text = format!("Keyspace '{name}' does not exist");
                     return refusal(&RequestError::invalid(text));
                 }
