@@ -5,5 +5,6 @@
 
 pub mod coordinate;
 pub mod placement;
+pub mod raft;
 pub mod replication;
 pub mod topology;
