@@ -7,4 +7,5 @@ pub mod coordinate;
 pub mod placement;
 pub mod raft;
 pub mod replication;
+pub mod ring;
 pub mod topology;
