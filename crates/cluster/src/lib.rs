@@ -5,6 +5,7 @@
 
 pub mod coordinate;
 pub mod placement;
+pub mod metadata;
 pub mod raft;
 pub mod replication;
 pub mod ring;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use strategy::Strategy;
 
 /// Where a member stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Location {
     /// Data centre.
     pub datacenter: String,
@@ -76,27 +76,52 @@ impl Ring {
         strategy.replicas(self, self.arc(token))
     }
 
+    /// The ring with a member's tokens replaced by others; none takes it off.
+    pub fn with(&self, id: NodeId, location: &Location, tokens: &[Token]) -> Self {
+        let mut ring = self.clone();
+        ring.tokens.retain(|(_, owner)| *owner != id);
+        ring.locations.remove(&id);
+        if !tokens.is_empty() {
+            ring.tokens.extend(tokens.iter().map(|token| (*token, id)));
+            ring.tokens.sort_unstable();
+            ring.tokens.dedup_by_key(|(token, _)| *token);
+            ring.locations.insert(id, location.clone());
+        }
+        ring
+    }
+
     /// The replicas of all arcs.
     pub fn place(&self, strategy: &Strategy) -> Placement {
-        let mut groups: Vec<Arc<[NodeId]>> = Vec::new();
-        let mut known: BTreeMap<Vec<NodeId>, u32> = BTreeMap::new();
-        let sets = (0..self.tokens.len()).map(|place| {
-            let replicas = strategy.replicas(self, place);
-            *known.entry(replicas).or_insert_with_key(|replicas| {
-                groups.push(replicas.as_slice().into());
-                groups.len() as u32 - 1
-            })
-        });
-        let sets = sets.collect();
-        Placement {
-            ends: self.tokens.iter().map(|(token, _)| *token).collect(),
-            sets,
-            groups,
-        }
+        let ends = self.tokens.iter().map(|(token, _)| *token);
+        Placement::new(ends, |token| Replicas {
+            natural: self.replicas(strategy, token),
+            pending: Vec::new(),
+        })
     }
 }
 
-/// The replicas of every token, by one strategy.
+/// The replicas of an arc.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Replicas {
+    /// Those that are read and that consistency levels count, the primary first.
+    pub natural: Vec<NodeId>,
+    /// Those that are written to as well, because a change of the ring is under way. A write waits for as many more.
+    pub pending: Vec<NodeId>,
+}
+
+impl Replicas {
+    /// All that are written to.
+    pub fn all(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.natural.iter().chain(&self.pending).copied()
+    }
+
+    /// Whether a member is written to.
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.all().any(|replica| replica == id)
+    }
+}
+
+/// The replicas of every token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
     /// Where arcs end, ascending.
@@ -104,7 +129,7 @@ pub struct Placement {
     /// For each arc, which of `groups` has it.
     sets: Box<[u32]>,
     /// Sets of replicas in their order, none twice.
-    groups: Vec<Arc<[NodeId]>>,
+    groups: Vec<Arc<Replicas>>,
 }
 
 /// A stretch of the ring with the same replicas: tokens after `after`, up to `through`. When `after` is not the smaller
@@ -115,17 +140,36 @@ pub struct PlacedArc<'a> {
     pub after: Token,
     /// Its last token.
     pub through: Token,
-    /// Who has it, the primary first.
-    pub replicas: &'a Arc<[NodeId]>,
+    /// Who has it.
+    pub replicas: &'a Arc<Replicas>,
 }
 
 impl Placement {
-    /// The replicas of a token, the primary first; nobody if there is no member.
-    pub fn replicas(&self, token: Token) -> &[NodeId] {
+    /// The replicas of the arcs that end at these tokens, which ascend.
+    pub fn new(
+        ends: impl IntoIterator<Item = Token>,
+        mut replicas: impl FnMut(Token) -> Replicas,
+    ) -> Self {
+        let ends: Box<[Token]> = ends.into_iter().collect();
+        assert!(ends.is_sorted(), "arcs ascend");
+        let mut groups: Vec<Arc<Replicas>> = Vec::new();
+        let mut known: BTreeMap<Replicas, u32> = BTreeMap::new();
+        let sets = ends.iter().map(|end| {
+            *known.entry(replicas(*end)).or_insert_with_key(|replicas| {
+                groups.push(Arc::new(replicas.clone()));
+                groups.len() as u32 - 1
+            })
+        });
+        let sets = sets.collect();
+        Self { ends, sets, groups }
+    }
+
+    /// The replicas of a token; `None` if there is no member.
+    pub fn replicas(&self, token: Token) -> Option<&Arc<Replicas>> {
         let place = self.ends.partition_point(|end| *end < token);
         let place = if place == self.ends.len() { 0 } else { place };
-        let set = self.sets.get(place);
-        set.map_or(&[], |set| &self.groups[*set as usize])
+        let set = self.sets.get(place)?;
+        Some(&self.groups[*set as usize])
     }
 
     /// The arcs, ascending by their ends.
@@ -140,7 +184,7 @@ impl Placement {
     }
 
     /// The sets of replicas there are.
-    pub fn groups(&self) -> &[Arc<[NodeId]>] {
+    pub fn groups(&self) -> &[Arc<Replicas>] {
         &self.groups
     }
 }

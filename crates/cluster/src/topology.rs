@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use uuid::Uuid;
 
 /// A node's number, given once by the metadata log and never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct NodeId(pub u32);
 
 /// A member of the cluster.

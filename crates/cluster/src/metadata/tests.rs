@@ -1,0 +1,292 @@
+use super::{
+    Change, ClusterIdentity, Command, Member, Metadata, Proposal, ProposalId, Refused, Step,
+};
+use crate::ring::{Location, Strategy};
+use crate::topology::NodeId;
+use model::key::Token;
+use model::schema::{Replication, SchemaEdit};
+use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
+
+fn member(number: u32, tokens: &[i64]) -> Member {
+    let address = |port: u16| ([127, 0, 0, number as u8], port).into();
+    Member {
+        host_id: Uuid::from_u128(u128::from(number)),
+        incarnation: u64::from(number),
+        internode_address: address(7000),
+        client_address: address(9042),
+        location: Location {
+            datacenter: "dc".into(),
+            rack: format!("r{}", number % 3),
+        },
+        tokens: tokens.iter().map(|token| Token(*token)).collect(),
+        shards: 1,
+        version: "1.0.0".into(),
+    }
+}
+
+/// Metadata and a count of what was proposed.
+struct Cluster {
+    metadata: Metadata,
+    number: u64,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let identity = ClusterIdentity {
+            id: Uuid::from_u128(7),
+            name: "Test Cluster".into(),
+        };
+        let mut cluster = Self {
+            metadata: Metadata::founded(identity, member(1, &[0])),
+            number: 0,
+        };
+        let replication = Replication {
+            class: "NetworkTopologyStrategy".into(),
+            options: BTreeMap::from([("dc".into(), "3".into())]),
+        };
+        cluster
+            .propose(Command::Edit {
+                planned_on: 0,
+                edits: vec![SchemaEdit::PutKeyspace {
+                    name: "ks".into(),
+                    replication,
+                    durable_writes: true,
+                }],
+            })
+            .expect("a keyspace");
+        cluster
+    }
+
+    fn propose(&mut self, command: Command) -> Result<(), Refused> {
+        self.number += 1;
+        let id = ProposalId {
+            node: NodeId(1),
+            number: self.number,
+        };
+        let bytes = Proposal { id, command }.encode();
+        let proposal = Proposal::decode(&bytes).expect("what was encoded");
+        let (after, result) = self.metadata.apply(self.metadata.epoch + 1, &proposal);
+        let (again, _) = self.metadata.apply(self.metadata.epoch + 1, &proposal);
+        assert_eq!(after, again, "applying is a function");
+        self.metadata = Metadata::decode(&after.encode()).expect("what was encoded");
+        assert_eq!(self.metadata, after);
+        result
+    }
+
+    fn change(&mut self, node: u32, change: Change) -> Result<(), Refused> {
+        self.propose(Command::Begin {
+            node: NodeId(node),
+            change,
+        })
+    }
+
+    fn advance(&mut self, node: u32, from: Step) -> Result<(), Refused> {
+        self.propose(Command::Advance {
+            node: NodeId(node),
+            from,
+        })
+    }
+
+    fn join(&mut self, number: u32, tokens: &[i64]) -> u32 {
+        let node = self.metadata.next_node;
+        self.propose(Command::Register(Box::new(member(number, &[]))))
+            .expect("a free address");
+        let tokens = tokens.iter().map(|token| Token(*token)).collect();
+        self.change(node, Change::Join(tokens))
+            .expect("free tokens");
+        node
+    }
+
+    fn finish(&mut self, node: u32) {
+        self.advance(node, Step::WriteBoth)
+            .expect("it is under way");
+        self.advance(node, Step::ReadNew).expect("it is under way");
+    }
+}
+
+#[test]
+fn a_schema_is_changed_by_one_of_two_who_planned_on_it() {
+    let mut cluster = Cluster::new();
+    let planned_on = cluster.metadata.schema.epoch;
+    let put = |name: &str| Command::Edit {
+        planned_on,
+        edits: vec![SchemaEdit::DropKeyspace { name: name.into() }],
+    };
+    assert_eq!(cluster.propose(put("one")), Ok(()));
+    assert_eq!(cluster.propose(put("other")), Err(Refused::SchemaChanged));
+}
+
+#[test]
+fn a_proposal_that_comes_twice_is_carried_out_once() {
+    let cluster = Cluster::new();
+    let id = ProposalId {
+        node: NodeId(1),
+        number: 9,
+    };
+    let command = Command::Edit {
+        planned_on: cluster.metadata.schema.epoch,
+        edits: vec![SchemaEdit::DropKeyspace { name: "ks".into() }],
+    };
+    let proposal = Proposal { id, command };
+    let (once, first) = cluster.metadata.apply(10, &proposal);
+    let (twice, second) = once.apply(11, &proposal);
+    assert_eq!((first, second), (Ok(()), Ok(())));
+    assert_eq!(once.schema, twice.schema);
+}
+
+#[test]
+fn a_node_is_registered_once_and_an_address_has_one_node() {
+    let mut cluster = Cluster::new();
+    assert_eq!(
+        cluster.propose(Command::Register(Box::new(member(2, &[])))),
+        Ok(())
+    );
+    assert_eq!(
+        cluster.propose(Command::Register(Box::new(member(2, &[])))),
+        Ok(())
+    );
+    assert_eq!(cluster.metadata.members.len(), 2);
+    let mut thief = member(3, &[]);
+    thief.internode_address = member(2, &[]).internode_address;
+    assert_eq!(
+        cluster.propose(Command::Register(Box::new(thief))),
+        Err(Refused::AddressTaken(NodeId(2)))
+    );
+    let mut other_disk = member(2, &[]);
+    other_disk.incarnation += 1;
+    let update = Command::Update {
+        node: NodeId(2),
+        member: Box::new(other_disk),
+    };
+    assert_eq!(cluster.propose(update), Err(Refused::OtherDisk));
+}
+
+#[test]
+fn who_was_removed_does_not_return() {
+    let mut cluster = Cluster::new();
+    let node = cluster.join(2, &[100]);
+    cluster.finish(node);
+    cluster.change(node, Change::Remove).expect("a member");
+    cluster.finish(node);
+    assert_eq!(
+        cluster.propose(Command::Register(Box::new(member(2, &[])))),
+        Err(Refused::Gone)
+    );
+    let mut again = member(2, &[]);
+    again.host_id = Uuid::from_u128(99);
+    assert_eq!(cluster.propose(Command::Register(Box::new(again))), Ok(()));
+    assert!(
+        cluster.metadata.members.contains_key(&NodeId(node + 1)),
+        "its number is not given again"
+    );
+    assert_eq!(
+        cluster.change(1, Change::Leave),
+        Err(Refused::NotInThatState),
+        "nobody would have the data"
+    );
+}
+
+#[test]
+fn changes_that_touch_the_same_ranges_wait_for_each_other() {
+    let mut cluster = Cluster::new();
+    let second = cluster.join(2, &[100]);
+    cluster
+        .propose(Command::Register(Box::new(member(3, &[]))))
+        .expect("a free address");
+    assert_eq!(
+        cluster.change(3, Change::Join(vec![Token(50)])),
+        Err(Refused::Overlaps(NodeId(second)))
+    );
+    assert_eq!(
+        cluster.change(3, Change::Join(vec![Token(0)])),
+        Err(Refused::TokenTaken(NodeId(1)))
+    );
+    cluster.finish(second);
+    assert_eq!(cluster.change(3, Change::Join(vec![Token(50)])), Ok(()));
+    assert_eq!(cluster.propose(Command::Abort { node: NodeId(3) }), Ok(()));
+    assert_eq!(cluster.change(3, Change::Join(vec![Token(60)])), Ok(()));
+    cluster
+        .advance(3, Step::WriteBoth)
+        .expect("it is under way");
+    assert_eq!(
+        cluster.propose(Command::Abort { node: NodeId(3) }),
+        Err(Refused::NothingUnderWay)
+    );
+}
+
+#[test]
+fn a_replacement_takes_the_tokens_of_the_dead() {
+    let mut cluster = Cluster::new();
+    let second = cluster.join(2, &[100, 300]);
+    cluster.finish(second);
+    cluster
+        .propose(Command::Register(Box::new(member(4, &[]))))
+        .expect("a free address");
+    cluster
+        .change(3, Change::Replace(NodeId(second)))
+        .expect("a dead member");
+    cluster.finish(3);
+    assert_eq!(
+        cluster.metadata.members[&NodeId(3)].tokens,
+        [Token(100), Token(300)]
+    );
+    assert!(!cluster.metadata.members.contains_key(&NodeId(second)));
+}
+
+fn quorum(replicas: &[NodeId]) -> usize {
+    replicas.len() / 2 + 1
+}
+
+proptest! {
+    /// Whoever writes by one of two neighbouring steps and whoever reads by the other meet in at least one replica.
+    #[test]
+    fn quorums_of_neighbouring_steps_meet(
+        tokens in proptest::collection::btree_set(1i64..1_000, 12),
+        what in 0u8..3,
+        probe in any::<i64>(),
+        factor in 1u32..5,
+    ) {
+        let tokens: Vec<i64> = tokens.into_iter().collect();
+        let mut cluster = Cluster::new();
+        for (index, pair) in tokens[..8].chunks(2).enumerate() {
+            let node = cluster.join(index as u32 + 2, pair);
+            cluster.finish(node);
+        }
+        let changed = match what {
+            0 => cluster.join(9, &tokens[8..]),
+            1 => { cluster.change(3, Change::Leave).expect("a member"); 3 }
+            _ => { cluster.change(3, Change::Move(tokens[8..].iter().map(|token| Token(*token)).collect())).expect("free tokens"); 3 }
+        };
+        let strategy = Strategy::Simple(factor);
+        let mut before = cluster.metadata.clone();
+        before.transitions.clear();
+        let mut steps = vec![before];
+        for step in [Step::WriteBoth, Step::ReadNew] {
+            steps.push(cluster.metadata.clone());
+            cluster.advance(changed, step).expect("it is under way");
+        }
+        steps.push(cluster.metadata.clone());
+        for token in tokens.iter().map(|token| Token(*token)).chain([Token(probe)]) {
+            for pair in steps.windows(2) {
+                for (writer, reader) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
+                    let (written, read) = (writer.place(&strategy), reader.place(&strategy));
+                    let (written, read) = (written.replicas(token).expect("members"), read.replicas(token).expect("members"));
+                    let needed = quorum(&written.natural) + written.pending.len();
+                    // The most of what is read that can miss a write that was acknowledged.
+                    let elsewhere = written.all().filter(|id| !read.natural.contains(id)).count();
+                    let reached = needed.saturating_sub(elsewhere);
+                    prop_assert!(reached + quorum(&read.natural) > read.natural.len(), "{written:?} {read:?}");
+                }
+            }
+        }
+        let owners: BTreeSet<NodeId> = cluster.metadata.ring().tokens().iter().map(|(_, id)| *id).collect();
+        prop_assert_eq!(owners.contains(&NodeId(changed)), what != 1);
+    }
+
+    #[test]
+    fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let _ = (Proposal::decode(&bytes), Metadata::decode(&bytes));
+    }
+}
