@@ -10,3 +10,4 @@ pub mod raft;
 pub mod replication;
 pub mod ring;
 pub mod topology;
+pub mod track;

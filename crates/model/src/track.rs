@@ -4,7 +4,10 @@
 //! keyspaces have one replica assigns none, so an absent id costs a byte. SSTable statistics carry the set of ids they
 //! cover; purging and proof are computed from it (DESIGN section 6).
 
+mod intervals;
+
 use crate::varint;
+pub use intervals::Intervals;
 use std::collections::BTreeMap;
 
 /// A log of ids: the node number in the upper 32 bits, its counter in the lower.
@@ -20,10 +23,10 @@ pub struct MutationId {
     pub sequence: u64,
 }
 
-/// A set of ids, as disjoint, non-adjacent, ascending intervals (both ends included) per log.
+/// A set of ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IdSet {
-    logs: BTreeMap<LogId, Vec<(u64, u64)>>,
+    logs: BTreeMap<LogId, Intervals>,
 }
 
 impl IdSet {
@@ -39,64 +42,39 @@ impl IdSet {
 
     /// Adds every id from `first` to `last`.
     pub fn insert_interval(&mut self, log: LogId, first: u64, last: u64) {
-        assert!(first <= last, "an interval runs forward");
-        let intervals = self.logs.entry(log).or_default();
-        if let Some(end) = intervals.last_mut()
-            && end.1.checked_add(1) == Some(first)
-        {
-            end.1 = last;
-            return;
-        }
-        let from = intervals.partition_point(|&(_, end)| end.saturating_add(1) < first);
-        let to = intervals.partition_point(|&(start, _)| start <= last.saturating_add(1));
-        let merged = intervals[from..to]
-            .iter()
-            .fold((first, last), |(low, high), &(start, end)| {
-                (low.min(start), high.max(end))
-            });
-        intervals.splice(from..to, [merged]);
+        self.logs.entry(log).or_default().insert(first, last);
     }
 
     /// Whether the set holds `id`.
     pub fn contains(&self, id: MutationId) -> bool {
-        self.logs.get(&id.log).is_some_and(|intervals| {
-            let index = intervals.partition_point(|&(_, end)| end < id.sequence);
-            intervals
-                .get(index)
-                .is_some_and(|&(start, _)| start <= id.sequence)
-        })
+        self.logs
+            .get(&id.log)
+            .is_some_and(|intervals| intervals.contains(id.sequence))
     }
 
     /// Adds all of `other`.
     pub fn union(&mut self, other: &Self) {
-        for (&log, intervals) in &other.logs {
-            for &(first, last) in intervals {
-                self.insert_interval(log, first, last);
-            }
+        for (log, intervals) in &other.logs {
+            self.logs.entry(*log).or_default().union(intervals);
         }
     }
 
     /// The intervals, by log.
     pub fn intervals(&self) -> impl Iterator<Item = (LogId, u64, u64)> + '_ {
-        self.logs.iter().flat_map(|(&log, intervals)| {
+        let logs = self.logs.iter();
+        logs.flat_map(|(&log, intervals)| {
             intervals
                 .iter()
-                .map(move |&(first, last)| (log, first, last))
+                .map(move |(first, last)| (log, first, last))
         })
     }
 
-    /// Appends the set: count of logs, then per log its id, count of intervals and delta-coded intervals.
+    /// Appends the set: count of logs, then each with its intervals.
     pub fn encode(&self, out: &mut Vec<u8>) {
         varint::put(out, self.logs.len() as u64);
         for (log, intervals) in &self.logs {
             varint::put(out, log.0);
-            varint::put(out, intervals.len() as u64);
-            let mut previous = 0;
-            for &(first, last) in intervals {
-                varint::put(out, first - previous);
-                varint::put(out, last - first);
-                previous = last;
-            }
+            intervals.encode(out);
         }
     }
 
@@ -105,13 +83,8 @@ impl IdSet {
         let mut set = Self::default();
         for _ in 0..varint::get(input)? {
             let log = LogId(varint::get(input)?);
-            let mut previous = 0u64;
-            for _ in 0..varint::get(input)? {
-                let first = previous.checked_add(varint::get(input)?)?;
-                let last = first.checked_add(varint::get(input)?)?;
-                set.insert_interval(log, first, last);
-                previous = last;
-            }
+            let intervals = Intervals::decode(input)?;
+            set.logs.entry(log).or_default().union(&intervals);
         }
         Some(set)
     }

@@ -1,0 +1,701 @@
+//! One member's view of its group.
+
+use super::gate::{Asked, Freshness, Gate, Proof};
+use super::log::Log;
+use super::{Boot, GroupId, LogSummary, Summary};
+use crate::topology::NodeId;
+use model::time::BootNanos;
+use model::track::{Intervals, LogId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Ids that one pull asks for at most.
+const PULL_IDS: u64 = 4_096;
+/// A pull that brought nothing for so long goes to another holder.
+const PULL_MS: u64 = 2_000;
+
+/// What a group is made of, and its limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// Its name.
+    pub id: GroupId,
+    /// This node.
+    pub me: NodeId,
+    /// This node's disk.
+    pub incarnation: u64,
+    /// This node's boot.
+    pub boot: Boot,
+    /// All members, ascending, this node included.
+    pub members: Vec<NodeId>,
+    /// Those of this node's data centre.
+    pub local_members: BTreeSet<NodeId>,
+    /// The member looks so often at what it has heard, in milliseconds, and sends summaries while anything is unreconciled.
+    pub summary_ms: u64,
+    /// It sends them so often while nothing is.
+    pub idle_ms: u64,
+    /// G of the read gate, in milliseconds: how stale a fresh member may be. More than twice the sum of the other two.
+    pub gate_ms: u64,
+}
+
+/// A log, as whoever opened it or read of it tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogBirth {
+    /// Which.
+    pub log: LogId,
+    /// The boot of its origin.
+    pub boot: Boot,
+}
+
+/// What the disk holds of a group at a start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// What this node holds.
+    pub held: Vec<(LogBirth, Intervals)>,
+    /// Boots of the others that this node has said to take nothing in of earlier ones.
+    pub boots: BTreeMap<NodeId, Boot>,
+    /// Of logs up to these boots this node holds everything there is.
+    pub retired: BTreeMap<NodeId, Boot>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask all shards of this node what they have made durable and assigned, and have them take in nothing of boots before
+    /// these, durably; then call [`Group::on_asked`] with the round.
+    Ask {
+        /// Number of the question.
+        round: u64,
+        /// Boots of the members.
+        boots: Vec<(NodeId, Boot)>,
+    },
+    /// Send a summary.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        summary: Summary,
+    },
+    /// Fetch mutations from a member that holds them.
+    Pull {
+        /// From whom.
+        from: NodeId,
+        /// Of which log.
+        log: LogBirth,
+        /// Which.
+        sequences: Intervals,
+    },
+    /// Whether this node is fresh has changed.
+    Fresh(Freshness),
+    /// Everything acknowledged before that moment of this node's clock is held by all members.
+    Proved(BootNanos),
+}
+
+#[derive(Debug)]
+struct Peer {
+    incarnation: Option<u64>,
+    boot: Boot,
+    /// Version of its state that this node has.
+    version: u64,
+    /// Version of this node's state that it has.
+    acknowledged: u64,
+    /// Its last nonce, and the last that this node can answer.
+    nonce: u64,
+    answerable: u64,
+    asked: Asked,
+    /// Boots of the members that it takes in nothing before.
+    boots: BTreeMap<NodeId, Boot>,
+    fresh: Freshness,
+    /// What is being pulled from it: log, sequences, since when.
+    pull: Option<(LogId, Intervals, BootNanos)>,
+}
+
+/// A question to all shards of this node, and what was so when it was asked.
+#[derive(Debug)]
+struct Question {
+    round: u64,
+    at: BootNanos,
+    /// Nonces of the peers: what is said afterwards answers them.
+    nonces: BTreeMap<NodeId, u64>,
+    /// Boots that the shards take in nothing before once they have answered.
+    boots: BTreeMap<NodeId, Boot>,
+}
+
+/// A member's view of its group.
+#[derive(Debug)]
+pub struct Group {
+    config: GroupConfig,
+    logs: BTreeMap<LogId, Log>,
+    peers: BTreeMap<NodeId, Peer>,
+    /// Boots of the members that this node knows of.
+    boots: BTreeMap<NodeId, Boot>,
+    /// Those that its shards have confirmed to take in nothing before.
+    fenced: BTreeMap<NodeId, Boot>,
+    retired: BTreeMap<NodeId, Boot>,
+    /// Grows with every change of what this node says.
+    version: u64,
+    nonce: u64,
+    round: u64,
+    /// The question under way.
+    asking: Option<Question>,
+    /// When the last question was asked that is answered.
+    asked: Option<BootNanos>,
+    next_look: BootNanos,
+    next_idle_summary: BootNanos,
+    gate: Gate,
+    proof: Option<Proof>,
+    proved: Option<BootNanos>,
+}
+
+impl Group {
+    /// The group as the disk shows it, before anybody was heard.
+    pub fn new(config: GroupConfig, restored: Restored, now: BootNanos) -> Self {
+        assert!(config.members.contains(&config.me), "a member's own group");
+        assert!(
+            2 * (config.summary_ms + config.idle_ms) < config.gate_ms,
+            "in calm every member is heard in time"
+        );
+        let peers = config.members.iter().filter(|id| **id != config.me);
+        let peers = peers.map(|id| (*id, Peer::new())).collect();
+        let mut boots = restored.boots;
+        boots.insert(config.me, config.boot);
+        let mut group = Self {
+            fenced: boots.clone(),
+            boots,
+            retired: restored.retired,
+            logs: BTreeMap::new(),
+            peers,
+            version: 1,
+            nonce: 0,
+            round: 0,
+            asking: None,
+            asked: None,
+            next_look: now,
+            next_idle_summary: now,
+            gate: Gate::default(),
+            proof: None,
+            proved: None,
+            config,
+        };
+        for (birth, held) in restored.held {
+            let me = group.config.me;
+            if let Some(log) = group.log(birth) {
+                log.hold(me, &held);
+                log.version = 1;
+            }
+        }
+        group
+    }
+
+    /// The group's name.
+    pub fn id(&self) -> GroupId {
+        self.config.id
+    }
+
+    /// For which reads a member may be trusted, as far as is known. A process that was paused looks first.
+    pub fn freshness(&self, member: NodeId, now: BootNanos) -> Freshness {
+        if now > self.next_look.plus_millis(self.config.summary_ms) {
+            return Freshness::default();
+        }
+        if member == self.config.me {
+            return self.gate.fresh;
+        }
+        let peer = self.peers.get(&member);
+        peer.map(|peer| peer.fresh).unwrap_or_default()
+    }
+
+    /// Everything acknowledged before this moment is held by all members.
+    pub fn proved(&self) -> Option<BootNanos> {
+        self.proved
+    }
+
+    /// Whether mutations of a log may be taken in: not if its origin has started anew since, because somebody may have been told
+    /// already that this node lacks them.
+    pub fn admits(&self, birth: LogBirth) -> bool {
+        let origin = NodeId((birth.log.0 >> 32) as u32);
+        self.boots
+            .get(&origin)
+            .is_none_or(|boot| birth.boot >= *boot)
+    }
+
+    /// What all members hold of each log, or nobody ever will.
+    pub fn reconciled(&self) -> impl Iterator<Item = (LogId, Intervals)> + '_ {
+        let logs = self.logs.iter();
+        logs.map(|(id, log)| (*id, log.reconciled(&self.config.members)))
+    }
+
+    /// What the disk must hold for this group when earlier evidence of it is dropped.
+    pub fn to_restore(&self) -> Restored {
+        let logs = self.logs.iter();
+        let held = logs.map(|(id, log)| {
+            let birth = LogBirth {
+                log: *id,
+                boot: log.boot,
+            };
+            (birth, log.held(self.config.me))
+        });
+        Restored {
+            held: held.collect(),
+            boots: self.fenced.clone(),
+            retired: self.retired.clone(),
+        }
+    }
+
+    /// How many logs are not settled for good.
+    pub fn logs(&self) -> usize {
+        self.logs.len()
+    }
+
+    /// Ids this node misses, and ids each other member does, as far as is known: what `nodetool statshints` counts.
+    pub fn debts(&self) -> Vec<(NodeId, u64)> {
+        let count = |member: &NodeId| {
+            let missing = self.logs.values().map(|log| {
+                let mut accounted = log.held(*member);
+                accounted.union(&log.void);
+                log.known().minus(&accounted).count()
+            });
+            (*member, missing.sum())
+        };
+        self.config.members.iter().map(count).collect()
+    }
+
+    /// The log, unless everything of it was settled long ago.
+    fn log(&mut self, birth: LogBirth) -> Option<&mut Log> {
+        let origin = NodeId((birth.log.0 >> 32) as u32);
+        let retired = self.retired.get(&origin);
+        if retired.is_some_and(|boot| birth.boot <= *boot) {
+            return None;
+        }
+        let log = self.logs.entry(birth.log);
+        Some(log.or_insert_with(|| Log::new(birth.log, birth.boot)))
+    }
+
+    /// This node, the origin, has assigned sequences up to `end`.
+    pub fn on_assigned(&mut self, birth: LogBirth, end: u64) {
+        self.version += 1;
+        let version = self.version;
+        if let Some(log) = self.log(birth)
+            && log.end < end
+        {
+            log.end = end;
+            log.version = version;
+        }
+    }
+
+    /// A shard of this node has made these durable, or repair has brought what they did.
+    pub fn on_durable(&mut self, birth: LogBirth, sequences: &Intervals) {
+        self.version += 1;
+        let (me, version) = (self.config.me, self.version);
+        if let Some(log) = self.log(birth)
+            && log.hold(me, sequences)
+        {
+            log.version = version;
+            log.gone = log.gone.minus(sequences);
+        }
+    }
+
+    /// A holder has no payload of these any more.
+    pub fn on_gone(&mut self, from: NodeId, birth: LogBirth, sequences: &Intervals) {
+        let me = self.config.me;
+        if let Some(log) = self.log(birth) {
+            let missing = sequences.minus(&log.held(me));
+            log.gone.union(&missing);
+        }
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.pull = None;
+        }
+    }
+
+    /// What this node lacks and no pull can bring.
+    pub fn gone(&self) -> impl Iterator<Item = (LogBirth, Intervals)> + '_ {
+        let gone = self.logs.iter().filter(|(_, log)| !log.gone.is_empty());
+        gone.map(|(id, log)| {
+            let birth = LogBirth {
+                log: *id,
+                boot: log.boot,
+            };
+            (birth, log.gone.clone())
+        })
+    }
+
+    /// All shards have answered a question: what they had made durable and assigned by then was told.
+    pub fn on_asked(&mut self, round: u64) {
+        let Some(question) = self.asking.take_if(|question| question.round == round) else {
+            return;
+        };
+        for (id, nonce) in question.nonces {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.answerable = peer.answerable.max(nonce);
+            }
+        }
+        self.fenced = question.boots;
+        self.asked = Some(question.at);
+    }
+
+    /// Another member says what it holds.
+    pub fn on_summary(
+        &mut self,
+        from: NodeId,
+        summary: Summary,
+        now: BootNanos,
+        out: &mut Vec<Effect>,
+    ) {
+        self.merge(from, summary);
+        self.ask(now, out);
+    }
+
+    fn merge(&mut self, from: NodeId, summary: Summary) {
+        let me = self.config.me;
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return;
+        };
+        if summary.boot < peer.boot {
+            return;
+        }
+        if peer.incarnation != Some(summary.incarnation) {
+            // Another disk: what the earlier one held is not there.
+            if peer.incarnation.is_some() {
+                self.logs.values_mut().for_each(|log| {
+                    log.held.remove(&from);
+                    // What it alone held may be nobody's now.
+                    log.closed = false;
+                });
+            }
+            *peer = Peer::new();
+            peer.incarnation = Some(summary.incarnation);
+        }
+        if summary.boot > peer.boot {
+            peer.boot = summary.boot;
+            (peer.version, peer.acknowledged) = (0, 0);
+            (peer.nonce, peer.answerable) = (0, 0);
+        }
+        peer.nonce = peer.nonce.max(summary.nonce);
+        if summary.seen.0 == self.config.boot {
+            peer.acknowledged = peer.acknowledged.max(summary.seen.1);
+        }
+        // One that starts from a version this node never had says less than it seems to.
+        let whole = summary.since <= peer.version;
+        if whole {
+            peer.version = peer.version.max(summary.version);
+            peer.asked.answered(summary.echo);
+            peer.fresh = summary.fresh;
+            for (node, boot) in &summary.boots {
+                let told = peer.boots.entry(*node).or_default();
+                *told = (*told).max(*boot);
+            }
+        }
+        for (node, boot) in summary.boots.into_iter().chain([(from, summary.boot)]) {
+            if node != me && self.config.members.contains(&node) {
+                let known = self.boots.entry(node).or_default();
+                *known = (*known).max(boot);
+            }
+        }
+        for log in summary.logs {
+            self.take_in(from, log);
+        }
+        for (origin, boot) in summary.retired {
+            let logs = self.logs.values_mut();
+            for log in logs.filter(|log| log.origin == origin && log.boot <= boot) {
+                let everything = log.known();
+                log.hold(from, &everything);
+            }
+        }
+    }
+
+    fn take_in(&mut self, from: NodeId, summary: LogSummary) {
+        let birth = LogBirth {
+            log: summary.log,
+            boot: summary.boot,
+        };
+        if let Some(log) = self.log(birth) {
+            log.end = log.end.max(summary.end);
+            log.hold(from, &summary.held);
+        }
+    }
+
+    /// When [`Self::tick`] is due.
+    pub fn next_deadline(&self) -> BootNanos {
+        self.next_look
+    }
+
+    /// Time passed: looks at everything, and sends what is due.
+    pub fn tick(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
+        if now < self.next_look {
+            return;
+        }
+        self.close_logs();
+        self.retire_logs();
+        self.look_at_gate(now, out);
+        self.pull(now, out);
+        self.look_at_proof(now, out);
+        let busy = self.logs.values().any(|log| !self.is_settled(log));
+        if busy || !self.gate.fresh.all || now >= self.next_idle_summary {
+            self.send_summaries(now, out);
+            self.next_idle_summary = now.plus_millis(self.config.idle_ms);
+        }
+        self.ask(now, out);
+        self.next_look = now.plus_millis(self.config.summary_ms);
+    }
+
+    fn is_settled(&self, log: &Log) -> bool {
+        let mut members = self.config.members.iter();
+        members.all(|member| log.is_complete(*member, log.end))
+    }
+
+    /// Finds out what of the logs of boots that ended nobody holds: once every member has said that it takes in nothing of that
+    /// boot any more, and what it holds.
+    fn close_logs(&mut self) {
+        let (me, fenced, peers) = (self.config.me, &self.fenced, &self.peers);
+        for log in self.logs.values_mut().filter(|log| !log.closed) {
+            let over = |boots: &BTreeMap<NodeId, Boot>| {
+                boots.get(&log.origin).is_some_and(|boot| *boot > log.boot)
+            };
+            // The origin itself never writes to a log of an earlier boot.
+            let mine = over(fenced) || log.origin == me && log.boot < self.config.boot;
+            let ended = mine
+                && peers.iter().all(|(id, peer)| {
+                    over(&peer.boots)
+                        || *id == log.origin && peer.boot > log.boot && peer.version > 0
+                });
+            if ended {
+                let known = log.known();
+                log.end = known.last().unwrap_or(0);
+                if log.end > 0 {
+                    log.void = Intervals::run(1, log.end).minus(&known);
+                }
+                log.closed = true;
+            }
+        }
+    }
+
+    /// Forgets logs that are closed and held by all, when all before them of the same origin are.
+    fn retire_logs(&mut self) {
+        let mut unsettled: BTreeMap<NodeId, Boot> = self.boots.clone();
+        for log in self.logs.values() {
+            if !(log.closed && self.is_settled(log)) {
+                let boot = unsettled.entry(log.origin).or_insert(log.boot);
+                *boot = (*boot).min(log.boot);
+            }
+        }
+        for (origin, boot) in unsettled {
+            let settled = boot.saturating_sub(1);
+            let gone = self
+                .logs
+                .iter()
+                .filter(|(_, log)| log.origin == origin && log.boot <= settled);
+            let gone: Vec<LogId> = gone.map(|(id, _)| *id).collect();
+            if gone.is_empty() {
+                continue;
+            }
+            gone.iter().for_each(|id| {
+                self.logs.remove(id);
+            });
+            self.retired.insert(origin, settled);
+            self.version += 1;
+        }
+    }
+
+    fn look_at_gate(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
+        // Half of the bound is for hearing of a write, half for getting it; each may be noticed a look late.
+        let limit = (self.config.gate_ms / 2 - self.config.summary_ms) * 1_000_000;
+        let hears = |member: &NodeId| {
+            *member == self.config.me
+                || self.peers[member]
+                    .asked
+                    .heard
+                    .is_some_and(|heard| now.since(heard) <= limit)
+        };
+        let majority = |members: &[NodeId]| {
+            2 * members.iter().filter(|member| hears(member)).count() > members.len()
+        };
+        let local: Vec<NodeId> = self.config.local_members.iter().copied().collect();
+        let hearing = Freshness {
+            all: majority(&self.config.members),
+            local: majority(&local),
+        };
+        // What is learned of when a silence ends may have been acknowledged at any time during it.
+        let before = self.gate.hearing;
+        let at_once = hearing.all && !before.all || hearing.local && !before.local;
+        let me = self.config.me;
+        for log in self.logs.values_mut() {
+            log.age(me, now, limit, at_once);
+        }
+        let behind = self.logs.values().any(|log| !log.overdue(me).is_empty());
+        let fresh = Freshness {
+            all: hearing.all && !behind,
+            local: hearing.local && !behind,
+        };
+        self.gate.hearing = hearing;
+        if self.gate.fresh != fresh {
+            self.gate.fresh = fresh;
+            self.version += 1;
+            out.push(Effect::Fresh(fresh));
+        }
+    }
+
+    /// Fetches what is overdue, the oldest first, with one pull a peer.
+    fn pull(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
+        let me = self.config.me;
+        for peer in self.peers.values_mut() {
+            let Some((id, sequences, since)) = &mut peer.pull else {
+                continue;
+            };
+            let held = self.logs.get(id).map(|log| log.held(me));
+            let left = sequences.minus(&held.unwrap_or_default());
+            if left != *sequences {
+                // It comes.
+                (*sequences, *since) = (left, now);
+            }
+            if sequences.is_empty() || now.since(*since) > PULL_MS * 1_000_000 {
+                peer.pull = None;
+            }
+        }
+        for (id, log) in &self.logs {
+            let mut wanted = log.overdue(me).minus(&log.gone);
+            let pulled = self.peers.values().filter_map(|peer| peer.pull.as_ref());
+            for (_, sequences, _) in pulled.filter(|(other, ..)| other == id) {
+                wanted = wanted.minus(sequences);
+            }
+            // The origin first: it has the newest, and what it is asked for it need not hear of from others.
+            let mut holders: Vec<NodeId> = self.peers.keys().copied().collect();
+            holders.sort_by_key(|holder| *holder != log.origin);
+            for holder in holders {
+                let has = wanted.both(&log.held(holder)).first(PULL_IDS);
+                let Some(peer) = self.peers.get_mut(&holder) else {
+                    continue;
+                };
+                let limit = self.config.gate_ms * 2_000_000;
+                let heard = peer.asked.heard;
+                let reachable = heard.is_some_and(|heard| now.since(heard) <= limit);
+                if has.is_empty() || peer.pull.is_some() || !reachable {
+                    continue;
+                }
+                wanted = wanted.minus(&has);
+                peer.pull = Some((*id, has.clone(), now));
+                out.push(Effect::Pull {
+                    from: holder,
+                    log: LogBirth {
+                        log: *id,
+                        boot: log.boot,
+                    },
+                    sequences: has,
+                });
+            }
+        }
+    }
+
+    /// Goes on with the proof, or begins the next.
+    fn look_at_proof(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
+        let members = &self.config.members;
+        if let Some(proof) = &mut self.proof {
+            let heard = |member: &NodeId| {
+                let heard = match self.peers.get(member) {
+                    Some(peer) => peer.asked.heard,
+                    None => self.asked,
+                };
+                heard.is_some_and(|heard| heard >= proof.at)
+            };
+            let answered: Vec<NodeId> = proof.waiting.iter().copied().filter(heard).collect();
+            if !answered.is_empty() {
+                // Logs of members that answered end, as of the moment in question, where they are known to end now at the latest;
+                // and so do logs of origins that are gone, once all members have said what they hold of them.
+                proof.waiting.retain(|member| !answered.contains(member));
+                let ends = self.logs.iter().map(|(id, log)| (*id, log.end));
+                proof.ends = ends.collect();
+            }
+            let equal = proof.waiting.is_empty()
+                && proof.ends.iter().all(|(id, end)| {
+                    let log = self.logs.get(id);
+                    log.is_none_or(|log| {
+                        members.iter().all(|member| log.is_complete(*member, *end))
+                    })
+                });
+            if !equal {
+                return;
+            }
+            self.proved = Some(proof.at);
+            out.push(Effect::Proved(proof.at));
+        }
+        self.proof = Some(Proof {
+            at: now,
+            ends: BTreeMap::new(),
+            waiting: members.iter().copied().collect(),
+        });
+    }
+
+    fn send_summaries(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
+        let me = self.config.me;
+        self.nonce += 1;
+        let boots: Vec<(NodeId, Boot)> =
+            self.fenced.iter().map(|(id, boot)| (*id, *boot)).collect();
+        let retired: Vec<(NodeId, Boot)> =
+            self.retired.iter().map(|(id, boot)| (*id, *boot)).collect();
+        for (id, peer) in &mut self.peers {
+            peer.asked.ask(self.nonce, now);
+            let changed = self
+                .logs
+                .iter()
+                .filter(|(_, log)| log.version > peer.acknowledged);
+            let logs = changed.map(|(id, log)| LogSummary {
+                log: *id,
+                boot: log.boot,
+                end: log.end,
+                held: log.held(me),
+            });
+            let summary = Summary {
+                group: self.config.id,
+                incarnation: self.config.incarnation,
+                boot: self.config.boot,
+                version: self.version,
+                since: peer.acknowledged,
+                seen: (peer.boot, peer.version),
+                nonce: self.nonce,
+                echo: peer.answerable,
+                boots: boots.clone(),
+                retired: retired.clone(),
+                fresh: self.gate.fresh,
+                logs: logs.collect(),
+            };
+            out.push(Effect::Send { to: *id, summary });
+        }
+    }
+
+    /// Has the shards asked, if anybody waits for it, so that the next summary answers what peers have asked by now.
+    fn ask(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
+        let open = self.peers.values().any(|peer| peer.nonce > peer.answerable);
+        let proving = self
+            .proof
+            .as_ref()
+            .is_some_and(|proof| proof.waiting.contains(&self.config.me));
+        if self.asking.is_some() || !(open || proving || self.boots != self.fenced) {
+            return;
+        }
+        self.round += 1;
+        let nonces = self.peers.iter().map(|(id, peer)| (*id, peer.nonce));
+        self.asking = Some(Question {
+            round: self.round,
+            at: now,
+            nonces: nonces.collect(),
+            boots: self.boots.clone(),
+        });
+        out.push(Effect::Ask {
+            round: self.round,
+            boots: self.boots.iter().map(|(id, boot)| (*id, *boot)).collect(),
+        });
+    }
+}
+
+impl Peer {
+    fn new() -> Self {
+        Self {
+            incarnation: None,
+            boot: 0,
+            version: 0,
+            acknowledged: 0,
+            nonce: 0,
+            answerable: 0,
+            asked: Asked::default(),
+            boots: BTreeMap::new(),
+            fresh: Freshness::default(),
+            pull: None,
+        }
+    }
+}
