@@ -6,6 +6,7 @@
 pub mod coordinate;
 pub mod placement;
 pub mod metadata;
+pub mod paxos;
 pub mod raft;
 pub mod replication;
 pub mod ring;
