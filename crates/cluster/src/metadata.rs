@@ -17,6 +17,7 @@ mod command;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod voters;
 
 use crate::ring::{Location, Ring};
 use crate::topology::NodeId;

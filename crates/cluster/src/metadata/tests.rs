@@ -235,6 +235,55 @@ fn a_replacement_takes_the_tokens_of_the_dead() {
     assert!(!cluster.metadata.members.contains_key(&NodeId(second)));
 }
 
+/// The voters that one change after the other leads to.
+fn voters_of(metadata: &Metadata, begin: &[u32], alive: &[u32]) -> Vec<u32> {
+    let alive = alive.iter().map(|id| NodeId(*id)).collect();
+    let mut voters: BTreeSet<NodeId> = begin.iter().map(|id| NodeId(*id)).collect();
+    for _ in 0..20 {
+        let Some(next) = metadata.next_voters(&voters, &alive) else {
+            return voters.iter().map(|id| id.0).collect();
+        };
+        assert_eq!(
+            next.symmetric_difference(&voters).count(),
+            1,
+            "one at a time"
+        );
+        voters = next;
+    }
+    panic!("the changes come to an end");
+}
+
+#[test]
+fn voters_are_few_alive_and_spread_over_racks() {
+    let mut cluster = Cluster::new();
+    assert_eq!(voters_of(&cluster.metadata, &[1], &[1]), [1]);
+    for (number, token) in [(2, 10), (3, 20), (4, 30), (5, 40), (6, 50)] {
+        let node = cluster.join(number, &[token]);
+        cluster.finish(node);
+        if number == 2 {
+            assert_eq!(voters_of(&cluster.metadata, &[1], &[1, 2]), [1]);
+        }
+    }
+    let all = [1, 2, 3, 4, 5, 6];
+    assert_eq!(voters_of(&cluster.metadata, &[1], &all).len(), 5);
+    let mut four = cluster.metadata.clone();
+    four.members.remove(&NodeId(5));
+    four.members.remove(&NodeId(6));
+    // Racks are the numbers modulo three: 1 and 4 share one.
+    assert_eq!(voters_of(&four, &[1], &all), [1, 2, 3]);
+    assert_eq!(
+        voters_of(&four, &[1, 2, 3], &[1, 3, 4]),
+        [1, 3, 4],
+        "who is dead is replaced"
+    );
+    assert_eq!(
+        voters_of(&four, &[1, 2, 3], &[1, 3]),
+        [1, 2, 3],
+        "if there is anybody"
+    );
+    assert_eq!(voters_of(&four, &[1, 2, 3, 4], &all), [1, 2, 3]);
+}
+
 fn quorum(replicas: &[NodeId]) -> usize {
     replicas.len() / 2 + 1
 }
