@@ -11,6 +11,7 @@ pub mod latency;
 pub mod machine;
 pub mod message;
 pub mod metadata;
+pub mod metadata_log;
 pub mod metrics;
 pub mod random;
 pub mod replica;

@@ -106,7 +106,8 @@ const VOTERS: u8 = 1;
 const COMMAND: u8 = 2;
 
 impl Entry {
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends its bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
         varint::put(out, self.index);
         varint::put(out, self.term);
         match &self.payload {
@@ -122,7 +123,8 @@ impl Entry {
         }
     }
 
-    fn decode(input: &mut &[u8]) -> Option<Self> {
+    /// Reads what [`Self::encode`] wrote.
+    pub fn decode(input: &mut &[u8]) -> Option<Self> {
         let (index, term) = (varint::get(input)?, varint::get(input)?);
         let payload = match byte(input)? {
             NOOP => Payload::Noop,

@@ -9,7 +9,7 @@
 //! - a record says how far the file was synced when it was made. Bytes below such a mark that do not check out are
 //!   corruption, which stops the start and names the offset; above every mark they are a torn end, which is cut off;
 //! - after a failed write or sync nothing is appended any more, because what is durable is no longer known. A full disk
-//!   alone is no such failure: what it took is cut off again, whoever waits is told, and the log goes on.
+//!   alone is no such failure: what it took is cut off again, all who wait are told, and the log goes on.
 //!
 //! When entries have piled up the owner replaces them all by fewer that say the same ([`MetaLog::replace`]): a new file
 //! is written, synced and renamed over the old one.
@@ -263,7 +263,9 @@ impl MetaLog {
         };
         self.end = self.synced;
         self.next_sequence = self.first_sequence;
-        let tickets = self.in_flight.drain(..);
+        // What was to follow would follow nothing.
+        let queued = self.queued.drain(..).map(|(ticket, _)| ticket);
+        let tickets = self.in_flight.drain(..).chain(queued);
         self.failed
             .extend(tickets.map(|ticket| (ticket, StoreError::DiskFull)));
         self.step = Step::Mending;

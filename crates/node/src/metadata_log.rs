@@ -1,0 +1,480 @@
+//! The metadata log of the cluster, as one node has it: consensus, its file, and what the log has come to.
+//!
+//! Shard 0 has the one instance. A proposal is sent to the leader until it is seen in the log: every member applies every entry,
+//! so whoever proposed sees for itself how it ended, and that is in force here by then. Entries that a member lacks it also takes
+//! from any other ([`MetadataMessage::Since`]): what is committed is so for ever.
+//!
+//! What must stay true:
+//! - nothing is applied that is not durable here (`cluster::raft`);
+//! - a proposal that is reported to have ended has ended so everywhere; one that is reported as undecided may still be carried
+//!   out, once;
+//! - numbers of proposals are never used again: they begin with the boot, which is durable before anything is proposed.
+//!
+//! The file's payloads are [`DiskRecord`]s (docs/formats/metalog.md).
+
+mod message;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use message::MetadataMessage;
+pub use record::{DiskRecord, NodeIdentity, Stored};
+
+use cluster::metadata::{Command, Metadata, Proposal, ProposalId, Refused};
+use cluster::raft::{Entry, Output, Payload, Raft, Status, Timing};
+use cluster::topology::NodeId;
+use model::env::{IoOutcome, IoQueue, IoTag, Random};
+use model::time::BootNanos;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use storage::{MetaLog, StoreError};
+
+/// A proposal is sent again so often, in milliseconds, until it is seen in the log.
+const RESEND_MS: u64 = 500;
+/// Without a leader for so long, in milliseconds, proposals are refused: no majority of the voters can be reached.
+const LEADERLESS_MS: u64 = 2_500;
+/// A disk that did not take what it was given is asked again after so long, in milliseconds.
+const DISK_RETRY_MS: u64 = 1_000;
+/// Entries and snapshot that one answer to [`MetadataMessage::Since`] carries at most, in bytes; one entry aside.
+const LEARN_BYTES: usize = 1 << 20;
+
+/// How a proposal ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It was carried out, and is in force here.
+    Done,
+    /// It was refused, by everybody.
+    Refused(Refused),
+    /// No majority of the voters can be reached: it was not proposed.
+    NoMajority,
+    /// It did not end in time: it may be carried out later.
+    Undecided,
+    /// The disk here does not take it, for this reason: it may be carried out later.
+    Failed(String),
+}
+
+/// A proposal under way.
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    proposal: Proposal,
+    deadline: BootNanos,
+    sent: Option<BootNanos>,
+}
+
+/// When the log is cut short: once its file is larger than both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// Bytes.
+    pub bytes: u64,
+    /// Times the bytes of the last snapshot.
+    pub snapshots: u64,
+}
+
+/// The metadata log.
+pub struct MetadataLog {
+    identity: NodeIdentity,
+    boot: u32,
+    raft: Raft,
+    disk: MetaLog,
+    bound: Bound,
+    metadata: Arc<Metadata>,
+    /// Tickets of the file, and up to which record of the consensus each makes it durable.
+    tickets: VecDeque<(u64, u64)>,
+    next_ticket: u64,
+    retry_disk: Option<BootNanos>,
+    /// Why the disk did not take the last records.
+    disk_error: Option<StoreError>,
+    snapshot_bytes: u64,
+    proposals: BTreeMap<ProposalId, Waiting>,
+    next_proposal: u64,
+    leaderless_since: Option<BootNanos>,
+    finished: Vec<(u64, Decision)>,
+    messages: Vec<(NodeId, MetadataMessage)>,
+    /// What was in force before each change since the last look, and after.
+    changes: Vec<(Arc<Metadata>, Arc<Metadata>)>,
+}
+
+impl MetadataLog {
+    /// The log of a member, from what its file holds; `stored` has its number. The boot in it is durable.
+    pub fn new(
+        disk: MetaLog,
+        stored: Stored,
+        bound: Bound,
+        now: BootNanos,
+        random: &mut dyn Random,
+    ) -> Result<Self, String> {
+        let id = stored.identity.node.ok_or("this node is no member yet")?;
+        let raft = Raft::new(id, stored.records, Timing::default(), now, random);
+        let metadata = Metadata::decode(&raft.snapshot().state);
+        let metadata = metadata.map_err(|error| error.to_string())?;
+        Ok(Self {
+            identity: stored.identity,
+            boot: stored.boot,
+            raft,
+            disk,
+            bound,
+            metadata: Arc::new(metadata),
+            tickets: VecDeque::new(),
+            next_ticket: 0,
+            retry_disk: None,
+            disk_error: None,
+            snapshot_bytes: 0,
+            proposals: BTreeMap::new(),
+            next_proposal: 0,
+            leaderless_since: Some(now),
+            finished: Vec::new(),
+            messages: Vec::new(),
+            changes: Vec::new(),
+        })
+    }
+
+    /// This node's number.
+    pub fn id(&self) -> NodeId {
+        self.raft.id()
+    }
+
+    /// What this node is.
+    pub fn identity(&self) -> &NodeIdentity {
+        &self.identity
+    }
+
+    /// Starts of this data directory, this one included.
+    pub fn boot(&self) -> u32 {
+        self.boot
+    }
+
+    /// What is in force here.
+    pub fn metadata(&self) -> &Arc<Metadata> {
+        &self.metadata
+    }
+
+    /// Where the consensus stands.
+    pub fn status(&self) -> Status {
+        self.raft.status()
+    }
+
+    /// Why the disk did not take what it was given last, if it did not.
+    pub fn disk_error(&self) -> Option<&StoreError> {
+        self.disk_error.as_ref()
+    }
+
+    /// Proposes a command; its end is told under the ticket.
+    pub fn propose(&mut self, command: Command, ticket: u64, deadline: BootNanos, now: BootNanos) {
+        if self.is_leaderless(now) {
+            return self.finished.push((ticket, Decision::NoMajority));
+        }
+        if let Some(error) = &self.disk_error {
+            let failed = Decision::Failed(error.to_string());
+            return self.finished.push((ticket, failed));
+        }
+        self.next_proposal += 1;
+        let id = ProposalId {
+            node: self.id(),
+            number: u64::from(self.boot) << 32 | self.next_proposal,
+        };
+        let waiting = Waiting {
+            ticket,
+            proposal: Proposal { id, command },
+            deadline,
+            sent: None,
+        };
+        self.proposals.insert(id, waiting);
+    }
+
+    fn is_leaderless(&self, now: BootNanos) -> bool {
+        self.leaderless_since
+            .is_some_and(|since| now >= since.plus_millis(LEADERLESS_MS))
+    }
+
+    /// Ends of proposals since the last call.
+    pub fn take_finished(&mut self) -> Vec<(u64, Decision)> {
+        std::mem::take(&mut self.finished)
+    }
+
+    /// Messages to send since the last call.
+    pub fn take_messages(&mut self) -> Vec<(NodeId, MetadataMessage)> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// Changes since the last call: what was in force, and what is.
+    pub fn take_changes(&mut self) -> Vec<(Arc<Metadata>, Arc<Metadata>)> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// When [`Self::tick`] is due.
+    pub fn next_deadline(&self) -> BootNanos {
+        let proposals = self.proposals.values().map(|waiting| {
+            let resend = waiting.sent.map(|sent| sent.plus_millis(RESEND_MS));
+            resend.map_or(waiting.deadline, |resend| resend.min(waiting.deadline))
+        });
+        let others = proposals.chain(self.retry_disk);
+        others.fold(self.raft.next_deadline(), BootNanos::min)
+    }
+
+    /// Time passed, or a proposal was made. `alive` are the members that answer.
+    pub fn tick(
+        &mut self,
+        alive: &BTreeSet<NodeId>,
+        now: BootNanos,
+        random: &mut dyn Random,
+        io: &mut IoQueue,
+    ) {
+        let mut out = Output::default();
+        if now >= self.raft.next_deadline() {
+            self.raft.tick(now, random, &mut out);
+        }
+        self.steer(alive, now, &mut out);
+        if self.retry_disk.is_some_and(|due| now >= due) {
+            self.retry_disk = None;
+            self.raft.persist_again(&mut out);
+        }
+        self.carry_out(out, now, io);
+        self.resend(now, io);
+    }
+
+    /// A leader sends the log to all members, and has the right ones vote.
+    fn steer(&mut self, alive: &BTreeSet<NodeId>, now: BootNanos, out: &mut Output) {
+        if !self.raft.is_leader() {
+            return;
+        }
+        let members: BTreeSet<NodeId> = self.metadata.members.keys().copied().collect();
+        self.raft.set_learners(members, now, out);
+        if let Some(voters) = self.metadata.next_voters(self.raft.voters(), alive) {
+            // Refused while the change before is under way: the next turn asks again.
+            let _ = self.raft.propose_voters(voters, now, out);
+        }
+    }
+
+    fn resend(&mut self, now: BootNanos, io: &mut IoQueue) {
+        match self.raft.leader() {
+            Some(_) => self.leaderless_since = None,
+            None => self.leaderless_since = self.leaderless_since.or(Some(now)),
+        }
+        let leaderless = self.is_leaderless(now);
+        let mut due = Vec::new();
+        let mut over = Vec::new();
+        for (id, waiting) in &mut self.proposals {
+            if now >= waiting.deadline {
+                over.push((*id, Decision::Undecided));
+            } else if leaderless && waiting.sent.is_none() {
+                over.push((*id, Decision::NoMajority));
+            } else if waiting
+                .sent
+                .is_none_or(|sent| now >= sent.plus_millis(RESEND_MS))
+                && self.raft.leader().is_some()
+            {
+                waiting.sent = Some(now);
+                due.push(waiting.proposal.clone());
+            }
+        }
+        for (id, decision) in over {
+            self.end(id, decision);
+        }
+        for proposal in due {
+            self.submit(proposal, now, io);
+        }
+    }
+
+    fn end(&mut self, id: ProposalId, decision: Decision) {
+        if let Some(waiting) = self.proposals.remove(&id) {
+            self.finished.push((waiting.ticket, decision));
+        }
+    }
+
+    /// Puts a proposal into the log, or sends it to whoever can.
+    fn submit(&mut self, proposal: Proposal, now: BootNanos, io: &mut IoQueue) {
+        let mut out = Output::default();
+        let bytes = proposal.encode();
+        match self.raft.propose(bytes, now, &mut out) {
+            Ok(_) => self.carry_out(out, now, io),
+            Err(_) => {
+                if let Some(leader) = self.raft.leader() {
+                    let message = MetadataMessage::Propose(proposal);
+                    self.messages.push((leader, message));
+                }
+            }
+        }
+    }
+
+    /// A message of another member.
+    pub fn on_message(
+        &mut self,
+        from: NodeId,
+        message: MetadataMessage,
+        now: BootNanos,
+        random: &mut dyn Random,
+        io: &mut IoQueue,
+    ) {
+        match message {
+            MetadataMessage::Raft(message) => {
+                let mut out = Output::default();
+                self.raft.on_message(from, message, now, random, &mut out);
+                self.carry_out(out, now, io);
+            }
+            // Sent on once at most: whoever proposed sends it again, to the leader it knows by then.
+            MetadataMessage::Propose(proposal) => {
+                if self.raft.is_leader() && !self.metadata.has_carried_out(proposal.id) {
+                    self.submit(proposal, now, io);
+                }
+            }
+            MetadataMessage::Since(epoch) => {
+                let (snapshot, entries) = self.raft.committed_since(epoch, LEARN_BYTES);
+                if snapshot.is_some() || !entries.is_empty() {
+                    let message = MetadataMessage::Learn { snapshot, entries };
+                    self.messages.push((from, message));
+                }
+            }
+            MetadataMessage::Learn { snapshot, entries } => {
+                let mut out = Output::default();
+                self.raft.learn(snapshot, entries, &mut out);
+                self.carry_out(out, now, io);
+            }
+        }
+    }
+
+    /// Another member has shown that it knows a later epoch: asks it for what this node lacks.
+    pub fn catch_up(&mut self, from: NodeId) {
+        let epoch = self.raft.status().applied;
+        self.messages.push((from, MetadataMessage::Since(epoch)));
+    }
+
+    /// A disk request of the log ended.
+    pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: BootNanos, io: &mut IoQueue) {
+        self.disk.on_io(tag, outcome, io);
+        let mut out = Output::default();
+        for ticket in self.disk.durable_tickets() {
+            self.tickets_until(ticket, now, &mut out);
+        }
+        for (ticket, error) in self.disk.failed_tickets() {
+            self.tickets.retain(|(other, _)| *other != ticket);
+            if error == StoreError::DiskFull {
+                self.retry_disk = Some(now.plus_millis(DISK_RETRY_MS));
+            }
+            self.disk_failed(error);
+        }
+        self.carry_out(out, now, io);
+    }
+
+    /// The disk did not take something: nobody here waits for it any longer.
+    fn disk_failed(&mut self, error: StoreError) {
+        let proposals: Vec<ProposalId> = self.proposals.keys().copied().collect();
+        for id in proposals {
+            self.end(id, Decision::Failed(error.to_string()));
+        }
+        self.disk_error = Some(error);
+    }
+
+    fn tickets_until(&mut self, ticket: u64, now: BootNanos, out: &mut Output) {
+        while let Some((first, position)) = self.tickets.front().copied()
+            && first <= ticket
+        {
+            self.tickets.pop_front();
+            // With a record among them that the disk did not take, all will be written again.
+            if self.retry_disk.is_none() {
+                self.disk_error = None;
+                self.raft.on_persisted(position, now, out);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, out: Output, now: BootNanos, io: &mut IoQueue) {
+        if let Some((position, records)) = out.replacement {
+            self.retry_disk = None;
+            let head = [
+                DiskRecord::Identity(self.identity.clone()),
+                DiskRecord::Boot(self.boot),
+            ];
+            let records = records.into_iter().map(DiskRecord::Raft);
+            let entries: Vec<Vec<u8>> = head
+                .into_iter()
+                .chain(records)
+                .map(|record| record.encode())
+                .collect();
+            self.snapshot_bytes = entries.iter().map(|entry| entry.len() as u64).sum();
+            let ticket = self.ticket(position);
+            self.disk.replace(entries, ticket, io);
+        }
+        // After a record that the disk did not take it gets no other, until all are written again.
+        let records = out
+            .records
+            .into_iter()
+            .filter(|_| self.retry_disk.is_none());
+        let records: Vec<_> = records.collect();
+        for (position, record) in records {
+            let ticket = self.ticket(position);
+            let bytes = DiskRecord::Raft(record).encode();
+            self.disk.append(&bytes, ticket, io);
+        }
+        let messages = out.messages.into_iter();
+        self.messages
+            .extend(messages.map(|(to, message)| (to, MetadataMessage::Raft(message))));
+        if let Some(snapshot) = out.installed {
+            match Metadata::decode(&snapshot.state) {
+                Ok(metadata) => self.put_in_force(metadata),
+                // A newer version's: this node cannot go on with what it does not understand.
+                Err(error) => self.disk_failed(StoreError::Poisoned(error.to_string())),
+            }
+        }
+        for entry in out.committed {
+            self.apply(&entry);
+        }
+        self.shorten(now, io);
+    }
+
+    fn ticket(&mut self, position: u64) -> u64 {
+        self.next_ticket += 1;
+        self.tickets.push_back((self.next_ticket, position));
+        self.next_ticket
+    }
+
+    fn put_in_force(&mut self, metadata: Metadata) {
+        let before = std::mem::replace(&mut self.metadata, Arc::new(metadata));
+        self.changes.push((before, self.metadata.clone()));
+    }
+
+    fn apply(&mut self, entry: &Entry) {
+        let Payload::Command(bytes) = &entry.payload else {
+            return;
+        };
+        let proposal = match Proposal::decode(bytes) {
+            Ok(proposal) => proposal,
+            Err(error) => {
+                return self.disk_failed(StoreError::Poisoned(error.to_string()));
+            }
+        };
+        let (after, result) = self.metadata.apply(entry.index, &proposal);
+        self.put_in_force(after);
+        let decision = match result {
+            Ok(()) => Decision::Done,
+            Err(refused) => Decision::Refused(refused),
+        };
+        self.end(proposal.id, decision);
+    }
+
+    /// Replaces the entries by what they came to, once they take much more room than that.
+    fn shorten(&mut self, now: BootNanos, io: &mut IoQueue) {
+        let allowed =
+            |bound: Bound, snapshot: u64| bound.bytes.max(bound.snapshots.saturating_mul(snapshot));
+        if self.disk.bytes() <= allowed(self.bound, self.snapshot_bytes)
+            || self.retry_disk.is_some()
+        {
+            return;
+        }
+        let through = self.raft.status().applied;
+        if through == self.raft.snapshot().index {
+            return;
+        }
+        let mut metadata = (*self.metadata).clone();
+        // Entries that are no commands have passed since.
+        metadata.epoch = through;
+        let state = metadata.encode();
+        if self.disk.bytes() <= allowed(self.bound, state.len() as u64) {
+            self.snapshot_bytes = state.len() as u64;
+            return;
+        }
+        let mut out = Output::default();
+        self.raft.compact(through, state, &mut out);
+        self.carry_out(out, now, io);
+    }
+}
