@@ -4,9 +4,9 @@
 //! and [`coordinate`] drives one request through them. A cluster of one node walks the same path as any other.
 
 pub mod coordinate;
-pub mod placement;
 pub mod metadata;
 pub mod paxos;
+pub mod placement;
 pub mod raft;
 pub mod replication;
 pub mod ring;

@@ -9,8 +9,9 @@
 //! - at most one leader a term: a vote is durable before its answer leaves, the candidate's own before it counts;
 //! - what a follower acknowledges is durable, and so is what a leader counts of its own;
 //! - an entry is committed when a majority of the voters has it and it, or one after it, is of the leader's term;
-//! - committed entries never change, and are handed out once each, in order, when they are durable *here*: whatever is built on
-//!   them (a table, and mutations of it in the commit log) must not outlive them;
+//! - committed entries never change, and are handed out once each, in order, when they, and that they are committed, are durable
+//!   *here*: whatever is built on them (a table, and mutations of it in the commit log) must not outlive them, and must find
+//!   them after a restart without anybody's help;
 //! - of the voters one is added or removed at a time, and only by a leader that has committed in its term, so that any two
 //!   majorities meet.
 //!
@@ -121,6 +122,8 @@ pub struct Raft {
     commit: Index,
     /// Entries up to this were handed out.
     applied: Index,
+    /// Entries up to this are on record as committed, by this record.
+    noted: (Index, Position),
     learners: BTreeSet<NodeId>,
     /// Number of the last record handed out.
     written: Position,
@@ -171,6 +174,7 @@ impl Raft {
             log: Log::default(),
             commit: 0,
             applied: 0,
+            noted: (0, 0),
             learners: BTreeSet::new(),
             written: 0,
             persisted: 0,
@@ -183,19 +187,27 @@ impl Raft {
                 Record::Ballot { term, vote } => (raft.term, raft.vote) = (term, vote),
                 Record::Entry(entry) => raft.log.put(entry),
                 Record::Snapshot(snapshot) => raft.log.install(snapshot),
+                Record::Committed(index) => raft.commit = raft.commit.max(index),
             }
         }
         raft.log.all_persisted();
         raft.term = raft.term.max(raft.log.last_term());
-        raft.commit = raft.log.snapshot().index;
-        raft.applied = raft.commit;
-        // A voter alone has nobody to wait for.
-        if raft.voters().iter().eq([&id]) {
+        raft.applied = raft.log.snapshot().index;
+        raft.commit = raft.commit.clamp(raft.applied, raft.log.last());
+        raft.noted = (raft.commit, 0);
+        // A voter alone has nobody to wait for: what it holds is decided.
+        if raft.is_alone() {
+            raft.commit = raft.log.last();
             raft.election_due = now;
         } else {
             raft.put_off_election(now, random);
         }
         raft
+    }
+
+    /// Whether this node is the only voter.
+    fn is_alone(&self) -> bool {
+        self.voters().iter().eq([&self.id])
     }
 
     /// This node's number.
@@ -243,6 +255,7 @@ impl Raft {
     /// When [`Self::tick`] is due.
     pub fn next_deadline(&self) -> BootNanos {
         match &self.role {
+            Role::Leader(leadership) if leadership.followers.is_empty() => BootNanos(u64::MAX),
             Role::Leader(leadership) => leadership.heartbeat_due.min(leadership.quorum_due),
             _ => self.election_due,
         }
@@ -360,6 +373,11 @@ impl Raft {
         if changes != 1 || voters.is_empty() || under_way || self.commit < leadership.first {
             return Err(Refusal::NotNow);
         }
+        // Once it is not alone it must find after a restart what it had decided alone.
+        self.note_commit(out);
+        if self.noted.0 < self.commit {
+            return Err(Refusal::NotNow);
+        }
         let place = self.append(Payload::Voters(voters), now, out)?;
         self.follow_members(now, out);
         Ok(place)
@@ -390,6 +408,11 @@ impl Raft {
         }
         self.log.compact(through, state);
         self.replace_durable(out);
+    }
+
+    /// Hands out what was committed before a restart.
+    pub fn begin(&mut self, out: &mut Output) {
+        self.hand_out(out);
     }
 
     /// What a member that has applied up to `applied` lacks of the committed log: a snapshot if it is too far behind, and
@@ -440,12 +463,30 @@ impl Raft {
             self.applied = self.log.snapshot().index;
             out.installed = Some(self.log.snapshot().clone());
         }
-        let through = self.commit.min(self.log.persisted());
+        let mut through = self.commit.min(self.log.persisted());
+        if !self.is_alone() {
+            self.note_commit(out);
+            let (noted, record) = self.noted;
+            if record > self.persisted {
+                return;
+            }
+            through = through.min(noted);
+        }
         for index in self.applied + 1..=through {
             let entry = self.log.entry(index).expect("committed entries are kept");
             out.committed.push(entry.clone());
         }
         self.applied = self.applied.max(through);
+    }
+
+    /// Puts on record what is committed.
+    fn note_commit(&mut self, out: &mut Output) {
+        let through = self.commit.min(self.log.last());
+        // One at a time: the next says more.
+        if through > self.noted.0 && self.noted.1 <= self.persisted {
+            self.record(Record::Committed(through), out);
+            self.noted = (through, self.written);
+        }
     }
 
     fn record(&mut self, record: Record, out: &mut Output) {
@@ -468,7 +509,9 @@ impl Raft {
         };
         let mut records = vec![ballot, Record::Snapshot(self.log.snapshot().clone())];
         records.extend(self.log.entries().cloned().map(Record::Entry));
+        records.push(Record::Committed(self.commit));
         self.written += 1;
+        self.noted = (self.commit, self.written);
         self.log.rewritten(self.written);
         // A snapshot that is being written is in it.
         self.installing = self.installing.map(|_| self.written);

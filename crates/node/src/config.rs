@@ -22,6 +22,8 @@ pub struct NodeConfig {
     pub password_authentication: bool,
     /// Where clients connect, as told to drivers.
     pub client_address: SocketAddr,
+    /// Where other nodes connect.
+    pub internode_address: SocketAddr,
     /// Port of shard-aware connections, if one is open.
     pub shard_aware_port: Option<u16>,
     /// Requests one shard has in flight at most.
@@ -102,6 +104,7 @@ impl Default for NodeConfig {
             num_tokens: 16,
             password_authentication: false,
             client_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            internode_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             shard_aware_port: None,
             max_requests_in_flight: 16_384,
             read_timeout_ms: 5_000,

@@ -10,7 +10,6 @@ pub mod execute;
 pub mod latency;
 pub mod machine;
 pub mod message;
-pub mod metadata;
 pub mod metadata_log;
 pub mod metrics;
 pub mod random;

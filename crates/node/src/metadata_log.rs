@@ -18,9 +18,11 @@ mod record;
 mod tests;
 
 pub use message::MetadataMessage;
-pub use record::{DiskRecord, NodeIdentity, Stored};
+pub use record::{DiskRecord, NodeIdentity, Stored, spread_tokens};
 
-use cluster::metadata::{Command, Metadata, Proposal, ProposalId, Refused};
+use crate::config::MetadataLogBound;
+use crate::effects::LogLevel;
+use cluster::metadata::{Command, Member, Metadata, Proposal, ProposalId, Refused};
 use cluster::raft::{Entry, Output, Payload, Raft, Status, Timing};
 use cluster::topology::NodeId;
 use model::env::{IoOutcome, IoQueue, IoTag, Random};
@@ -35,6 +37,10 @@ const RESEND_MS: u64 = 500;
 const LEADERLESS_MS: u64 = 2_500;
 /// A disk that did not take what it was given is asked again after so long, in milliseconds.
 const DISK_RETRY_MS: u64 = 1_000;
+/// Until the others know what this node is they are told again so often, in milliseconds.
+const OWN_MS: u64 = 5_000;
+/// The ticket of that, which nobody waits for.
+pub const OWN_TICKET: u64 = 0;
 /// Entries and snapshot that one answer to [`MetadataMessage::Since`] carries at most, in bytes; one entry aside.
 const LEARN_BYTES: usize = 1 << 20;
 
@@ -62,13 +68,15 @@ struct Waiting {
     sent: Option<BootNanos>,
 }
 
-/// When the log is cut short: once its file is larger than both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound {
-    /// Bytes.
-    pub bytes: u64,
-    /// Times the bytes of the last snapshot.
-    pub snapshots: u64,
+/// A change of what is in force.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What was.
+    pub before: Arc<Metadata>,
+    /// What is.
+    pub after: Arc<Metadata>,
+    /// The ticket of this node's proposal that made it, if one did.
+    pub ticket: Option<u64>,
 }
 
 /// The metadata log.
@@ -77,8 +85,11 @@ pub struct MetadataLog {
     boot: u32,
     raft: Raft,
     disk: MetaLog,
-    bound: Bound,
+    bound: MetadataLogBound,
     metadata: Arc<Metadata>,
+    /// What this node is, as its configuration and process have it, and when it is compared again with what the others know.
+    own: Member,
+    compare_own: BootNanos,
     /// Tickets of the file, and up to which record of the consensus each makes it durable.
     tickets: VecDeque<(u64, u64)>,
     next_ticket: u64,
@@ -91,8 +102,9 @@ pub struct MetadataLog {
     leaderless_since: Option<BootNanos>,
     finished: Vec<(u64, Decision)>,
     messages: Vec<(NodeId, MetadataMessage)>,
-    /// What was in force before each change since the last look, and after.
-    changes: Vec<(Arc<Metadata>, Arc<Metadata>)>,
+    changes: Vec<Change>,
+    /// For the operator.
+    notes: Vec<(LogLevel, String)>,
 }
 
 impl MetadataLog {
@@ -100,7 +112,8 @@ impl MetadataLog {
     pub fn new(
         disk: MetaLog,
         stored: Stored,
-        bound: Bound,
+        own: Member,
+        bound: MetadataLogBound,
         now: BootNanos,
         random: &mut dyn Random,
     ) -> Result<Self, String> {
@@ -108,13 +121,15 @@ impl MetadataLog {
         let raft = Raft::new(id, stored.records, Timing::default(), now, random);
         let metadata = Metadata::decode(&raft.snapshot().state);
         let metadata = metadata.map_err(|error| error.to_string())?;
-        Ok(Self {
+        let mut log = Self {
             identity: stored.identity,
             boot: stored.boot,
             raft,
             disk,
             bound,
             metadata: Arc::new(metadata),
+            own,
+            compare_own: now,
             tickets: VecDeque::new(),
             next_ticket: 0,
             retry_disk: None,
@@ -122,11 +137,23 @@ impl MetadataLog {
             snapshot_bytes: 0,
             proposals: BTreeMap::new(),
             next_proposal: 0,
-            leaderless_since: Some(now),
+            leaderless_since: None,
             finished: Vec::new(),
             messages: Vec::new(),
             changes: Vec::new(),
-        })
+            notes: Vec::new(),
+        };
+        // What was decided before this start is where it begins.
+        let mut out = Output::default();
+        log.raft.begin(&mut out);
+        for entry in out.committed {
+            log.apply(&entry);
+        }
+        log.changes.clear();
+        match &log.disk_error {
+            Some(error) => Err(error.to_string()),
+            None => Ok(log),
+        }
     }
 
     /// This node's number.
@@ -161,12 +188,12 @@ impl MetadataLog {
 
     /// Proposes a command; its end is told under the ticket.
     pub fn propose(&mut self, command: Command, ticket: u64, deadline: BootNanos, now: BootNanos) {
-        if self.is_leaderless(now) {
-            return self.finished.push((ticket, Decision::NoMajority));
-        }
         if let Some(error) = &self.disk_error {
             let failed = Decision::Failed(error.to_string());
             return self.finished.push((ticket, failed));
+        }
+        if self.is_leaderless(now) {
+            return self.finished.push((ticket, Decision::NoMajority));
         }
         self.next_proposal += 1;
         let id = ProposalId {
@@ -183,8 +210,9 @@ impl MetadataLog {
     }
 
     fn is_leaderless(&self, now: BootNanos) -> bool {
-        self.leaderless_since
-            .is_some_and(|since| now >= since.plus_millis(LEADERLESS_MS))
+        let since = self.leaderless_since;
+        let since = since.filter(|_| self.raft.leader().is_none());
+        since.is_some_and(|since| now >= since.plus_millis(LEADERLESS_MS))
     }
 
     /// Ends of proposals since the last call.
@@ -197,9 +225,14 @@ impl MetadataLog {
         std::mem::take(&mut self.messages)
     }
 
-    /// Changes since the last call: what was in force, and what is.
-    pub fn take_changes(&mut self) -> Vec<(Arc<Metadata>, Arc<Metadata>)> {
+    /// Changes since the last call, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// What the operator is told, since the last call.
+    pub fn take_notes(&mut self) -> Vec<(LogLevel, String)> {
+        std::mem::take(&mut self.notes)
     }
 
     /// When [`Self::tick`] is due.
@@ -208,7 +241,8 @@ impl MetadataLog {
             let resend = waiting.sent.map(|sent| sent.plus_millis(RESEND_MS));
             resend.map_or(waiting.deadline, |resend| resend.min(waiting.deadline))
         });
-        let others = proposals.chain(self.retry_disk);
+        let own = (!self.is_known()).then_some(self.compare_own);
+        let others = proposals.chain(self.retry_disk).chain(own);
         others.fold(self.raft.next_deadline(), BootNanos::min)
     }
 
@@ -230,7 +264,40 @@ impl MetadataLog {
             self.raft.persist_again(&mut out);
         }
         self.carry_out(out, now, io);
+        self.make_known(now);
         self.resend(now, io);
+    }
+
+    /// Whether the members know this node as it is.
+    fn is_known(&self) -> bool {
+        let known = self.metadata.members.get(&self.raft.id());
+        known.is_none_or(|known| {
+            let own = &self.own;
+            (
+                known.internode_address,
+                known.client_address,
+                known.shards,
+                &known.version,
+            ) == (
+                own.internode_address,
+                own.client_address,
+                own.shards,
+                &own.version,
+            )
+        })
+    }
+
+    /// Tells the others what has changed of this node since they heard of it last.
+    fn make_known(&mut self, now: BootNanos) {
+        if self.is_known() || now < self.compare_own {
+            return;
+        }
+        self.compare_own = now.plus_millis(OWN_MS);
+        let command = Command::Update {
+            node: self.id(),
+            member: Box::new(self.own.clone()),
+        };
+        self.propose(command, OWN_TICKET, self.compare_own, now);
     }
 
     /// A leader sends the log to all members, and has the right ones vote.
@@ -362,6 +429,10 @@ impl MetadataLog {
         for id in proposals {
             self.end(id, Decision::Failed(error.to_string()));
         }
+        if self.disk_error.as_ref() != Some(&error) {
+            let note = format!("the metadata log cannot be written: {error}");
+            self.notes.push((LogLevel::Error, note));
+        }
         self.disk_error = Some(error);
     }
 
@@ -411,7 +482,7 @@ impl MetadataLog {
             .extend(messages.map(|(to, message)| (to, MetadataMessage::Raft(message))));
         if let Some(snapshot) = out.installed {
             match Metadata::decode(&snapshot.state) {
-                Ok(metadata) => self.put_in_force(metadata),
+                Ok(metadata) => self.put_in_force(metadata, None),
                 // A newer version's: this node cannot go on with what it does not understand.
                 Err(error) => self.disk_failed(StoreError::Poisoned(error.to_string())),
             }
@@ -428,9 +499,14 @@ impl MetadataLog {
         self.next_ticket
     }
 
-    fn put_in_force(&mut self, metadata: Metadata) {
+    fn put_in_force(&mut self, metadata: Metadata, ticket: Option<u64>) {
         let before = std::mem::replace(&mut self.metadata, Arc::new(metadata));
-        self.changes.push((before, self.metadata.clone()));
+        let after = self.metadata.clone();
+        self.changes.push(Change {
+            before,
+            after,
+            ticket,
+        });
     }
 
     fn apply(&mut self, entry: &Entry) {
@@ -444,7 +520,9 @@ impl MetadataLog {
             }
         };
         let (after, result) = self.metadata.apply(entry.index, &proposal);
-        self.put_in_force(after);
+        let waiting = self.proposals.get(&proposal.id);
+        let ticket = waiting.map(|waiting| waiting.ticket);
+        self.put_in_force(after, ticket);
         let decision = match result {
             Ok(()) => Decision::Done,
             Err(refused) => Decision::Refused(refused),
@@ -454,8 +532,9 @@ impl MetadataLog {
 
     /// Replaces the entries by what they came to, once they take much more room than that.
     fn shorten(&mut self, now: BootNanos, io: &mut IoQueue) {
-        let allowed =
-            |bound: Bound, snapshot: u64| bound.bytes.max(bound.snapshots.saturating_mul(snapshot));
+        let allowed = |bound: MetadataLogBound, snapshot: u64| {
+            bound.bytes.max(bound.snapshots.saturating_mul(snapshot))
+        };
         if self.disk.bytes() <= allowed(self.bound, self.snapshot_bytes)
             || self.retry_disk.is_some()
         {
@@ -475,6 +554,8 @@ impl MetadataLog {
         }
         let mut out = Output::default();
         self.raft.compact(through, state, &mut out);
+        let note = format!("the metadata log up to entry {through} is replaced by a snapshot");
+        self.notes.push((LogLevel::Info, note));
         self.carry_out(out, now, io);
     }
 }

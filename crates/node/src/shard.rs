@@ -125,7 +125,7 @@ pub struct ShardParts {
     /// Its store, recovered.
     pub store: storage::Store,
     /// The metadata log, on shard 0.
-    pub metadata_log: Option<storage::MetaLog>,
+    pub metadata_log: Option<crate::metadata_log::MetadataLog>,
     /// The snapshots there are, on shard 0.
     pub snapshots: Option<Snapshots>,
     /// The node's clock for timestamps.
@@ -394,7 +394,10 @@ impl Shard {
     /// A disk request ended.
     fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
         match (tag.0 >> IO_SPACE_SHIFT) as u8 {
-            METADATA_IO_SPACE => self.schema_changes.on_io(tag, outcome, &mut out.io),
+            METADATA_IO_SPACE => {
+                let io = &mut out.io;
+                self.schema_changes.on_io(tag, outcome, now.boot, io);
+            }
             SNAPSHOT_IO_SPACE => {
                 let store = &self.replica.store;
                 if let Some(snapshots) = &mut self.snapshots {
@@ -442,6 +445,13 @@ impl Shard {
             .store
             .background(now, BACKGROUND_BYTES, &mut out.io);
         self.note_compactions(now);
+        if self
+            .schema_changes
+            .next_deadline()
+            .is_some_and(|due| now.boot >= due)
+        {
+            self.tend_metadata(now, out);
+        }
         self.settle(now, out);
         if now.boot >= self.next_expiry {
             self.expire(now, out);
@@ -467,6 +477,7 @@ impl Shard {
             facts,
             self.replica.store.next_deadline(),
             self.batchlog.next_deadline(),
+            self.schema_changes.next_deadline(),
             self.tend_snapshots(now, out),
         ];
         let wake = deadlines.into_iter().flatten().min();
@@ -481,10 +492,11 @@ impl Shard {
             if self.replica.is_drained {
                 self.draining = Some(true);
             }
-            let appended = self.schema_changes.take_durable();
+            let (changes, proposals) = self.schema_changes.take_decided(out);
             let kept = self.snapshots.as_mut().map(Snapshots::take_finished);
             let kept = kept.unwrap_or_default();
-            let nothing = finished.is_empty() && appended.is_empty() && kept.is_empty();
+            let nothing = finished.is_empty() && changes.is_empty() && proposals.is_empty();
+            let nothing = nothing && kept.is_empty();
             if nothing && self.partitions_given.is_empty() {
                 return;
             }
@@ -495,8 +507,11 @@ impl Shard {
             for item in finished {
                 self.deliver(item, now, out);
             }
-            for number in appended {
-                self.on_schema_durable(number, now, out);
+            for change in &changes {
+                self.on_metadata(change, now, out);
+            }
+            for (ticket, decision) in proposals {
+                self.on_proposal_end(ticket, decision, now, out);
             }
             while let Some((partition, number)) = self.partitions_given.pop_front() {
                 self.partition_held(&partition, number, now, out);

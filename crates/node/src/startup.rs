@@ -1,26 +1,33 @@
 //! A shard from its thread's first event to its last: starting, running, ended.
 //!
-//! Shard 0 reads the layout file and the metadata log (on the very first start it writes them), then tells the others
-//! what the schema is; all recover their stores; when the last is ready, a change of the number of shards is made final,
-//! and all begin to serve. Nothing is written to a store before that.
+//! Shard 0 reads the layout file and the metadata log (on the very first start it writes them), counts the start, durably, then
+//! tells the others what the metadata is; all recover their stores; when the last is ready, a change of the number of shards is
+//! made final, and all begin to serve. Nothing is written to a store before that.
 
 use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel};
 use crate::machine::{Event, Machine, TurnEnd};
 use crate::message::ShardMessage;
-use crate::metadata::{self, Entry, Identity};
+use crate::metadata_log::{DiskRecord, MetadataLog, NodeIdentity, Stored, spread_tokens};
 use crate::random::SplitMix;
 use crate::shard::{LAYOUT_IO_SPACE, METADATA_IO_SPACE, SNAPSHOT_IO_SPACE, Shard, ShardParts};
 use crate::snapshots::Snapshots;
+use cluster::metadata::{ClusterIdentity, Member, Metadata};
+use cluster::ring::Location;
 use cluster::topology::{Node, NodeId, Topology};
-use model::env::{Clock, IoOutcome, IoTag};
+use model::env::{Clock, IoOutcome, IoTag, Random};
+use model::key::Token;
 use model::schema::Schema;
 use model::time::Now;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use storage::{Generation, LayoutFile, MetaLog, Store, StoreConfig};
 
 /// Bytes of recovery a turn does: about half a millisecond.
 const RECOVERY_BYTES: usize = 128 << 10;
+
+/// The ticket of the last record that a start puts on disk before anything else.
+const COUNTED: u64 = 1;
 
 /// How far the wall clock may be behind the node's timestamps before a start warns, in microseconds.
 const CLOCK_WARN_MICROS: i64 = 1_000_000;
@@ -43,10 +50,10 @@ pub struct StartupConfig {
 /// What shard 0 tells the others when it knows it.
 #[derive(Debug, Clone)]
 pub struct StartOrder {
-    /// The schema.
-    pub schema: Arc<Schema>,
-    /// What the node is.
-    pub identity: Identity,
+    /// What the members of the cluster agree on.
+    pub metadata: Arc<Metadata>,
+    /// This node's number.
+    pub id: NodeId,
     /// Which data to open.
     pub generation: Generation,
 }
@@ -64,11 +71,12 @@ enum State {
     Waiting,
     /// Shard 0 reads what all need.
     Reading { layout: LayoutFile, log: MetaLog },
-    /// Shard 0 writes the first entries of a new data directory.
-    Founding {
+    /// Shard 0 puts on disk what must be there before anything else of this start.
+    Counting {
         layout: LayoutFile,
+        generation: Generation,
         log: MetaLog,
-        order: StartOrder,
+        stored: Box<Stored>,
     },
     /// The store recovers.
     Recovering(Box<Recovering>),
@@ -83,7 +91,7 @@ struct Recovering {
     store: Store,
     /// Shard 0's own.
     layout: Option<LayoutFile>,
-    log: Option<MetaLog>,
+    log: Option<MetadataLog>,
     /// Other shards that are ready; shard 0 counts them.
     others_ready: u16,
     told: bool,
@@ -239,7 +247,7 @@ impl NodeShard {
     /// A disk request ended before the shard serves.
     fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
         match &mut self.state {
-            State::Reading { layout, log } | State::Founding { layout, log, .. } => {
+            State::Reading { layout, log } | State::Counting { layout, log, .. } => {
                 if !log.on_io(tag, outcome.clone(), &mut out.io) {
                     layout.on_io(tag, outcome, &mut out.io);
                 }
@@ -267,8 +275,13 @@ impl NodeShard {
         loop {
             let state = std::mem::replace(&mut self.state, State::Waiting);
             let (next, again) = match state {
-                State::Reading { layout, log } => self.read(layout, log, now, out),
-                State::Founding { layout, log, order } => self.found(layout, log, order, now, out),
+                State::Reading { layout, log } => self.read(layout, log, out),
+                State::Counting {
+                    layout,
+                    generation,
+                    log,
+                    stored,
+                } => self.count(layout, generation, log, stored, now, out),
                 State::Recovering(recovering) => self.recovered(recovering, now, out),
                 other => (other, false),
             };
@@ -287,13 +300,7 @@ impl NodeShard {
     }
 
     /// Shard 0: are the layout and the metadata log read?
-    fn read(
-        &mut self,
-        layout: LayoutFile,
-        mut log: MetaLog,
-        now: Now,
-        out: &mut Effects,
-    ) -> (State, bool) {
+    fn read(&mut self, layout: LayoutFile, mut log: MetaLog, out: &mut Effects) -> (State, bool) {
         if let Some(error) = layout.error() {
             return (State::Failed(error.to_string()), false);
         }
@@ -304,68 +311,144 @@ impl NodeShard {
             return (State::Reading { layout, log }, false);
         };
         let entries = log.take_entries();
-        match metadata::replay(entries.iter().map(Vec::as_slice)) {
-            Err(error) => (State::Failed(error.to_string()), false),
-            Ok((schema, Some(identity))) => {
-                let order = StartOrder {
-                    schema: Arc::new(schema),
-                    identity,
-                    generation,
-                };
-                (
-                    self.begin_recovery(order, Some(layout), Some(log), now, out),
-                    true,
-                )
+        let (stored, payloads) = match Stored::read(entries.iter().map(Vec::as_slice)) {
+            Err(error) => return (State::Failed(error), false),
+            Ok(Some(mut stored)) => {
+                stored.boot += 1;
+                let boot = DiskRecord::Boot(stored.boot);
+                (stored, vec![boot.encode()])
             }
-            Ok((_, None)) => {
-                let identity = Identity::new(
-                    self.config.node.num_tokens,
-                    &mut SplitMix::new(self.config.seed),
-                );
-                let edits = crate::system::initial_edits();
-                let schema = Schema::default().apply_all(&edits);
-                log.append(&metadata::encode(Entry::Schema(edits)), 1, &mut out.io);
-                log.append(
-                    &metadata::encode(Entry::Identity(identity.clone())),
-                    2,
-                    &mut out.io,
-                );
-                let order = StartOrder {
-                    schema: Arc::new(schema),
-                    identity,
-                    generation,
-                };
-                (State::Founding { layout, log, order }, true)
+            Ok(None) => {
+                let stored = self.found();
+                let payloads = stored.payloads();
+                (stored, payloads)
             }
+        };
+        let last = payloads.len() - 1;
+        for (index, payload) in payloads.iter().enumerate() {
+            let ticket = if index == last { COUNTED } else { 0 };
+            log.append(payload, ticket, &mut out.io);
+        }
+        let state = State::Counting {
+            layout,
+            generation,
+            log,
+            stored: Box::new(stored),
+        };
+        (state, true)
+    }
+
+    /// What a new data directory holds: a node that is a cluster of its own.
+    fn found(&self) -> Stored {
+        let node = &self.config.node;
+        let mut random = SplitMix::new(self.config.seed);
+        let identity = NodeIdentity::new(&mut random);
+        let tokens = spread_tokens(node.num_tokens, &mut random);
+        let high = u128::from(random.next_u64()) << 64;
+        let id = (high | u128::from(random.next_u64())).to_be_bytes();
+        let cluster = ClusterIdentity {
+            id: uuid::Builder::from_random_bytes(id).into_uuid(),
+            name: node.cluster_name.clone(),
+        };
+        let founder = self.member(&identity, tokens);
+        let edits = crate::system::initial_edits();
+        let mut metadata = Metadata::founded(cluster, founder);
+        metadata.schema = Arc::new(Schema::default().apply_all(&edits));
+        Stored::founded(identity, &metadata)
+    }
+
+    /// This node, as its configuration and process have it.
+    fn member(&self, identity: &NodeIdentity, tokens: Vec<Token>) -> Member {
+        let node = &self.config.node;
+        Member {
+            host_id: identity.host_id,
+            incarnation: identity.incarnation,
+            internode_address: node.internode_address,
+            client_address: node.client_address,
+            location: Location {
+                datacenter: node.datacenter.clone(),
+                rack: node.rack.clone(),
+            },
+            tokens,
+            shards: node.shards,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 
-    /// Shard 0: are the first entries durable?
-    fn found(
+    /// Shard 0: is this start on disk?
+    fn count(
         &mut self,
         layout: LayoutFile,
+        generation: Generation,
         mut log: MetaLog,
-        order: StartOrder,
+        stored: Box<Stored>,
         now: Now,
         out: &mut Effects,
     ) -> (State, bool) {
         if let Some((_, error)) = log.failed_tickets().into_iter().next() {
             return (State::Failed(error.to_string()), false);
         }
-        if log.durable_tickets().contains(&2) {
-            return (
-                self.begin_recovery(order, Some(layout), Some(log), now, out),
-                true,
-            );
+        if !log.durable_tickets().contains(&COUNTED) {
+            let state = State::Counting {
+                layout,
+                generation,
+                log,
+                stored,
+            };
+            return (state, false);
         }
-        (State::Founding { layout, log, order }, false)
+        let own = self.member(&stored.identity, Vec::new());
+        let bound = self.config.node.metadata_log;
+        let mut random = SplitMix::new(self.config.seed);
+        let log = match MetadataLog::new(log, *stored, own, bound, now.boot, &mut random) {
+            Ok(log) => log,
+            Err(error) => return (State::Failed(error), false),
+        };
+        if let Err(error) = self.check(&log) {
+            return (State::Failed(error), false);
+        }
+        let order = StartOrder {
+            metadata: log.metadata().clone(),
+            id: log.id(),
+            generation,
+        };
+        let state = self.begin_recovery(order, Some(layout), Some(log), now, out);
+        (state, true)
+    }
+
+    /// What must not change while there is data: it was placed by it.
+    fn check(&self, log: &MetadataLog) -> Result<(), String> {
+        let (node, metadata) = (&self.config.node, log.metadata());
+        let saved = &metadata.cluster.name;
+        if *saved != node.cluster_name {
+            let configured = &node.cluster_name;
+            return Err(format!(
+                "Saved cluster name {saved} != configured name {configured}"
+            ));
+        }
+        let Some(member) = metadata.members.get(&log.id()) else {
+            return Err("This node was removed from the cluster; an empty data directory would join it anew".into());
+        };
+        let Location { datacenter, rack } = &member.location;
+        for (what, saved, configured) in [
+            ("data center", datacenter, &node.datacenter),
+            ("rack", rack, &node.rack),
+        ] {
+            if saved != configured {
+                return Err(format!(
+                    "Cannot start node if snitch's {what} ({configured}) differs from previous {what} ({saved}). \
+                     Please fix the snitch configuration, or decommission and rebootstrap this node"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn recover(
         &mut self,
         order: StartOrder,
         layout: Option<LayoutFile>,
-        log: Option<MetaLog>,
+        log: Option<MetadataLog>,
         now: Now,
         out: &mut Effects,
     ) {
@@ -376,7 +459,7 @@ impl NodeShard {
         &mut self,
         order: StartOrder,
         layout: Option<LayoutFile>,
-        log: Option<MetaLog>,
+        log: Option<MetadataLog>,
         now: Now,
         out: &mut Effects,
     ) -> State {
@@ -394,7 +477,7 @@ impl NodeShard {
         };
         let store = Store::open(
             config,
-            &crate::system::stored(&order.schema),
+            &crate::system::stored(&order.metadata.schema),
             now,
             &mut out.io,
         );
@@ -471,16 +554,7 @@ impl NodeShard {
             order, store, log, ..
         } = recovering;
         let node = &self.config.node;
-        let local = Node {
-            id: NodeId(1),
-            host_id: order.identity.host_id,
-            client_address: node.client_address,
-            datacenter: node.datacenter.clone(),
-            rack: node.rack.clone(),
-            tokens: order.identity.tokens.clone(),
-            alive: true,
-        };
-        let topology = Topology::new(node.cluster_name.clone(), vec![local], NodeId(1));
+        let topology = topology(&order.metadata, order.id, node.client_address);
         let data_directory = &self.config.store.data_directory;
         let snapshots = (self.config.number == 0)
             .then(|| Snapshots::open(SNAPSHOT_IO_SPACE, data_directory, &mut out.io));
@@ -488,7 +562,7 @@ impl NodeShard {
             number: self.config.number,
             snapshots,
             config: node.clone(),
-            schema: order.schema,
+            schema: order.metadata.schema.clone(),
             topology: Arc::new(topology),
             store,
             metadata_log: log,
@@ -497,4 +571,22 @@ impl NodeShard {
             seed: self.config.seed,
         })
     }
+}
+
+/// The members as statements see them. Where clients reach this node itself its own process knows first.
+fn topology(metadata: &Metadata, local: NodeId, client_address: SocketAddr) -> Topology {
+    let nodes = metadata.members.iter().map(|(id, member)| Node {
+        id: *id,
+        host_id: member.host_id,
+        client_address: if *id == local {
+            client_address
+        } else {
+            member.client_address
+        },
+        datacenter: member.location.datacenter.clone(),
+        rack: member.location.rack.clone(),
+        tokens: member.tokens.clone(),
+        alive: *id == local,
+    });
+    Topology::new(metadata.cluster.name.clone(), nodes.collect(), local)
 }

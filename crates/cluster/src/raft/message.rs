@@ -99,6 +99,8 @@ pub enum Record {
     Entry(Entry),
     /// What the log begins with.
     Snapshot(Snapshot),
+    /// Entries up to this are committed.
+    Committed(Index),
 }
 
 const NOOP: u8 = 0;
@@ -273,6 +275,7 @@ impl Record {
                 out.push(3);
                 snapshot.encode(out);
             }
+            Self::Committed(index) => put(out, 4, &[*index]),
         }
     }
 
@@ -290,6 +293,7 @@ impl Record {
             }
             2 => Self::Entry(Entry::decode(input)?),
             3 => Self::Snapshot(Snapshot::decode(input)?),
+            4 => Self::Committed(varint::get(input)?),
             _ => return None,
         };
         input.is_empty().then_some(record)

@@ -37,6 +37,8 @@ struct Member {
     /// Commands by place, as carried out; what a snapshot stands for too.
     applied: BTreeMap<Index, Vec<u8>>,
     through: Index,
+    /// What it had applied when it crashed.
+    reached: Index,
 }
 
 struct World {
@@ -87,6 +89,7 @@ impl World {
                     syncing: VecDeque::new(),
                     applied: BTreeMap::new(),
                     through: 0,
+                    reached: 0,
                 },
             );
             world.start(node(number));
@@ -102,12 +105,22 @@ impl World {
         member.through = raft.snapshot().index;
         member.applied = decode_state(&raft.snapshot().state);
         member.raft = Some(raft);
+        // What was applied before is applied again without anybody's help.
+        let before = std::mem::take(&mut member.reached);
+        self.step(id, |raft, _, _, out| raft.begin(out));
+        let through = self.members[&id].through;
+        assert!(
+            through >= before,
+            "{id:?} begins at {through}, and had reached {before}"
+        );
     }
 
     /// The process dies. Of what was not synced any number of the first records may be there.
     fn crash(&mut self, id: NodeId) {
         let member = self.members.get_mut(&id).expect("a member");
-        member.raft = None;
+        if member.raft.take().is_some() {
+            member.reached = member.through;
+        }
         for (_, _, records, replaces) in std::mem::take(&mut member.syncing) {
             if replaces {
                 if self.random.chance(50) {

@@ -6,7 +6,7 @@
 
 use super::gather::{AfterGather, GatherOperation};
 use super::operation::Operation;
-use super::schema::SchemaAnswer;
+use super::schema::PlannedChange;
 use crate::effects::{Effects, LogLevel};
 use crate::message::ShardMessage;
 use crate::replica::Caller;
@@ -26,7 +26,7 @@ pub enum Goal {
     /// The table is emptied.
     Truncate(TableId),
     /// The schema is changed.
-    Change(Vec<SchemaEdit>, SchemaAnswer),
+    Change(Box<PlannedChange>),
 }
 
 /// A farewell under way.
@@ -211,7 +211,7 @@ impl Shard {
                 let at = self.clock.next(now);
                 self.truncate(table, at, reply, now, out);
             }
-            Goal::Change(edits, answer) => self.store_change(edits, answer, reply, now, out),
+            Goal::Change(planned) => self.propose_change(planned, reply, now, out),
         }
     }
 

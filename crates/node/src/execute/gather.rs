@@ -37,6 +37,8 @@ pub enum AfterGather {
     Prepared(Arc<Statement>),
     /// The schema is in force everywhere.
     Schema(SchemaAnswer),
+    /// A schema that nobody here asked for is in force everywhere.
+    Foreign,
     /// TRUNCATE is done.
     Truncated,
     /// What each shard has is in its snapshots.
@@ -51,7 +53,7 @@ impl AfterGather {
         match self {
             Self::Truncated => RequestError::Truncate(format!("Error during truncate: {reason}")),
             Self::Linked(leaving) | Self::Kept(leaving) => leaving.error(&reason),
-            Self::Schema(_) | Self::Prepared(_) => RequestError::Server(reason),
+            Self::Schema(_) | Self::Foreign | Self::Prepared(_) => RequestError::Server(reason),
         }
     }
 
@@ -68,7 +70,7 @@ impl AfterGather {
         match self {
             Self::Schema(_) => true,
             Self::Linked(leaving) | Self::Kept(leaving) => leaving.is_change(),
-            Self::Prepared(_) | Self::Truncated => false,
+            Self::Prepared(_) | Self::Foreign | Self::Truncated => false,
         }
     }
 
@@ -79,7 +81,7 @@ impl AfterGather {
             Self::Schema(SchemaAnswer::Change(event)) => {
                 put_schema_change(buffer, reply.version, event.change, &event.target);
             }
-            Self::Schema(SchemaAnswer::Void) | Self::Truncated => put_void(buffer),
+            Self::Schema(SchemaAnswer::Void) | Self::Foreign | Self::Truncated => put_void(buffer),
             Self::Linked(_) | Self::Kept(_) => unreachable!("the farewell goes on"),
         }
     }

@@ -27,5 +27,4 @@ mod scattered;
 pub mod schema;
 mod select;
 pub mod serial;
-mod snapshot;
 mod work;

@@ -1,9 +1,10 @@
-//! What changes the schema or the roles: planned and made durable on shard 0, one change at a time, then put in force
-//! on every shard before the client is answered.
+//! What changes the schema or the roles: planned on shard 0, one change at a time, ordered by the metadata log, then put in
+//! force on every shard before the client is answered.
 //!
 //! A statement becomes a [`Demand`], which waits for the change before it; what it comes to is decided against the schema
-//! in force ([`decide`]) and then carried out. A change whose disk does not answer goes on, and so does everybody's wait for
-//! it; but each client is told by its own deadline.
+//! in force ([`decide`]) and proposed to the metadata log. Whatever that decides is put in force, whoever proposed it; a proposal
+//! that another change came before is planned again. Each client is told by its own deadline, and what was not decided by then
+//! may still come into force.
 
 mod decide;
 mod events;
@@ -12,25 +13,29 @@ use super::call::{Call, Requester};
 use super::farewell::Goal;
 use super::gather::{AfterGather, GatherOperation};
 use super::operation::Operation;
-use super::snapshot::REPLACED_TICKET;
 use super::work::AfterWork;
 use crate::effects::{Effects, LogLevel};
 use crate::message::ShardMessage;
-use crate::metadata::{self, Entry};
+use crate::metadata_log::{self, Change as MetadataChange, MetadataLog};
 use crate::reply::Reply;
 use crate::shard::Shard;
+use cluster::metadata::{Command, Refused};
 use cql::ast::Statement as Syntax;
 use cql::frame::response::{Event, put_void};
 use cql::plan::ddl::SchemaEvent;
 use decide::Decision;
-use events::events;
+use events::{differences, events};
 use model::env::{IoOutcome, IoQueue, IoTag};
 use model::error::RequestError;
 use model::schema::{Schema, SchemaEdit};
 use model::time::{BootNanos, Now};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use storage::MetaLog;
+
+/// What a client is told whose change was not decided in time.
+const UNDECIDED: &str = "The schema change was not decided in time; it may still take effect";
+/// What a client is told whose change nobody can decide on.
+const NO_MAJORITY: &str = "The schema cannot be changed now: no majority of the voters of the metadata log can be reached";
 
 /// What is answered once a schema is in force everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +46,29 @@ pub enum SchemaAnswer {
     Void,
 }
 
-/// A change being made durable.
+/// What a client wants: planned again if another change comes between.
+#[derive(Debug)]
+pub struct Wish {
+    requester: Requester,
+    statement: Syntax,
+    /// The hash of the password it sets, once there is one.
+    salted_hash: Option<String>,
+}
+
+/// What a wish comes to, against one schema.
+#[derive(Debug)]
+pub struct PlannedChange {
+    /// The changes.
+    pub(super) edits: Vec<SchemaEdit>,
+    answer: SchemaAnswer,
+    wish: Wish,
+}
+
+/// A change that is proposed.
 #[derive(Debug)]
 struct Change {
-    edits: Vec<SchemaEdit>,
-    answer: SchemaAnswer,
+    ticket: u64,
+    planned: Box<PlannedChange>,
     /// The operation that owes the answer, until its deadline.
     operation: u64,
 }
@@ -53,10 +76,7 @@ struct Change {
 /// A statement that asks for a change.
 #[derive(Debug)]
 pub struct Demand {
-    requester: Requester,
-    statement: Syntax,
-    /// The hash of the password it sets, once there is one.
-    salted_hash: Option<String>,
+    wish: Wish,
     /// The answer owed.
     pub(super) reply: Reply,
 }
@@ -64,7 +84,7 @@ pub struct Demand {
 impl Demand {
     /// The same, its password hashed.
     pub(super) fn with_hash(mut self, hash: String) -> Box<Self> {
-        self.salted_hash = Some(hash);
+        self.wish.salted_hash = Some(hash);
         Box::new(self)
     }
 }
@@ -77,7 +97,7 @@ pub struct WaitingDemand {
     pub deadline: BootNanos,
 }
 
-/// A client that waits for a change to be durable.
+/// A client that waits for a change to be decided.
 #[derive(Debug)]
 pub struct ChangeOperation {
     reply: Reply,
@@ -92,17 +112,15 @@ enum ChangeState {
     Idle,
     /// What it drops is being kept in snapshots.
     Leaving,
-    /// Its entry is being made durable.
-    Storing(Change),
+    /// It is proposed to the metadata log.
+    Proposed(Change),
     /// It is being put in force on all shards.
     Installing,
 }
 
 /// The metadata log and the changes under way. On other shards than 0 there is no log, and nothing is ever under way.
 pub struct SchemaChanges {
-    pub(super) log: Option<MetaLog>,
-    /// Bytes of the last snapshot made for the log.
-    pub(super) snapshot_bytes: u64,
+    log: Option<MetadataLog>,
     state: ChangeState,
     /// Operations that wait for their turn, in order; some may have been given up.
     waiting: VecDeque<u64>,
@@ -112,10 +130,9 @@ pub struct SchemaChanges {
 
 impl SchemaChanges {
     /// No change under way.
-    pub fn new(log: Option<MetaLog>) -> Self {
+    pub fn new(log: Option<MetadataLog>) -> Self {
         Self {
             log,
-            snapshot_bytes: 0,
             state: ChangeState::Idle,
             waiting: VecDeque::new(),
             next_ticket: 0,
@@ -124,28 +141,28 @@ impl SchemaChanges {
     }
 
     /// A disk request of the metadata log ended.
-    pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, io: &mut IoQueue) {
+    pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: BootNanos, io: &mut IoQueue) {
         if let Some(log) = &mut self.log {
-            log.on_io(tag, outcome, io);
+            log.on_io(tag, outcome, now, io);
         }
     }
 
-    /// Tickets of entries that are durable, or why they are not.
-    pub fn take_durable(&mut self) -> Vec<(u64, Result<(), storage::StoreError>)> {
+    /// What was decided since the last call, and how proposals of this node ended.
+    pub fn take_decided(
+        &mut self,
+        out: &mut Effects,
+    ) -> (Vec<MetadataChange>, Vec<(u64, metadata_log::Decision)>) {
         let Some(log) = &mut self.log else {
-            return Vec::new();
+            return Default::default();
         };
-        let durable = log
-            .durable_tickets()
-            .into_iter()
-            .map(|ticket| (ticket, Ok(())));
-        let mut ended: Vec<_> = durable.collect();
-        ended.extend(
-            log.failed_tickets()
-                .into_iter()
-                .map(|(ticket, error)| (ticket, Err(error))),
-        );
-        ended
+        out.log.extend(log.take_notes());
+        (log.take_changes(), log.take_finished())
+    }
+
+    /// When [`Shard::tend_metadata`] is due.
+    pub fn next_deadline(&self) -> Option<BootNanos> {
+        let due = self.log.as_ref().map(MetadataLog::next_deadline);
+        due.filter(|due| *due < BootNanos(u64::MAX))
     }
 
     /// Whether no change is under way and none waits.
@@ -155,18 +172,6 @@ impl SchemaChanges {
 
     fn is_busy(&self) -> bool {
         !matches!(self.state, ChangeState::Idle)
-    }
-
-    fn append(&mut self, change: Change, io: &mut IoQueue) {
-        assert!(
-            matches!(self.state, ChangeState::Idle | ChangeState::Leaving),
-            "one change at a time"
-        );
-        let entry = metadata::encode(Entry::Schema(change.edits.clone()));
-        self.state = ChangeState::Storing(change);
-        self.next_ticket += 1;
-        let log = self.log.as_mut().expect("shard 0 has the metadata log");
-        log.append(&entry, self.next_ticket, io);
     }
 }
 
@@ -183,10 +188,13 @@ impl Shard {
             self.forward(0, call, now, out);
             return Ok(());
         }
-        let demand = Demand {
+        let wish = Wish {
             requester: call.requester.clone(),
             statement: statement.clone(),
             salted_hash: None,
+        };
+        let demand = Demand {
+            wish,
             reply: call.take_reply(),
         };
         self.demand(Box::new(demand), now, out);
@@ -225,13 +233,18 @@ impl Shard {
                 self.leave(&[table], goal, demand.reply, now, out);
             }
             Decision::Change(edits, answer) => {
+                let Demand { wish, reply } = *demand;
                 let dropped = self.tables_dropped(&edits);
+                let planned = Box::new(PlannedChange {
+                    edits,
+                    answer,
+                    wish,
+                });
                 if dropped.is_empty() {
-                    return self.store_change(edits, answer, demand.reply, now, out);
+                    return self.propose_change(planned, reply, now, out);
                 }
                 self.schema_changes.state = ChangeState::Leaving;
-                let goal = Goal::Change(edits, answer);
-                self.leave(&dropped, goal, demand.reply, now, out);
+                self.leave(&dropped, Goal::Change(planned), reply, now, out);
             }
             Decision::Hash(work) => {
                 let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
@@ -240,36 +253,55 @@ impl Shard {
         }
     }
 
-    /// Makes a change durable, after which it is put in force.
-    pub(super) fn store_change(
+    /// Has the metadata log decide on a change, after which it is put in force.
+    pub(super) fn propose_change(
         &mut self,
-        edits: Vec<SchemaEdit>,
-        answer: SchemaAnswer,
+        planned: Box<PlannedChange>,
         reply: Reply,
         now: Now,
         out: &mut Effects,
     ) {
         let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
         let waiting = ChangeOperation { reply, deadline };
-        let change = Change {
-            edits,
-            answer,
-            operation: self.operations.insert(Operation::Change(waiting)),
+        let operation = self.operations.insert(Operation::Change(waiting));
+        let command = Command::Edit {
+            planned_on: self.schema.epoch,
+            edits: planned.edits.clone(),
         };
-        self.schema_changes.append(change, &mut out.io);
+        let changes = &mut self.schema_changes;
+        assert!(
+            matches!(changes.state, ChangeState::Idle | ChangeState::Leaving),
+            "one change at a time"
+        );
+        changes.next_ticket += 1;
+        let ticket = changes.next_ticket;
+        changes.state = ChangeState::Proposed(Change {
+            ticket,
+            planned,
+            operation,
+        });
+        let log = changes.log.as_mut().expect("shard 0 has the metadata log");
+        log.propose(command, ticket, deadline, now.boot);
+        self.tend_metadata(now, out);
     }
 
-    /// The change is not durable yet when the client's deadline passes.
+    /// Gives the metadata log its turn.
+    pub(crate) fn tend_metadata(&mut self, now: Now, out: &mut Effects) {
+        if let Some(log) = &mut self.schema_changes.log {
+            let alive = self.topology.nodes.iter().filter(|node| node.alive);
+            let alive: BTreeSet<_> = alive.map(|node| node.id).collect();
+            log.tick(&alive, now.boot, &mut self.random, &mut out.io);
+        }
+    }
+
+    /// The change is not decided when the client's deadline passes.
     pub(super) fn change_time_out(
         &mut self,
         operation: &ChangeOperation,
         now: Now,
         out: &mut Effects,
     ) {
-        let error = RequestError::Server(
-            "The disk did not make the schema change durable in time; it may still take effect"
-                .into(),
-        );
+        let error = RequestError::Server(UNDECIDED.into());
         self.fail(&operation.reply, &error, now, out);
     }
 
@@ -279,61 +311,105 @@ impl Shard {
         self.fail(&waiting.demand.reply, &error, now, out);
     }
 
-    /// The entry of the change under way is durable: put it in force.
-    pub(crate) fn on_schema_durable(
-        &mut self,
-        ended: (u64, Result<(), storage::StoreError>),
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let (ticket, result) = ended;
-        if ticket == REPLACED_TICKET {
-            return out.log.push(replaced(result));
+    /// The metadata log has decided: puts that in force, whoever proposed it.
+    pub(crate) fn on_metadata(&mut self, change: &MetadataChange, now: Now, out: &mut Effects) {
+        let (before, after) = (&change.before.schema, &change.after.schema);
+        if before.epoch == after.epoch {
+            return;
         }
         let changes = &mut self.schema_changes;
-        let state = std::mem::replace(&mut changes.state, ChangeState::Installing);
-        let ChangeState::Storing(change) = state else {
-            unreachable!("only a change under way is stored")
+        let own = match &changes.state {
+            ChangeState::Proposed(own) => change.ticket == Some(own.ticket),
+            _ => false,
         };
-        let reply = match self.operations.remove(change.operation) {
-            Some(Operation::Change(waiting)) => Some(waiting.reply),
-            _ => None,
-        };
-        match result {
-            Ok(()) => self.install_change(change, reply, now, out),
-            Err(error) => {
-                let error = format!("The schema change could not be made durable: {error}");
-                match reply {
-                    Some(reply) => self.fail(&reply, &RequestError::Server(error), now, out),
-                    None => out.log.push((LogLevel::Error, error)),
-                }
-                self.next_schema_change(now, out);
-            }
+        if !own {
+            let events = differences(before, after).into();
+            return self.put_in_force(after, &events, None, now, out);
         }
-    }
-
-    /// Puts a change in force on every shard.
-    fn install_change(
-        &mut self,
-        change: Change,
-        reply: Option<Reply>,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let schema = Arc::new(self.schema.apply_all(&change.edits));
-        let events: Arc<[Event]> = match &change.answer {
+        let state = std::mem::replace(&mut changes.state, ChangeState::Installing);
+        let ChangeState::Proposed(own) = state else {
+            unreachable!("it was looked at above")
+        };
+        let reply = self.take_change(own.operation);
+        let answer = own.planned.answer;
+        let events: Arc<[Event]> = match &answer {
             SchemaAnswer::Change(event) => {
-                events(event.change, &event.target, &self.schema, &schema).into()
+                events(event.change, &event.target, before, after).into()
             }
             SchemaAnswer::Void => Arc::default(),
         };
+        self.put_in_force(after, &events, Some((answer, reply)), now, out);
+    }
+
+    /// Whoever waits for a change, if its deadline has not passed.
+    fn take_change(&mut self, operation: u64) -> Option<Reply> {
+        match self.operations.remove(operation) {
+            Some(Operation::Change(waiting)) => Some(waiting.reply),
+            _ => None,
+        }
+    }
+
+    /// A proposal ended. Of one that was carried out [`Self::on_metadata`] has heard before.
+    pub(crate) fn on_proposal_end(
+        &mut self,
+        ticket: u64,
+        decision: metadata_log::Decision,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let changes = &mut self.schema_changes;
+        if !matches!(&changes.state, ChangeState::Proposed(own) if own.ticket == ticket) {
+            return;
+        }
+        let state = std::mem::replace(&mut changes.state, ChangeState::Idle);
+        let ChangeState::Proposed(own) = state else {
+            unreachable!("it was looked at above")
+        };
+        let reply = self.take_change(own.operation);
+        let error = match decision {
+            metadata_log::Decision::Refused(Refused::SchemaChanged) => {
+                if let Some(reply) = reply {
+                    let wish = own.planned.wish;
+                    self.carry_out(Box::new(Demand { wish, reply }), now, out);
+                }
+                return self.go_on_if_idle(now, out);
+            }
+            metadata_log::Decision::Done => "The schema change changed nothing".to_owned(),
+            metadata_log::Decision::Refused(refused) => {
+                format!("The schema change was refused: {refused}")
+            }
+            metadata_log::Decision::NoMajority => NO_MAJORITY.to_owned(),
+            metadata_log::Decision::Undecided => UNDECIDED.to_owned(),
+            metadata_log::Decision::Failed(reason) => {
+                format!("The schema change could not be made durable: {reason}")
+            }
+        };
+        match reply {
+            Some(reply) => self.fail(&reply, &RequestError::Server(error), now, out),
+            None => out.log.push((LogLevel::Error, error)),
+        }
+        self.next_schema_change(now, out);
+    }
+
+    /// Puts a schema in force on every shard, after which whoever waits is told.
+    fn put_in_force(
+        &mut self,
+        schema: &Arc<Schema>,
+        events: &Arc<[Event]>,
+        told: Option<(SchemaAnswer, Option<Reply>)>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         self.install_schema(schema.clone(), out);
-        self.shorten_metadata_log(&mut out.io);
         events.iter().for_each(|event| self.publish(event, out));
+        let (then, reply) = match told {
+            Some((answer, reply)) => (AfterGather::Schema(answer), reply),
+            None => (AfterGather::Foreign, None),
+        };
         let gather = GatherOperation {
             reply,
             left: usize::from(self.config.shards) - 1,
-            then: AfterGather::Schema(change.answer),
+            then,
             failed: None,
             deadline: now.boot.plus_millis(self.config.truncate_timeout_ms),
         };
@@ -348,6 +424,12 @@ impl Shard {
                 events: events.clone(),
             };
             self.tell(shard, message, out);
+        }
+    }
+
+    fn go_on_if_idle(&mut self, now: Now, out: &mut Effects) {
+        if !self.schema_changes.is_busy() {
+            self.next_schema_change(now, out);
         }
     }
 
@@ -375,19 +457,5 @@ impl Shard {
         self.replica.store.set_schema(&stored, &mut out.io);
         let store = &self.replica.store;
         self.replica.latencies.retain(|id| store.has_table(id));
-    }
-}
-
-/// What the operator is told of a replacement of the metadata log.
-fn replaced(result: Result<(), storage::StoreError>) -> (LogLevel, String) {
-    match result {
-        Ok(()) => (
-            LogLevel::Info,
-            "the metadata log is replaced by a snapshot".to_owned(),
-        ),
-        Err(error) => (
-            LogLevel::Warn,
-            format!("the metadata log could not be replaced by a snapshot: {error}"),
-        ),
     }
 }

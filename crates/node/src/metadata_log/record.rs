@@ -1,8 +1,10 @@
 //! What the file of the metadata log holds (docs/formats/metalog.md), and how a start reads it.
 
-use cluster::metadata::{ClusterIdentity, Member, Metadata};
+use cluster::metadata::Metadata;
 use cluster::raft::{Record, Snapshot};
 use cluster::topology::NodeId;
+use model::env::Random;
+use model::key::Token;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -17,6 +19,33 @@ pub struct NodeIdentity {
     pub incarnation: u64,
     /// The number that the cluster gave it, once it did.
     pub node: Option<NodeId>,
+}
+
+impl NodeIdentity {
+    /// Of a new data directory.
+    pub fn new(random: &mut dyn Random) -> Self {
+        let high = u128::from(random.next_u64()) << 64;
+        let bytes = (high | u128::from(random.next_u64())).to_be_bytes();
+        Self {
+            host_id: uuid::Builder::from_random_bytes(bytes).into_uuid(),
+            incarnation: random.next_u64(),
+            node: None,
+        }
+    }
+}
+
+/// Tokens of the first node of a cluster: so many, evenly spread from a random start, for there is nothing else to balance
+/// against.
+pub fn spread_tokens(count: u32, random: &mut dyn Random) -> Vec<Token> {
+    let step = u64::MAX / u64::from(count.max(1));
+    let offset = random.next_u64() % step.max(1);
+    let tokens = (0..u64::from(count.max(1))).map(|index| {
+        let place = offset + index * step;
+        Token(place.wrapping_add(1 << 63) as i64)
+    });
+    let mut tokens: Vec<Token> = tokens.collect();
+    tokens.sort_unstable();
+    tokens
 }
 
 /// A record.
@@ -81,9 +110,8 @@ pub struct Stored {
 
 impl Stored {
     /// The first start of the first node of a cluster: it votes alone, and has its tokens.
-    pub fn founded(identity: NodeIdentity, cluster: ClusterIdentity, founder: Member) -> Self {
+    pub fn founded(identity: NodeIdentity, metadata: &Metadata) -> Self {
         let id = NodeId(1);
-        let metadata = Metadata::founded(cluster, founder);
         let snapshot = Snapshot {
             index: metadata.epoch,
             term: 1,

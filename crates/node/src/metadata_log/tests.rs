@@ -1,9 +1,10 @@
 //! Several nodes' logs over a network that loses nothing and disks that keep everything, but for those a test breaks. What the
 //! consensus withstands is tested beside it (`cluster::raft`); here, that proposals end as they are told to.
 
-use super::{Bound, Decision, MetadataLog, MetadataMessage, NodeIdentity, Stored};
+use super::{Decision, MetadataLog, MetadataMessage, NodeIdentity, Stored};
+use crate::config::MetadataLogBound;
 use crate::random::SplitMix;
-use cluster::metadata::{ClusterIdentity, Command, Member, Refused};
+use cluster::metadata::{ClusterIdentity, Command, Member, Metadata, Refused};
 use cluster::ring::Location;
 use cluster::topology::NodeId;
 use model::env::{IoDone, IoError, IoOutcome, IoQueue, IoRequest, IoTag};
@@ -97,7 +98,7 @@ struct World {
     down: BTreeSet<NodeId>,
     now: u64,
     random: SplitMix,
-    bound: Bound,
+    bound: MetadataLogBound,
 }
 
 fn member(number: u32) -> Member {
@@ -145,7 +146,7 @@ impl World {
             down: BTreeSet::new(),
             now: MILLISECOND,
             random: SplitMix::new(7),
-            bound: Bound {
+            bound: MetadataLogBound {
                 bytes: 8 << 10,
                 snapshots: 4,
             },
@@ -154,7 +155,7 @@ impl World {
             id: Uuid::from_u128(1),
             name: "Test Cluster".into(),
         };
-        let stored = Stored::founded(identity(1), cluster, member(1));
+        let stored = Stored::founded(identity(1), &Metadata::founded(cluster, member(1)));
         world.start(NodeId(1), Some(&stored));
         world.run(500);
         for number in 2..=count {
@@ -213,8 +214,15 @@ impl World {
             .expect("a node that was started before");
         stored.boot += 1;
         let now = BootNanos(self.now);
-        let log =
-            MetadataLog::new(file, stored, self.bound, now, &mut self.random).expect("a member");
+        let log = MetadataLog::new(
+            file,
+            stored,
+            member(id.0),
+            self.bound,
+            now,
+            &mut self.random,
+        )
+        .expect("a member");
         let ended = Vec::new();
         self.nodes.insert(id, Node { log, disk, ended });
         self.down.remove(&id);
@@ -418,4 +426,14 @@ fn the_file_is_kept_short_and_who_missed_it_gets_a_snapshot() {
         .log
         .catch_up(NodeId(2));
     world.run(100);
+}
+
+#[test]
+fn a_new_directory_has_tokens_evenly_spread() {
+    let tokens = super::spread_tokens(16, &mut SplitMix::new(7));
+    assert_eq!(tokens.len(), 16);
+    let gaps = tokens
+        .windows(2)
+        .map(|pair| pair[1].0.wrapping_sub(pair[0].0) as u64);
+    assert!(gaps.into_iter().all(|gap| gap.abs_diff(u64::MAX / 16) < 16));
 }

@@ -39,18 +39,18 @@ impl Shard {
         let datacenters = self.datacenters();
         let new_id = uuid::Builder::from_random_bytes(self.random_bytes()).into_uuid();
         let context = DdlContext {
-            keyspace: demand.requester.keyspace.as_deref(),
+            keyspace: demand.wish.requester.keyspace.as_deref(),
             now_micros: self.clock.next(now),
             new_id,
             datacenters: &datacenters,
             virtual_keyspaces: &self.virtual_keyspaces,
             config: &self.config.ddl,
         };
-        if let Syntax::Truncate(name) = &demand.statement {
+        if let Syntax::Truncate(name) = &demand.wish.statement {
             let table = ddl::plan_truncate(name, &self.schema, &context)?;
             return Ok(Decision::Truncate(table));
         }
-        let Some(planned) = ddl::plan(&demand.statement, &self.schema, &context) else {
+        let Some(planned) = ddl::plan(&demand.wish.statement, &self.schema, &context) else {
             return self.decide_roles(demand, &context);
         };
         match planned? {
@@ -77,6 +77,7 @@ impl Shard {
     ) -> Result<Decision, RequestError> {
         let roles = RoleContext {
             user: demand
+                .wish
                 .requester
                 .user
                 .as_deref()
@@ -84,9 +85,9 @@ impl Shard {
             passwords: self.config.password_authentication,
             authorization: Authorization::None,
         };
-        let planned = plan_role(&demand.statement, &self.schema, context, &roles);
+        let planned = plan_role(&demand.wish.statement, &self.schema, context, &roles);
         let planned = planned.ok_or_else(|| RequestError::not_supported("This statement is"))?;
-        let edits = match (planned?, &demand.salted_hash) {
+        let edits = match (planned?, &demand.wish.salted_hash) {
             (RolePlan::Nothing, _) => return Ok(Decision::Nothing),
             (RolePlan::Rows(listing), _) => return Ok(Decision::Rows(listing)),
             (RolePlan::Change(edits), _) => edits,

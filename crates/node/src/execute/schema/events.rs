@@ -4,7 +4,7 @@
 use cql::frame::response::{Event, SchemaChange, SchemaTarget};
 use model::schema::{Keyspace, Schema};
 use model::types::UserType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The events of a change that made `before` to `after`, in the order they are sent: types before the tables they occur
@@ -35,6 +35,68 @@ pub fn events(
         }
         _ => vec![own],
     }
+}
+
+/// The events of a change that somebody else made, from what differs: what comes before what it is in when it goes, after it
+/// when it comes.
+pub fn differences(before: &Schema, after: &Schema) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (name, gone) in before
+        .keyspaces
+        .iter()
+        .filter(|(name, _)| after.keyspace(name).is_none())
+    {
+        let target = SchemaTarget::Keyspace {
+            keyspace: name.clone(),
+        };
+        let dropped = self::events(SchemaChange::Dropped, &target, before, after);
+        debug_assert!(
+            dropped.len() > gone.tables.len(),
+            "all that is in it goes too"
+        );
+        events.extend(dropped);
+    }
+    for (name, now) in &after.keyspaces {
+        let target = SchemaTarget::Keyspace {
+            keyspace: name.clone(),
+        };
+        match before.keyspace(name) {
+            None => events.push(Event::Schema(SchemaChange::Created, target)),
+            Some(then) => {
+                if (&then.replication, then.durable_writes)
+                    != (&now.replication, now.durable_writes)
+                {
+                    events.push(Event::Schema(SchemaChange::Updated, target));
+                }
+            }
+        }
+        let empty = Keyspace::empty(name, &now.replication);
+        let then = before.keyspace(name).map_or(&empty, |then| then);
+        events.extend(within(then, now));
+    }
+    events
+}
+
+/// What differs within a keyspace.
+fn within(before: &Keyspace, after: &Keyspace) -> Vec<Event> {
+    let compare = |then: bool, now: bool, same: bool| match (then, now) {
+        (true, false) => Some(SchemaChange::Dropped),
+        (false, true) => Some(SchemaChange::Created),
+        _ => (!same).then_some(SchemaChange::Updated),
+    };
+    let names: BTreeSet<&String> = before.types.keys().chain(after.types.keys()).collect();
+    let types = names.into_iter().filter_map(|name| {
+        let (then, now) = (before.types.get(name), after.types.get(name));
+        let change = compare(then.is_some(), now.is_some(), then == now)?;
+        Some(Event::Schema(change, user_type(&after.name, name)))
+    });
+    let names: BTreeSet<&String> = before.tables.keys().chain(after.tables.keys()).collect();
+    let tables = names.into_iter().filter_map(|name| {
+        let (then, now) = (before.tables.get(name), after.tables.get(name));
+        let change = compare(then.is_some(), now.is_some(), then == now)?;
+        Some(Event::Schema(change, table(&after.name, name)))
+    });
+    types.chain(tables).collect()
 }
 
 /// The types that differ, and the tables in which one of them occurs.
@@ -97,6 +159,18 @@ mod tests {
             };
             let after = schema.apply_all(&edits);
             let events = events(event.change, &event.target, &schema, &after);
+            let sorted = |events: &[Event]| {
+                let mut lines: Vec<String> =
+                    events.iter().map(|event| format!("{event:?}")).collect();
+                lines.sort();
+                lines
+            };
+            // Nodes that are not told what was asked for find the same out.
+            assert_eq!(
+                sorted(&differences(&schema, &after)),
+                sorted(&events),
+                "{text}"
+            );
             told = events.iter().map(|event| format!("{event:?}")).collect();
             schema = after;
         }
