@@ -2,6 +2,9 @@
 //!
 //! [`topology`] says which nodes there are, [`replication`] how many replicas a keyspace has, [`placement`] where they are,
 //! and [`coordinate`] drives one request through them. A cluster of one node walks the same path as any other.
+//!
+//! What members agree on is [`metadata`], ordered by [`raft`]; who replicates what while that changes is [`ring`]. [`track`] knows
+//! which writes each replica holds, and [`paxos`] decides what conditional statements do.
 
 pub mod coordinate;
 pub mod metadata;
@@ -10,5 +13,7 @@ pub mod placement;
 pub mod raft;
 pub mod replication;
 pub mod ring;
+#[cfg(test)]
+mod seeded;
 pub mod topology;
 pub mod track;

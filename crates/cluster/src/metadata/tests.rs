@@ -1,3 +1,5 @@
+//! Entries that follow each other, and what quorums of neighbouring steps have in common.
+
 use super::{
     Change, ClusterIdentity, Command, Member, Metadata, Proposal, ProposalId, Refused, Step,
 };

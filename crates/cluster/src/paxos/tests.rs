@@ -3,27 +3,9 @@
 //! applied is there, and what was not is not; and statements that followed each other are seen in that order.
 
 use super::{Answer, Ballot, Effect, Instance, Outcome, Participants, Proposer, Request};
+use crate::seeded::Seeded;
 use crate::topology::NodeId;
-use model::env::Random;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-struct Seeded(u64);
-
-impl Random for Seeded {
-    fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-}
-
-impl Seeded {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next_u64() % bound
-    }
-}
 
 /// A replica: what is durable of its acceptor, and its data: the list under the ballot it was written with.
 #[derive(Default)]

@@ -1,5 +1,8 @@
 //! Entries, messages and records, and their bytes (docs/protocols/internode.md, docs/formats/metalog.md). Decoding never panics.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Index, Term};
 use crate::topology::NodeId;
 use model::varint;

@@ -1,3 +1,5 @@
+//! Placements as worked out by hand, and against walks for arbitrary rings.
+
 use super::{Location, Ring, Strategy};
 use crate::topology::NodeId;
 use model::key::Token;

@@ -1,5 +1,9 @@
 //! One member's view of its group.
 
+mod closing;
+mod pulling;
+mod trust;
+
 use super::gate::{Asked, Freshness, Gate, Proof};
 use super::log::Log;
 use super::{Boot, GroupId, LogSummary, Summary};
@@ -7,11 +11,6 @@ use crate::topology::NodeId;
 use model::time::BootNanos;
 use model::track::{Intervals, LogId};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Ids that one pull asks for at most.
-const PULL_IDS: u64 = 4_096;
-/// A pull that brought nothing for so long goes to another holder.
-const PULL_MS: u64 = 2_000;
 
 /// What a group is made of, and its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -438,187 +437,6 @@ impl Group {
     fn is_settled(&self, log: &Log) -> bool {
         let mut members = self.config.members.iter();
         members.all(|member| log.is_complete(*member, log.end))
-    }
-
-    /// Finds out what of the logs of boots that ended nobody holds: once every member has said that it takes in nothing of that
-    /// boot any more, and what it holds.
-    fn close_logs(&mut self) {
-        let (me, fenced, peers) = (self.config.me, &self.fenced, &self.peers);
-        for log in self.logs.values_mut().filter(|log| !log.closed) {
-            let over = |boots: &BTreeMap<NodeId, Boot>| {
-                boots.get(&log.origin).is_some_and(|boot| *boot > log.boot)
-            };
-            // The origin itself never writes to a log of an earlier boot.
-            let mine = over(fenced) || log.origin == me && log.boot < self.config.boot;
-            let ended = mine
-                && peers.iter().all(|(id, peer)| {
-                    over(&peer.boots)
-                        || *id == log.origin && peer.boot > log.boot && peer.version > 0
-                });
-            if ended {
-                let known = log.known();
-                log.end = known.last().unwrap_or(0);
-                if log.end > 0 {
-                    log.void = Intervals::run(1, log.end).minus(&known);
-                }
-                log.closed = true;
-            }
-        }
-    }
-
-    /// Forgets logs that are closed and held by all, when all before them of the same origin are.
-    fn retire_logs(&mut self) {
-        let mut unsettled: BTreeMap<NodeId, Boot> = self.boots.clone();
-        for log in self.logs.values() {
-            if !(log.closed && self.is_settled(log)) {
-                let boot = unsettled.entry(log.origin).or_insert(log.boot);
-                *boot = (*boot).min(log.boot);
-            }
-        }
-        for (origin, boot) in unsettled {
-            let settled = boot.saturating_sub(1);
-            let gone = self
-                .logs
-                .iter()
-                .filter(|(_, log)| log.origin == origin && log.boot <= settled);
-            let gone: Vec<LogId> = gone.map(|(id, _)| *id).collect();
-            if gone.is_empty() {
-                continue;
-            }
-            gone.iter().for_each(|id| {
-                self.logs.remove(id);
-            });
-            self.retired.insert(origin, settled);
-            self.version += 1;
-        }
-    }
-
-    fn look_at_gate(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
-        // Half of the bound is for hearing of a write, half for getting it; each may be noticed a look late.
-        let limit = (self.config.gate_ms / 2 - self.config.summary_ms) * 1_000_000;
-        let hears = |member: &NodeId| {
-            *member == self.config.me
-                || self.peers[member]
-                    .asked
-                    .heard
-                    .is_some_and(|heard| now.since(heard) <= limit)
-        };
-        let majority = |members: &[NodeId]| {
-            2 * members.iter().filter(|member| hears(member)).count() > members.len()
-        };
-        let local: Vec<NodeId> = self.config.local_members.iter().copied().collect();
-        let hearing = Freshness {
-            all: majority(&self.config.members),
-            local: majority(&local),
-        };
-        // What is learned of when a silence ends may have been acknowledged at any time during it.
-        let before = self.gate.hearing;
-        let at_once = hearing.all && !before.all || hearing.local && !before.local;
-        let me = self.config.me;
-        for log in self.logs.values_mut() {
-            log.age(me, now, limit, at_once);
-        }
-        let behind = self.logs.values().any(|log| !log.overdue(me).is_empty());
-        let fresh = Freshness {
-            all: hearing.all && !behind,
-            local: hearing.local && !behind,
-        };
-        self.gate.hearing = hearing;
-        if self.gate.fresh != fresh {
-            self.gate.fresh = fresh;
-            self.version += 1;
-            out.push(Effect::Fresh(fresh));
-        }
-    }
-
-    /// Fetches what is overdue, the oldest first, with one pull a peer.
-    fn pull(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
-        let me = self.config.me;
-        for peer in self.peers.values_mut() {
-            let Some((id, sequences, since)) = &mut peer.pull else {
-                continue;
-            };
-            let held = self.logs.get(id).map(|log| log.held(me));
-            let left = sequences.minus(&held.unwrap_or_default());
-            if left != *sequences {
-                // It comes.
-                (*sequences, *since) = (left, now);
-            }
-            if sequences.is_empty() || now.since(*since) > PULL_MS * 1_000_000 {
-                peer.pull = None;
-            }
-        }
-        for (id, log) in &self.logs {
-            let mut wanted = log.overdue(me).minus(&log.gone);
-            let pulled = self.peers.values().filter_map(|peer| peer.pull.as_ref());
-            for (_, sequences, _) in pulled.filter(|(other, ..)| other == id) {
-                wanted = wanted.minus(sequences);
-            }
-            // The origin first: it has the newest, and what it is asked for it need not hear of from others.
-            let mut holders: Vec<NodeId> = self.peers.keys().copied().collect();
-            holders.sort_by_key(|holder| *holder != log.origin);
-            for holder in holders {
-                let has = wanted.both(&log.held(holder)).first(PULL_IDS);
-                let Some(peer) = self.peers.get_mut(&holder) else {
-                    continue;
-                };
-                let limit = self.config.gate_ms * 2_000_000;
-                let heard = peer.asked.heard;
-                let reachable = heard.is_some_and(|heard| now.since(heard) <= limit);
-                if has.is_empty() || peer.pull.is_some() || !reachable {
-                    continue;
-                }
-                wanted = wanted.minus(&has);
-                peer.pull = Some((*id, has.clone(), now));
-                out.push(Effect::Pull {
-                    from: holder,
-                    log: LogBirth {
-                        log: *id,
-                        boot: log.boot,
-                    },
-                    sequences: has,
-                });
-            }
-        }
-    }
-
-    /// Goes on with the proof, or begins the next.
-    fn look_at_proof(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
-        let members = &self.config.members;
-        if let Some(proof) = &mut self.proof {
-            let heard = |member: &NodeId| {
-                let heard = match self.peers.get(member) {
-                    Some(peer) => peer.asked.heard,
-                    None => self.asked,
-                };
-                heard.is_some_and(|heard| heard >= proof.at)
-            };
-            let answered: Vec<NodeId> = proof.waiting.iter().copied().filter(heard).collect();
-            if !answered.is_empty() {
-                // Logs of members that answered end, as of the moment in question, where they are known to end now at the latest;
-                // and so do logs of origins that are gone, once all members have said what they hold of them.
-                proof.waiting.retain(|member| !answered.contains(member));
-                let ends = self.logs.iter().map(|(id, log)| (*id, log.end));
-                proof.ends = ends.collect();
-            }
-            let equal = proof.waiting.is_empty()
-                && proof.ends.iter().all(|(id, end)| {
-                    let log = self.logs.get(id);
-                    log.is_none_or(|log| {
-                        members.iter().all(|member| log.is_complete(*member, *end))
-                    })
-                });
-            if !equal {
-                return;
-            }
-            self.proved = Some(proof.at);
-            out.push(Effect::Proved(proof.at));
-        }
-        self.proof = Some(Proof {
-            at: now,
-            ends: BTreeMap::new(),
-            waiting: members.iter().copied().collect(),
-        });
     }
 
     fn send_summaries(&mut self, now: BootNanos, out: &mut Vec<Effect>) {

@@ -3,6 +3,9 @@
 //! A summary brings the receiver from the version of the sender's state that it has acknowledged (`since`) to `version`. Whole
 //! sets of the logs that changed are sent, so that one that is lost, doubled or late does no harm: sets only grow.
 
+#[cfg(test)]
+mod tests;
+
 use super::gate::Freshness;
 use super::{Boot, GroupId};
 use crate::topology::NodeId;

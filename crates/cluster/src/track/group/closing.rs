@@ -1,0 +1,62 @@
+//! The end of logs: what of a boot that ended nobody holds, and which logs are settled for good (docs/tracking.md, section 11).
+
+use super::Group;
+use crate::topology::NodeId;
+use crate::track::Boot;
+use model::track::{Intervals, LogId};
+use std::collections::BTreeMap;
+
+impl Group {
+    /// Finds out what of the logs of boots that ended nobody holds: once every member has said that it takes in nothing of that
+    /// boot any more, and what it holds.
+    pub(super) fn close_logs(&mut self) {
+        let (me, fenced, peers) = (self.config.me, &self.fenced, &self.peers);
+        for log in self.logs.values_mut().filter(|log| !log.closed) {
+            let over = |boots: &BTreeMap<NodeId, Boot>| {
+                boots.get(&log.origin).is_some_and(|boot| *boot > log.boot)
+            };
+            // The origin itself never writes to a log of an earlier boot.
+            let mine = over(fenced) || log.origin == me && log.boot < self.config.boot;
+            let ended = mine
+                && peers.iter().all(|(id, peer)| {
+                    over(&peer.boots)
+                        || *id == log.origin && peer.boot > log.boot && peer.version > 0
+                });
+            if ended {
+                let known = log.known();
+                log.end = known.last().unwrap_or(0);
+                if log.end > 0 {
+                    log.void = Intervals::run(1, log.end).minus(&known);
+                }
+                log.closed = true;
+            }
+        }
+    }
+
+    /// Forgets logs that are closed and held by all, when all before them of the same origin are.
+    pub(super) fn retire_logs(&mut self) {
+        let mut unsettled: BTreeMap<NodeId, Boot> = self.boots.clone();
+        for log in self.logs.values() {
+            if !(log.closed && self.is_settled(log)) {
+                let boot = unsettled.entry(log.origin).or_insert(log.boot);
+                *boot = (*boot).min(log.boot);
+            }
+        }
+        for (origin, boot) in unsettled {
+            let settled = boot.saturating_sub(1);
+            let gone = self
+                .logs
+                .iter()
+                .filter(|(_, log)| log.origin == origin && log.boot <= settled);
+            let gone: Vec<LogId> = gone.map(|(id, _)| *id).collect();
+            if gone.is_empty() {
+                continue;
+            }
+            gone.iter().for_each(|id| {
+                self.logs.remove(id);
+            });
+            self.retired.insert(origin, settled);
+            self.version += 1;
+        }
+    }
+}
