@@ -31,7 +31,7 @@ mod rounds;
 pub mod state;
 
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;
 

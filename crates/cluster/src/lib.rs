@@ -9,6 +9,7 @@
 pub mod coordinate;
 pub mod metadata;
 pub mod paxos;
+pub mod detector;
 pub mod gossip;
 pub mod placement;
 pub mod raft;
