@@ -12,6 +12,12 @@ use model::env::Random;
 use model::time::BootNanos;
 use std::net::SocketAddr;
 
+/// Draws before all endpoints are looked at.
+const DRAWS: usize = 8;
+
+/// A kind of endpoints.
+type Which = fn(&Gossip, &Endpoint, BootNanos) -> bool;
+
 /// When what is due.
 #[derive(Debug)]
 pub(super) struct Rounds {
@@ -62,9 +68,7 @@ impl Gossip {
             let period = round_ms(self.roster.len());
             let spread = below(random, period as usize / 5) as u64;
             self.rounds.round_at = now.plus_millis(period - period / 10 + spread);
-            let live = self.count(now, Self::is_live);
-            if live > 0 {
-                let peer = self.nth(now, Self::is_live, below(random, live));
+            if let Some(peer) = self.pick(now, Self::is_live, random) {
                 self.send_syn(peer, random, effects);
             }
         }
@@ -77,8 +81,10 @@ impl Gossip {
     fn side_round(&mut self, now: BootNanos, random: &mut dyn Random, effects: &mut Vec<Effect>) {
         let live = self.count(now, Self::is_live);
         let away = self.count(now, Self::is_away);
-        if away > 0 && below(random, live + 1) < away {
-            let peer = self.nth(now, Self::is_away, below(random, away));
+        if away > 0
+            && below(random, live + 1) < away
+            && let Some(peer) = self.pick(now, Self::is_away, random)
+        {
             self.send_syn(peer, random, effects);
         }
         let own = self.address;
@@ -100,8 +106,9 @@ impl Gossip {
         let live = self.count(now, Self::is_live);
         let start = if live == 0 { 0 } else { below(random, live) };
         for step in 0..live.min(ANNOUNCE_PEERS) {
-            let peer = self.nth(now, Self::is_live, (start + step) % live);
-            self.send_syn(peer, random, effects);
+            if let Some(peer) = self.nth(now, Self::is_live, (start + step) % live) {
+                self.send_syn(peer, random, effects);
+            }
         }
     }
 
@@ -117,25 +124,34 @@ impl Gossip {
         endpoint.address() != self.address && !has_gone(endpoint) && !self.is_live(endpoint, now)
     }
 
-    fn count(&self, now: BootNanos, which: fn(&Self, &Endpoint, BootNanos) -> bool) -> usize {
+    fn count(&self, now: BootNanos, which: Which) -> usize {
         self.roster
             .iter()
             .filter(|endpoint| which(self, endpoint, now))
             .count()
     }
 
-    fn nth(
-        &self,
-        now: BootNanos,
-        which: fn(&Self, &Endpoint, BootNanos) -> bool,
-        n: usize,
-    ) -> SocketAddr {
-        self.roster
+    fn nth(&self, now: BootNanos, which: Which, n: usize) -> Option<SocketAddr> {
+        let mut those = self
+            .roster
             .iter()
-            .filter(|endpoint| which(self, endpoint, now))
-            .nth(n)
-            .expect("as many were counted")
-            .address()
+            .filter(|endpoint| which(self, endpoint, now));
+        those.nth(n).map(Endpoint::address)
+    }
+
+    /// A random one of those, each as likely as another.
+    fn pick(&self, now: BootNanos, which: Which, random: &mut dyn Random) -> Option<SocketAddr> {
+        // Nearly all are live nearly always: a few draws find one without a look at all.
+        for _ in 0..DRAWS {
+            let endpoint = self.roster.at(below(random, self.roster.len()));
+            if which(self, endpoint, now) {
+                return Some(endpoint.address());
+            }
+        }
+        match self.count(now, which) {
+            0 => None,
+            those => self.nth(now, which, below(random, those)),
+        }
     }
 }
 
