@@ -478,3 +478,6 @@ fn limit_requests(requests: &mut Vec<Request>) {
     let fitting = fitting.count();
     requests.truncate(fitting);
 }
+
+#[cfg(test)]
+mod tests;
