@@ -374,7 +374,7 @@ impl Detector {
     }
 
     /// The peers this node cannot reach, ascending, each with whether its own pings still arrive: the row of the
-    /// reachability matrix that gossip spreads.
+    /// reachability matrix that gossip spreads. To be computed anew, and spread if it changed, once a second.
     pub fn unreachable(&self, now: BootNanos) -> Vec<Unreachable> {
         let recent = |at: BootNanos| now.since(at) < PINGED_BY_MS * 1_000_000;
         self.peers

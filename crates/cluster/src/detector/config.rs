@@ -50,7 +50,8 @@ pub const PHI_INTERVAL_MS: u64 = 500;
 pub const REMEMBERED_PINGS: usize = 32;
 /// Answers the median is taken of.
 pub const MEDIAN_SAMPLES: usize = 63;
-/// A peer whose ping arrived within this time reaches this node.
-pub const PINGED_BY_MS: u64 = 2_000;
+/// A peer whose ping arrived within this time reaches this node. Less than a conviction takes, or the last pings before
+/// a cut would pass for ones after it.
+pub const PINGED_BY_MS: u64 = 1_000;
 
 const _: () = assert!(WATCH_MS < OWN_PAUSE_MS);

@@ -183,11 +183,17 @@ impl Matrix {
         }
     }
 
+    /// Whether two that list each other differ in whether they hear the other: messages pass one way.
+    fn is_one_way(&self, a: NodeId, b: NodeId) -> bool {
+        self.listed.get(&(a, b)) != self.listed.get(&(b, a))
+    }
+
     /// Pairs that list each other, so both are alive, gathered to groups that are cut off from the same nodes.
     fn tell_cuts(&self, dead: &BTreeSet<NodeId>, verdicts: &mut Vec<Verdict>) {
         let mut cut_from: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
         for &(from, to) in self.listed.keys() {
-            if self.lists(to, from) && !dead.contains(&from) && !dead.contains(&to) {
+            let cut = self.lists(to, from) && !self.is_one_way(from, to);
+            if cut && !dead.contains(&from) && !dead.contains(&to) {
                 cut_from.entry(from).or_default().insert(to);
             }
         }
@@ -227,16 +233,16 @@ impl Matrix {
         }
     }
 
-    /// Where one lists the other and is not listed.
+    /// Where one lists the other and is not listed, or hears it and is not heard.
     fn tell_one_sided(&self, dead: &BTreeSet<NodeId>, verdicts: &mut Vec<Verdict>) {
         let mut unanswered: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
         for (&(from, to), &heard) in &self.listed {
-            if self.lists(to, from) || dead.contains(&to) || dead.contains(&from) {
+            if dead.contains(&to) || dead.contains(&from) {
                 continue;
             }
-            if heard {
+            if heard && self.is_one_way(from, to) {
                 verdicts.push(Verdict::OneWay { from, to });
-            } else {
+            } else if !self.lists(to, from) {
                 unanswered.entry(to).or_default().push(from);
             }
         }

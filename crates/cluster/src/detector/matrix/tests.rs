@@ -105,6 +105,8 @@ fn a_rack_that_went_is_told_as_one() {
 fn one_way_only() {
     let one_way = "one way only: node 2 gets no answers from node 3, whose own pings arrive";
     assert_eq!(judge(&["...", "..h", "..."]), [one_way]);
+    // What node 2 sends is lost on the way to node 3, pings and answers alike: neither gets answers, but 2 hears 3.
+    assert_eq!(judge(&["...", "..h", ".x."]), [one_way]);
 }
 
 #[test]
