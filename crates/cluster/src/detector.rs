@@ -18,7 +18,7 @@
 //!
 //! What must stay true:
 //! - Every change of a peer's state is told exactly once ([`Effect::Changed`]); changes of one peer form a chain.
-//! - A peer is CONFIRMED only after three pings in a row without answer, or by phi.
+//! - A peer is CONFIRMED only after three pings in a row without answer, by phi, or by its own word.
 //! - A peer that is CONFIRMED, or was started again, is HEALTHY again only after [`Detector::caught_up`].
 
 mod arrivals;
@@ -292,6 +292,13 @@ impl Detector {
         self.judge(peer, now, effects, |peer, running| {
             peer.on_heartbeat(running)
         });
+    }
+
+    /// A peer said that it stops ([`crate::gossip::state::Status::Shutdown`]): it is CONFIRMED at once, and stays so until
+    /// it is started again, though it may answer to the last.
+    pub fn on_stop(&mut self, peer: NodeId, now: BootNanos, effects: &mut Vec<Effect>) {
+        self.notice_own_pause(now, effects);
+        self.judge(peer, now, effects, |peer, running| peer.on_stop(running));
     }
 
     /// Gossip knows a peer in a later life ([`crate::gossip::Effect::Restarted`]).

@@ -91,6 +91,8 @@ pub(super) struct Peer {
     /// Answers in a row, good or slow, since it was convicted.
     answers: u32,
     caught_up: bool,
+    /// Whether it said that it stops: until it is started again its answers mean nothing.
+    stopped: bool,
     /// Whether the present conviction came from pings, so that only answers end it.
     convicted_by_pings: bool,
     suspicions: Relapses,
@@ -116,6 +118,7 @@ impl Peer {
             good: 0,
             answers: 0,
             caught_up: false,
+            stopped: false,
             convicted_by_pings: false,
             suspicions: Relapses::default(),
             convictions: Relapses::default(),
@@ -187,6 +190,9 @@ impl Peer {
         }
         ping.fate = Fate::Answered;
         self.arrivals.record(now);
+        if self.stopped {
+            return;
+        }
         self.misses = 0;
         self.answers += 1;
         let slow_at_least = config.slow_ms * NANOS_PER_MS;
@@ -271,7 +277,7 @@ impl Peer {
     /// Its heart was seen to beat, by whomever: enough for a peer that is not pinged, and no more than that.
     pub fn on_heartbeat(&mut self, now: BootNanos) {
         self.arrivals.record(now);
-        if self.is_pinged(now) {
+        if self.stopped || self.is_pinged(now) {
             return;
         }
         self.good += 1;
@@ -314,8 +320,16 @@ impl Peer {
         self.change(PeerState::Confirmed, why, now);
     }
 
+    /// It said that it stops: nobody needs to wait for three misses.
+    pub fn on_stop(&mut self, now: BootNanos) {
+        self.stopped = true;
+        self.convicted_by_pings = self.is_pinged(now);
+        self.convict(Why::Stopped, now);
+    }
+
     /// It was started again: what it missed is not known, so it has to catch up.
     pub fn on_restart(&mut self, now: BootNanos) {
+        self.stopped = false;
         self.caught_up = false;
         self.good = 0;
         if self.opinion.state.is_up() && self.opinion.state != PeerState::Recovering {

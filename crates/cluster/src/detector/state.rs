@@ -60,6 +60,8 @@ pub enum Why {
         /// Phi, in thousandths.
         phi_milli: u64,
     },
+    /// It said that it stops.
+    Stopped,
     /// It answered, or its heart was seen to beat.
     Answered,
     /// It answered well for long enough.
@@ -90,6 +92,7 @@ impl fmt::Display for Why {
                 phi_milli / 1_000,
                 phi_milli % 1_000
             ),
+            Self::Stopped => write!(f, "it said that it stops"),
             Self::Answered => write!(f, "it answers again"),
             Self::Steady => write!(f, "it answers well"),
             Self::Restarted => write!(f, "it was started again"),

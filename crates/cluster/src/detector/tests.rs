@@ -215,6 +215,24 @@ fn a_conviction_ends_with_an_answer_and_with_having_caught_up() {
 }
 
 #[test]
+fn a_peer_that_says_it_stops_is_away_until_it_is_started_again() {
+    let mut bench = Bench::new(1, Box::new(|_, _| Some(MS)));
+    bench.run(3_000);
+    let now = bench.now;
+    bench.detector.on_stop(NodeId(1), now, &mut bench.told);
+    assert_eq!(bench.state(1), PeerState::Confirmed);
+    bench.heartbeat(1);
+    // It answers to the last, and after its restart before gossip has told of it.
+    bench.run(3_000);
+    assert_eq!(bench.state(1), PeerState::Confirmed);
+    let now = bench.now;
+    bench.detector.on_restart(NodeId(1), now, &mut bench.told);
+    bench.run(1_000);
+    assert_eq!(bench.state(1), PeerState::Recovering);
+    bench.check_chain(1);
+}
+
+#[test]
 fn a_restarted_peer_must_catch_up() {
     let mut bench = Bench::new(1, Box::new(|_, _| Some(MS)));
     bench.run(3_000);
@@ -473,7 +491,7 @@ proptest! {
 
     /// Answers nobody asked for, doubled and foreign ones, at any time: no panic, and the chain holds.
     #[test]
-    fn any_events_in_any_order(events in proptest::collection::vec((0..9u8, 0..4u32, 0..2_000u64), 1..300)) {
+    fn any_events_in_any_order(events in proptest::collection::vec((0..10u8, 0..4u32, 0..2_000u64), 1..300)) {
         let mut bench = Bench::new(2, Box::new(|_, _| None));
         let now = bench.now;
         bench.detector.watch(NodeId(3), now);
@@ -487,6 +505,7 @@ proptest! {
                 3 => bench.detector.caught_up(id, now, told),
                 4 => bench.detector.talked_to(id, now),
                 5 => bench.detector.on_ping(id, now),
+                8 => bench.detector.on_stop(id, now, told),
                 6 => bench.now = now.plus_millis(number),
                 7 => bench.detector.set_neighbours(&(1..peer).map(NodeId).collect(), now),
                 _ => bench.run(number),
