@@ -173,6 +173,38 @@ fn a_request_about_another_life_is_answered_from_the_beginning() {
 }
 
 #[test]
+fn nobody_makes_another_heart_beat_or_takes_the_last_life() {
+    let mut cluster = Cluster::settled(1, CALM, 3);
+    let (now, mut random, mut effects) = (cluster.now, Seeded(1), Vec::new());
+    let beats = cluster.gossip(0).local().heartbeat();
+    let copy = cluster.gossip(1).roster.get_mut(address(0));
+    copy.expect("known").heartbeat = beats + 1_000;
+    cluster
+        .gossip(1)
+        .send_syn(address(0), &mut random, &mut effects);
+    let Some(Effect::Send { bytes, .. }) = effects.pop() else {
+        panic!("a SYN was expected");
+    };
+    let gossip = cluster.gossip(0);
+    gossip.on_message(now, address(1), &bytes, &mut random, &mut effects);
+    assert_eq!(gossip.local().heartbeat(), beats);
+    let own = Effect::Heard {
+        address: address(0),
+    };
+    assert!(!effects.contains(&own));
+    // There is no life after the last: what claims to be it is nonsense, and this node keeps its own.
+    let mut last = identity(0, u32::MAX);
+    assert_eq!(learn(gossip, delta(last, 0, 1, vec![])), []);
+    assert_eq!(
+        gossip.local().identity().generation,
+        identity(0, 1).generation
+    );
+    last.generation.boot -= 1;
+    let raised = learn(gossip, delta(last, 0, 1, vec![]));
+    assert!(matches!(raised[..], [Effect::GenerationRaised { .. }]));
+}
+
+#[test]
 fn after_a_pause_a_heart_beats_once() {
     let mut gossip = alone();
     let (mut effects, mut random) = (Vec::new(), Seeded(1));
