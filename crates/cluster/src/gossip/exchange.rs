@@ -293,7 +293,6 @@ impl Gossip {
         for full in &ack.full {
             self.compare_full(
                 now,
-                from,
                 ack.window.bits,
                 full,
                 &mut lacks,
@@ -302,7 +301,7 @@ impl Gossip {
             );
         }
         for delta in ack.deltas {
-            self.learn(now, from, delta, effects);
+            self.learn(now, delta, effects);
         }
         limit_requests(&mut requests);
         if !lacks.is_empty() || !requests.is_empty() {
@@ -327,7 +326,6 @@ impl Gossip {
     fn compare_full(
         &mut self,
         now: BootNanos,
-        from: SocketAddr,
         bits: u8,
         full: &FullBucket,
         lacks: &mut Vec<Lack>,
@@ -337,7 +335,7 @@ impl Gossip {
         let mut listed = BTreeSet::new();
         for digest in &full.digests {
             listed.insert(digest.identity.address);
-            self.compare_digest(now, from, digest, lacks, requests, effects);
+            self.compare_digest(now, digest, lacks, requests, effects);
         }
         for index in self.roster.bucket(bits, full.bucket) {
             let address = self.roster.at(index).address();
@@ -351,7 +349,6 @@ impl Gossip {
     fn compare_digest(
         &mut self,
         now: BootNanos,
-        from: SocketAddr,
         digest: &Digest,
         lacks: &mut Vec<Lack>,
         requests: &mut Vec<Request>,
@@ -360,7 +357,7 @@ impl Gossip {
         let address = digest.identity.address;
         if address == self.address {
             // What others know of this node is at most late; one that knows an older life is told of this one.
-            let same = self.is_this_life(now, from, &digest.identity, effects);
+            let same = self.is_this_life(now, &digest.identity, effects);
             let from = if same { digest.version } else { 0 };
             if !same || from < self.local().version() {
                 lacks.push(Lack { address, from });
@@ -395,7 +392,7 @@ impl Gossip {
             }
             Relation::Newer => request(0),
             Relation::Older => lacks.push(Lack { address, from: 0 }),
-            Relation::Conflict => self.tell_conflict(now, from, &digest.identity, effects),
+            Relation::Conflict => self.tell_conflict(now, &digest.identity, effects),
         }
     }
 
@@ -420,7 +417,7 @@ impl Gossip {
             }
         }
         for delta in ack.deltas {
-            self.learn(now, from, delta, effects);
+            self.learn(now, delta, effects);
         }
         // The answer asks for nothing, so the exchange ends with it.
         if !lacks.is_empty() {

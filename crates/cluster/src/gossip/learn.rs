@@ -6,27 +6,20 @@ use crate::gossip::message::Delta;
 use crate::gossip::refusal::{Refusal, Side};
 use crate::gossip::{Effect, Gossip};
 use model::time::BootNanos;
-use std::net::SocketAddr;
 
 impl Gossip {
-    /// Takes over what `from` passed on.
-    pub(super) fn learn(
-        &mut self,
-        now: BootNanos,
-        from: SocketAddr,
-        delta: Delta,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// Takes over what a peer passed on.
+    pub(super) fn learn(&mut self, now: BootNanos, delta: Delta, effects: &mut Vec<Effect>) {
         let identity = delta.identity;
         if identity.address == self.address {
-            self.is_this_life(now, from, &identity, effects);
+            self.is_this_life(now, &identity, effects);
             return;
         }
         if self.quarantine.ignores(&identity, delta.heartbeat) {
             return;
         }
         match self.roster.get_mut(identity.address) {
-            None => self.learn_new(now, from, delta, effects),
+            None => self.learn_new(now, delta, effects),
             Some(known) => match known.identity().relation(&identity) {
                 Relation::Same => self.apply(now, delta, effects),
                 Relation::Newer if delta.from == 0 => {
@@ -40,7 +33,7 @@ impl Gossip {
                     });
                 }
                 Relation::Newer | Relation::Older => {}
-                Relation::Conflict => self.tell_conflict(now, from, &identity, effects),
+                Relation::Conflict => self.tell_conflict(now, &identity, effects),
             },
         }
     }
@@ -60,13 +53,7 @@ impl Gossip {
     }
 
     /// An address that was not known: a new node, or a known one that was started at another address.
-    fn learn_new(
-        &mut self,
-        now: BootNanos,
-        from: SocketAddr,
-        delta: Delta,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn learn_new(&mut self, now: BootNanos, delta: Delta, effects: &mut Vec<Effect>) {
         let identity = delta.identity;
         let own = *self.local().identity();
         if delta.from != 0 || self.roster.len() >= MAX_ENDPOINTS {
@@ -78,7 +65,7 @@ impl Gossip {
                 let refusal = Refusal::HostIdTaken {
                     address: own.address,
                 };
-                self.tell_refused(now, from, &identity, refusal, effects);
+                self.tell_refused(now, &identity, refusal, effects);
             }
             return;
         }
@@ -114,7 +101,6 @@ impl Gossip {
     pub(super) fn is_this_life(
         &mut self,
         now: BootNanos,
-        from: SocketAddr,
         identity: &Identity,
         effects: &mut Vec<Effect>,
     ) -> bool {
@@ -137,7 +123,7 @@ impl Gossip {
                 }
             }
             Relation::Newer | Relation::Conflict => {
-                self.tell_conflict(now, from, identity, effects);
+                self.tell_conflict(now, identity, effects);
             }
         }
         false
@@ -147,7 +133,6 @@ impl Gossip {
     pub(super) fn tell_conflict(
         &mut self,
         now: BootNanos,
-        from: SocketAddr,
         identity: &Identity,
         effects: &mut Vec<Effect>,
     ) {
@@ -157,20 +142,23 @@ impl Gossip {
         let refusal = Refusal::AddressTaken {
             holder: known.identity().host_id,
         };
-        self.tell_refused(now, from, identity, refusal, effects);
+        self.tell_refused(now, identity, refusal, effects);
     }
 
+    /// Told of the node in question, not of whoever mentioned it: the whole cluster may.
     fn tell_refused(
         &mut self,
         now: BootNanos,
-        from: SocketAddr,
         identity: &Identity,
         refusal: Refusal,
         effects: &mut Vec<Effect>,
     ) {
-        if self.told.is_news(from, Side::Here, Some(&refusal), now) {
+        if self
+            .told
+            .is_news(identity.address, Side::Here, Some(&refusal), now)
+        {
             effects.push(Effect::Refused {
-                peer: from,
+                peer: identity.address,
                 host_id: identity.host_id,
                 cluster_name: self.cluster_name.clone(),
                 refusal,

@@ -30,7 +30,7 @@ fn delta(identity: Identity, from: u64, to: u64, values: Vec<Versioned>) -> Delt
 
 fn learn(gossip: &mut Gossip, delta: Delta) -> Vec<Effect> {
     let mut effects = Vec::new();
-    gossip.learn(NOW, address(1), delta, &mut effects);
+    gossip.learn(NOW, delta, &mut effects);
     effects
 }
 
@@ -113,9 +113,7 @@ fn positions_count_for_the_roster_that_was_asked_about_only() {
     // Meanwhile node 0 hears of three more, which stand between the others.
     for index in 12..15 {
         let delta = delta(identity(index, 1), 0, 1, vec![]);
-        cluster
-            .gossip(0)
-            .learn(now, address(2), delta, &mut effects);
+        cluster.gossip(0).learn(now, delta, &mut effects);
     }
     effects.clear();
     cluster
