@@ -1,17 +1,16 @@
 //! The protocols between replicas as state machines: events in, effects out, time as an argument.
 //!
-//! [`topology`] says which nodes there are, [`replication`] how many replicas a keyspace has, [`placement`] where they are,
-//! and [`coordinate`] drives one request through them. A cluster of one node walks the same path as any other.
+//! [`topology`] says which nodes there are, [`replication`] how many replicas a keyspace has, [`ring`] where they are, and
+//! [`coordinate`] drives one request through them. A cluster of one node walks the same path as any other.
 //!
-//! What members agree on is [`metadata`], ordered by [`raft`]; who replicates what while that changes is [`ring`]. [`track`] knows
-//! which writes each replica holds, and [`paxos`] decides what conditional statements do.
+//! What members agree on is [`metadata`], ordered by [`raft`]; who of them lives is found out by [`gossip`] and [`detector`]. [`track`]
+//! knows which writes each replica holds, and [`paxos`] decides what conditional statements do.
 
 pub mod coordinate;
-pub mod metadata;
-pub mod paxos;
 pub mod detector;
 pub mod gossip;
-pub mod placement;
+pub mod metadata;
+pub mod paxos;
 pub mod raft;
 pub mod replication;
 pub mod ring;

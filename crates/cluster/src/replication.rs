@@ -1,56 +1,67 @@
-//! Replication factors of keyspaces.
+//! How many replicas a keyspace has, and who they are.
 //!
 //! The arithmetic is Cassandra's: a quorum is of the factor that was configured, not of the nodes that happen to exist,
 //! so a factor of 3 on one node makes QUORUM unavailable and says so.
 
+use crate::ring::{Placement, Strategy};
+use crate::topology::Topology;
 use model::schema::Replication;
-
-/// Replicas are placed by data centre and rack.
-pub(crate) const NETWORK_TOPOLOGY: &str = "NetworkTopologyStrategy";
-/// Replicas are placed by the ring alone.
-pub(crate) const SIMPLE: &str = "SimpleStrategy";
-
-/// Replicas configured in one data centre.
-pub fn factor_in(replication: &Replication, datacenter: &str) -> u32 {
-    match replication.class.as_str() {
-        NETWORK_TOPOLOGY => parse(replication.options.get(datacenter)),
-        SIMPLE => parse(replication.options.get("replication_factor")),
-        _ => 1,
-    }
-}
-
-/// Replicas configured in all.
-pub fn factor(replication: &Replication) -> u32 {
-    match replication.class.as_str() {
-        NETWORK_TOPOLOGY => factors(replication).map(|(_, factor)| factor).sum(),
-        SIMPLE => parse(replication.options.get("replication_factor")),
-        _ => 1,
-    }
-}
-
-/// `3`, or `3/1` with transient replicas, of which the first number counts.
-fn parse(option: Option<&String>) -> u32 {
-    option
-        .and_then(|text| text.split('/').next())
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0)
-}
+use std::sync::Arc;
 
 /// More than half.
 pub fn quorum(factor: u32) -> u32 {
     factor / 2 + 1
 }
 
-/// The data centres that a keyspace names, and the replicas configured in each.
-pub fn factors(replication: &Replication) -> impl Iterator<Item = (&str, u32)> {
-    replication
-        .options
-        .iter()
-        .filter(|(name, _)| *name != "class")
-        .map(|(name, factor)| (name.as_str(), parse(Some(factor))))
+/// A keyspace's replication in a cluster, worked out once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyspaceReplicas {
+    /// The strategy's class, as errors name it.
+    pub class: String,
+    /// Who has which token; `None` if every node has its own.
+    pub placement: Option<Arc<Placement>>,
+    /// Replicas configured in all.
+    pub factor: u32,
+    /// Replicas configured in this node's data centre.
+    pub factor_here: u32,
+    /// Replicas configured in each data centre that is named, by the number of that; one that nobody is in has the greatest.
+    /// `None` if the strategy names none.
+    pub by_datacenter: Option<Box<[(u16, u32)]>>,
 }
 
-/// Whether a keyspace names replicas by data centre.
-pub fn is_by_datacenter(replication: &Replication) -> bool {
-    replication.class == NETWORK_TOPOLOGY
+impl KeyspaceReplicas {
+    /// A keyspace of this replication, which places replicas so.
+    pub(crate) fn new(
+        replication: &Replication,
+        placement: Arc<Placement>,
+        topology: &Topology,
+    ) -> Self {
+        let mut replicas = Self {
+            class: replication.class.clone(),
+            placement: Some(placement),
+            factor: 1,
+            factor_here: 1,
+            by_datacenter: None,
+        };
+        match Strategy::of(replication) {
+            Strategy::Local => replicas.placement = None,
+            Strategy::Simple(factor) => {
+                (replicas.factor, replicas.factor_here) = (factor, factor);
+            }
+            Strategy::NetworkTopology(factors) => {
+                let here = &topology.local().datacenter;
+                replicas.factor = factors.values().sum();
+                replicas.factor_here = factors.get(here).copied().unwrap_or(0);
+                let known = topology.datacenters();
+                let number = |name: &String| {
+                    let place = known.binary_search(name);
+                    place.map_or(u16::MAX, |place| place as u16)
+                };
+                let factors = factors.iter().filter(|(_, factor)| **factor > 0);
+                let numbered = factors.map(|(name, factor)| (number(name), *factor));
+                replicas.by_datacenter = Some(numbered.collect());
+            }
+        }
+        replicas
+    }
 }

@@ -1,7 +1,12 @@
-//! Which nodes there are and what is known of them.
+//! Which nodes there are, what is known of them, and what they replicate.
 
+use crate::replication::KeyspaceReplicas;
+use crate::ring::{Placement, Strategy};
 use model::key::Token;
+use model::schema::Replication;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A node's number, given once by the metadata log and never used again.
@@ -29,7 +34,7 @@ pub struct Node {
     pub alive: bool,
 }
 
-/// All members, and the ring their tokens make.
+/// All members, and the replicas of every keyspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
     /// Name of the cluster.
@@ -38,12 +43,11 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// Which of them this process is.
     pub local: NodeId,
-    /// Every token and the place of its node in `nodes`, ascending.
-    ring: Vec<(Token, usize)>,
     /// Names of the data centres, ascending.
     datacenters: Vec<String>,
     /// The place of each node's data centre in `datacenters`.
     datacenter_of: Vec<u16>,
+    keyspaces: BTreeMap<String, KeyspaceReplicas>,
 }
 
 impl Topology {
@@ -53,12 +57,10 @@ impl Topology {
             nodes.iter().any(|node| node.id == local),
             "a node is a member of its own topology"
         );
-        let mut ring: Vec<(Token, usize)> = nodes
-            .iter()
-            .enumerate()
-            .flat_map(|(place, node)| node.tokens.iter().map(move |token| (*token, place)))
-            .collect();
-        ring.sort_unstable();
+        assert!(
+            nodes.is_sorted_by_key(|node| node.id),
+            "nodes stand by their numbers"
+        );
         let mut datacenters: Vec<String> =
             nodes.iter().map(|node| node.datacenter.clone()).collect();
         datacenters.sort_unstable();
@@ -69,10 +71,41 @@ impl Topology {
             cluster_name,
             nodes,
             local,
-            ring,
             datacenters,
             datacenter_of,
+            keyspaces: BTreeMap::new(),
         }
+    }
+
+    /// The same with the replicas of these keyspaces; `place` says where a strategy puts them.
+    #[must_use]
+    pub fn with_keyspaces<'a>(
+        mut self,
+        keyspaces: impl IntoIterator<Item = (&'a str, &'a Replication)>,
+        place: impl Fn(&Strategy) -> Placement,
+    ) -> Self {
+        let mut placements: BTreeMap<Strategy, Arc<Placement>> = BTreeMap::new();
+        let mut all = BTreeMap::new();
+        for (name, replication) in keyspaces {
+            let strategy = Strategy::of(replication);
+            let placement = placements
+                .entry(strategy)
+                .or_insert_with_key(|strategy| Arc::new(place(strategy)));
+            let replicas = KeyspaceReplicas::new(replication, placement.clone(), &self);
+            all.insert(name.to_owned(), replicas);
+        }
+        self.keyspaces = all;
+        self
+    }
+
+    /// Who replicates a keyspace; `None` for those that are this node's own.
+    pub fn keyspace(&self, name: &str) -> Option<&KeyspaceReplicas> {
+        self.keyspaces.get(name)
+    }
+
+    /// Where a node stands in `nodes`.
+    pub(crate) fn place(&self, id: NodeId) -> Option<usize> {
+        self.nodes.binary_search_by_key(&id, |node| node.id).ok()
     }
 
     /// This process' own entry.
@@ -82,9 +115,7 @@ impl Topology {
 
     /// Where this process stands in `nodes`.
     pub(crate) fn local_place(&self) -> usize {
-        self.nodes
-            .iter()
-            .position(|node| node.id == self.local)
+        self.place(self.local)
             .expect("a node is a member of its own topology")
     }
 
@@ -96,12 +127,5 @@ impl Topology {
     /// The number of a node's data centre, by the node's place in `nodes`.
     pub(crate) fn datacenter_of(&self, place: usize) -> u16 {
         self.datacenter_of[place]
-    }
-
-    /// The places of nodes in `nodes`, one for each token of the ring, from the owner of a token on.
-    pub(crate) fn walk(&self, token: Token) -> impl Iterator<Item = usize> {
-        let start = self.ring.partition_point(|(end, _)| *end < token);
-        let (before, after) = self.ring.split_at(start);
-        after.iter().chain(before).map(|(_, place)| *place)
     }
 }

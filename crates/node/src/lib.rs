@@ -9,6 +9,7 @@ pub mod effects;
 pub mod execute;
 pub mod latency;
 pub mod machine;
+pub mod members;
 pub mod message;
 pub mod metadata_log;
 pub mod metrics;

@@ -6,6 +6,7 @@ use crate::statement::Statement;
 use crate::system::NodeFacts;
 use bytes::Bytes;
 pub use cluster::coordinate::ReplicaError;
+use cluster::topology::Topology;
 use cql::frame::response::Event;
 use cql::frame::{ProtocolVersion, RequestFrame};
 use cql::functions::CallContext;
@@ -144,6 +145,8 @@ pub enum ShardMessage {
         request: u64,
         /// The schema.
         schema: Arc<Schema>,
+        /// The members, and who of them replicates what by it.
+        topology: Arc<Topology>,
         /// What registered clients are told.
         events: Arc<[Event]>,
     },

@@ -352,8 +352,9 @@ impl Shard {
             ShardMessage::Schema {
                 request,
                 schema,
+                topology,
                 events,
-            } => self.take_schema((from, request), schema, &events, out),
+            } => self.take_schema((from, request), (schema, topology), &events, out),
             ShardMessage::Prepared { request, statement } => {
                 self.keep_prepared(statement);
                 acknowledge(from, request, out);
@@ -382,11 +383,11 @@ impl Shard {
     fn take_schema(
         &mut self,
         (from, request): (u16, u64),
-        schema: Arc<Schema>,
+        (schema, topology): (Arc<Schema>, Arc<Topology>),
         events: &[response::Event],
         out: &mut Effects,
     ) {
-        self.install_schema(schema, out);
+        self.install_schema(schema, topology, out);
         events.iter().for_each(|event| self.publish(event, out));
         acknowledge(from, request, out);
     }

@@ -14,12 +14,11 @@ use crate::shard::{LAYOUT_IO_SPACE, METADATA_IO_SPACE, SNAPSHOT_IO_SPACE, Shard,
 use crate::snapshots::Snapshots;
 use cluster::metadata::{ClusterIdentity, Member, Metadata};
 use cluster::ring::Location;
-use cluster::topology::{Node, NodeId, Topology};
+use cluster::topology::NodeId;
 use model::env::{Clock, IoOutcome, IoTag, Random};
 use model::key::Token;
 use model::schema::Schema;
 use model::time::Now;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use storage::{Generation, LayoutFile, MetaLog, Store, StoreConfig};
 
@@ -554,7 +553,7 @@ impl NodeShard {
             order, store, log, ..
         } = recovering;
         let node = &self.config.node;
-        let topology = topology(&order.metadata, order.id, node.client_address);
+        let topology = crate::members::topology(&order.metadata, order.id, node.client_address);
         let data_directory = &self.config.store.data_directory;
         let snapshots = (self.config.number == 0)
             .then(|| Snapshots::open(SNAPSHOT_IO_SPACE, data_directory, &mut out.io));
@@ -571,22 +570,4 @@ impl NodeShard {
             seed: self.config.seed,
         })
     }
-}
-
-/// The members as statements see them. Where clients reach this node itself its own process knows first.
-fn topology(metadata: &Metadata, local: NodeId, client_address: SocketAddr) -> Topology {
-    let nodes = metadata.members.iter().map(|(id, member)| Node {
-        id: *id,
-        host_id: member.host_id,
-        client_address: if *id == local {
-            client_address
-        } else {
-            member.client_address
-        },
-        datacenter: member.location.datacenter.clone(),
-        rack: member.location.rack.clone(),
-        tokens: member.tokens.clone(),
-        alive: *id == local,
-    });
-    Topology::new(metadata.cluster.name.clone(), nodes.collect(), local)
 }

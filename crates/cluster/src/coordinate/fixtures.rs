@@ -1,10 +1,13 @@
 //! Clusters and keyspaces for tests.
 
+use crate::replication::KeyspaceReplicas;
+use crate::ring::{self, Location, Ring};
 use crate::topology::{Node, NodeId, Topology};
 use model::error::Consistency;
 use model::key::Token;
 use model::schema::Replication;
 use proptest::prelude::*;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Nodes by data centre and rack; node n, counted from 1, has the token 100 * n, and the first is this one.
@@ -20,6 +23,19 @@ pub(crate) fn cluster(nodes: &[(&str, &str)]) -> Topology {
     };
     let nodes = nodes.iter().enumerate().map(node).collect();
     Topology::new("c".to_owned(), nodes, NodeId(1))
+}
+
+/// A keyspace's replicas in a cluster.
+pub(crate) fn placed(topology: &Topology, replication: &Replication) -> KeyspaceReplicas {
+    let ring = Ring::new(topology.nodes.iter().map(|node| {
+        let location = Location {
+            datacenter: node.datacenter.clone(),
+            rack: node.rack.clone(),
+        };
+        (node.id, location, node.tokens.as_slice())
+    }));
+    let placement = ring.place(&ring::Strategy::of(replication));
+    KeyspaceReplicas::new(replication, Arc::new(placement), topology)
 }
 
 /// So many replicas.

@@ -2,15 +2,13 @@
 //!
 //! The arithmetic is Cassandra's: a quorum is of the factor that was configured, not of the nodes that happen to exist, so a
 //! factor of 3 on one node makes QUORUM unavailable and says so. The `LOCAL_` levels count only the coordinator's data
-//! centre, `EACH_QUORUM` wants a quorum of each. ANY wants a replica, too: writes that no replica took are kept for them by
+//! centre, `EACH_QUORUM` wants a quorum of each. A write waits for one more of every replica that is to be one soon. ANY wants a replica, too: writes that no replica took are kept for them by
 //! nobody yet.
 
-use crate::placement;
-use crate::replication::{factor, factor_in, factors, is_by_datacenter, quorum};
+use crate::replication::{KeyspaceReplicas, quorum};
 use crate::topology::{NodeId, Topology};
 use model::error::{Consistency, RequestError};
 use model::key::Token;
-use model::schema::Replication;
 use smallvec::SmallVec;
 
 /// Whether a request is a read or a write: some levels exist for one only.
@@ -59,6 +57,21 @@ impl Quota {
         match self {
             Self::All(wanted) | Self::Datacenter(_, wanted) => *wanted,
             Self::Each(wanted) => wanted.iter().map(|(_, wanted)| wanted).sum(),
+        }
+    }
+}
+
+impl Quota {
+    /// A replica that is to be one soon is written to as well, in this data centre.
+    fn wait_for_one_more(&mut self, datacenter: u16) {
+        match self {
+            Self::All(wanted) => *wanted += 1,
+            Self::Datacenter(here, wanted) => *wanted += u32::from(*here == datacenter),
+            Self::Each(each) => {
+                for (there, wanted) in each {
+                    *wanted += u32::from(*there == datacenter);
+                }
+            }
         }
     }
 }
@@ -135,7 +148,7 @@ fn replica(place: usize, topology: &Topology) -> Replica {
 pub fn check_level(
     access: Access,
     consistency: Consistency,
-    keyspace: &Replication,
+    keyspace: &KeyspaceReplicas,
 ) -> Result<(), RequestError> {
     if matches!(access, Access::Read | Access::Range) && consistency == Consistency::Any {
         return Err(RequestError::invalid(
@@ -154,7 +167,7 @@ pub fn check_level(
     }
     if access == Access::Conditional
         && consistency == Consistency::EachQuorum
-        && !is_by_datacenter(keyspace)
+        && keyspace.by_datacenter.is_none()
     {
         return Err(RequestError::invalid(format!(
             "consistency level EACH_QUORUM not compatible with replication strategy (org.apache.cassandra.locator.{})",
@@ -168,7 +181,7 @@ pub fn check_level(
 pub fn admit(
     access: Access,
     consistency: Consistency,
-    keyspace: &Replication,
+    keyspace: &KeyspaceReplicas,
     topology: &Topology,
     token: Token,
 ) -> Result<ReplicaPlan, RequestError> {
@@ -179,12 +192,24 @@ pub fn admit(
         (Access::Read, Consistency::LocalSerial) => Consistency::LocalQuorum,
         (_, level) => level,
     };
-    let places = placement::replicas(keyspace, topology, token);
-    let mut replicas: Replicas = places
-        .into_iter()
-        .map(|place| replica(place, topology))
-        .collect();
-    let quota = quota(consistency, keyspace, topology);
+    let Some(placement) = &keyspace.placement else {
+        return Ok(ReplicaPlan::local(consistency, topology));
+    };
+    let writes = !matches!(access, Access::Read | Access::Range);
+    let placed = placement.replicas(token);
+    let natural = placed.iter().flat_map(|placed| &placed.natural);
+    let natural = natural.filter_map(|id| topology.place(*id));
+    let mut replicas: Replicas = natural.map(|place| replica(place, topology)).collect();
+    let mut quota = quota(consistency, keyspace, topology);
+    let pending = placed.iter().flat_map(|placed| &placed.pending);
+    for place in pending
+        .filter(|_| writes)
+        .filter_map(|id| topology.place(*id))
+    {
+        let replica = replica(place, topology);
+        quota.wait_for_one_more(replica.datacenter);
+        replicas.push(replica);
+    }
     if replicas.len() > 1 {
         let here = topology.datacenter_of(topology.local_place());
         replicas
@@ -200,47 +225,37 @@ pub fn admit(
 }
 
 /// What a level wants of a keyspace's replicas: at least one, even if none are configured.
-fn quota(consistency: Consistency, keyspace: &Replication, topology: &Topology) -> Quota {
+fn quota(consistency: Consistency, keyspace: &KeyspaceReplicas, topology: &Topology) -> Quota {
     let here = |wanted| Quota::Datacenter(topology.datacenter_of(topology.local_place()), wanted);
     match consistency {
         Consistency::Any | Consistency::One => Quota::All(1),
         Consistency::Two => Quota::All(2),
         Consistency::Three => Quota::All(3),
-        Consistency::Quorum | Consistency::Serial => Quota::All(quorum(factor(keyspace))),
-        Consistency::All => Quota::All(factor(keyspace).max(1)),
+        Consistency::Quorum | Consistency::Serial => Quota::All(quorum(keyspace.factor)),
+        Consistency::All => Quota::All(keyspace.factor.max(1)),
         Consistency::LocalOne => here(1),
-        Consistency::LocalQuorum | Consistency::LocalSerial => {
-            here(quorum(factor_in(keyspace, &topology.local().datacenter)))
-        }
-        Consistency::EachQuorum if is_by_datacenter(keyspace) => {
-            let number = |name: &str| {
-                let known = topology.datacenters();
-                // One that nobody is in is one that nobody answers in.
-                known
-                    .binary_search_by(|known| known.as_str().cmp(name))
-                    .map_or(u16::MAX, |number| number as u16)
-            };
-            let wanted: Box<[_]> = factors(keyspace)
-                .filter(|(_, factor)| *factor > 0)
-                .map(|(name, factor)| (number(name), quorum(factor)))
-                .collect();
-            if wanted.is_empty() {
-                Quota::All(1)
-            } else {
-                Quota::Each(wanted)
+        Consistency::LocalQuorum | Consistency::LocalSerial => here(quorum(keyspace.factor_here)),
+        Consistency::EachQuorum => match keyspace.by_datacenter.as_deref() {
+            None => Quota::All(quorum(keyspace.factor)),
+            Some([]) => Quota::All(1),
+            Some(factors) => {
+                let quorums = factors
+                    .iter()
+                    .map(|(there, factor)| (*there, quorum(*factor)));
+                Quota::Each(quorums.collect())
             }
-        }
-        Consistency::EachQuorum => Quota::All(quorum(factor(keyspace))),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coordinate::fixtures::{cluster, network, simple};
+    use crate::coordinate::fixtures::{cluster, network, placed, simple};
+    use model::schema::Replication;
 
     fn block_for(level: Consistency, keyspace: &Replication, topology: &Topology) -> u32 {
-        quota(level, keyspace, topology).total()
+        quota(level, &placed(topology, keyspace), topology).total()
     }
 
     #[test]
@@ -271,6 +286,7 @@ mod tests {
         let mut topology = cluster(&nodes);
         let keyspace = network(&[("dc1", 3), ("dc2", 1)]);
         let admit = |level, topology: &Topology| {
+            let keyspace = placed(topology, &keyspace);
             admit(Access::Write, level, &keyspace, topology, Token(1))
                 .map(|plan| plan.block_for)
                 .map_err(|error| match error {
@@ -298,7 +314,7 @@ mod tests {
         let plan = admit(
             Access::Read,
             Consistency::Quorum,
-            &keyspace,
+            &placed(&topology, &keyspace),
             &topology,
             Token(150),
         );

@@ -80,10 +80,8 @@ impl Shard {
         keyspace: &str,
         token: Token,
     ) -> Result<ReplicaPlan, RequestError> {
-        match self.schema.keyspace(keyspace) {
-            Some(keyspace) => {
-                coordinate::admit(access, level, &keyspace.replication, &self.topology, token)
-            }
+        match self.topology.keyspace(keyspace) {
+            Some(keyspace) => coordinate::admit(access, level, keyspace, &self.topology, token),
             // Virtual keyspaces are this node's own.
             None => Ok(ReplicaPlan::local(level, &self.topology)),
         }
@@ -96,8 +94,8 @@ impl Shard {
         level: Consistency,
         keyspace: &str,
     ) -> Result<(), RequestError> {
-        self.schema.keyspace(keyspace).map_or(Ok(()), |keyspace| {
-            coordinate::check_level(access, level, &keyspace.replication)
+        self.topology.keyspace(keyspace).map_or(Ok(()), |keyspace| {
+            coordinate::check_level(access, level, keyspace)
         })
     }
 

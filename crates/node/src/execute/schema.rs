@@ -15,11 +15,13 @@ use super::gather::{AfterGather, GatherOperation};
 use super::operation::Operation;
 use super::work::AfterWork;
 use crate::effects::{Effects, LogLevel};
+use crate::members;
 use crate::message::ShardMessage;
 use crate::metadata_log::{self, Change as MetadataChange, MetadataLog};
 use crate::reply::Reply;
 use crate::shard::Shard;
-use cluster::metadata::{Command, Refused};
+use cluster::metadata::{Command, Metadata, Refused};
+use cluster::topology::Topology;
 use cql::ast::Statement as Syntax;
 use cql::frame::response::{Event, put_void};
 use cql::plan::ddl::SchemaEvent;
@@ -324,7 +326,7 @@ impl Shard {
         };
         if !own {
             let events = differences(before, after).into();
-            return self.put_in_force(after, &events, None, now, out);
+            return self.put_in_force(&change.after, &events, None, now, out);
         }
         let state = std::mem::replace(&mut changes.state, ChangeState::Installing);
         let ChangeState::Proposed(own) = state else {
@@ -338,7 +340,7 @@ impl Shard {
             }
             SchemaAnswer::Void => Arc::default(),
         };
-        self.put_in_force(after, &events, Some((answer, reply)), now, out);
+        self.put_in_force(&change.after, &events, Some((answer, reply)), now, out);
     }
 
     /// Whoever waits for a change, if its deadline has not passed.
@@ -394,13 +396,16 @@ impl Shard {
     /// Puts a schema in force on every shard, after which whoever waits is told.
     fn put_in_force(
         &mut self,
-        schema: &Arc<Schema>,
+        metadata: &Metadata,
         events: &Arc<[Event]>,
         told: Option<(SchemaAnswer, Option<Reply>)>,
         now: Now,
         out: &mut Effects,
     ) {
-        self.install_schema(schema.clone(), out);
+        let client_address = self.config.client_address;
+        let topology = members::topology(metadata, self.topology.local, client_address);
+        let (schema, topology) = (&metadata.schema, Arc::new(topology));
+        self.install_schema(schema.clone(), topology.clone(), out);
         events.iter().for_each(|event| self.publish(event, out));
         let (then, reply) = match told {
             Some((answer, reply)) => (AfterGather::Schema(answer), reply),
@@ -421,6 +426,7 @@ impl Shard {
             let message = ShardMessage::Schema {
                 request,
                 schema: schema.clone(),
+                topology: topology.clone(),
                 events: events.clone(),
             };
             self.tell(shard, message, out);
@@ -447,12 +453,18 @@ impl Shard {
     }
 
     /// Puts a schema in force on this shard.
-    pub(crate) fn install_schema(&mut self, schema: Arc<Schema>, out: &mut Effects) {
+    pub(crate) fn install_schema(
+        &mut self,
+        schema: Arc<Schema>,
+        topology: Arc<Topology>,
+        out: &mut Effects,
+    ) {
         assert!(
             schema.epoch >= self.schema.epoch,
             "the schema does not go back"
         );
         self.schema = schema.clone();
+        self.topology = topology;
         let stored = crate::system::stored(&schema);
         self.replica.store.set_schema(&stored, &mut out.io);
         let store = &self.replica.store;

@@ -1,7 +1,7 @@
 //! Reads against every level and outcome of their replicas.
 
 use super::*;
-use crate::coordinate::fixtures::{Scene, cluster, network, scenes, simple};
+use crate::coordinate::fixtures::{Scene, cluster, network, placed, scenes, simple};
 use crate::coordinate::plan::{Access, admit};
 use model::error::Consistency;
 use model::key::Token;
@@ -12,7 +12,13 @@ const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn read(level: Consistency) -> Read {
     let topology = cluster(&[("dc1", "a"), ("dc1", "b"), ("dc1", "c")]);
-    let plan = admit(Access::Read, level, &simple(3), &topology, Token(1));
+    let plan = admit(
+        Access::Read,
+        level,
+        &placed(&topology, &simple(3)),
+        &topology,
+        Token(1),
+    );
     Read::new(plan.expect("all are alive"))
 }
 
@@ -105,7 +111,13 @@ fn a_refusal_of_all_is_a_refusal() {
     let topology = cluster(&[("dc1", "a")]);
     let level = Consistency::LocalOne;
     let keyspace = network(&[("dc1", 1)]);
-    let plan = admit(Access::Read, level, &keyspace, &topology, Token(1));
+    let plan = admit(
+        Access::Read,
+        level,
+        &placed(&topology, &keyspace),
+        &topology,
+        Token(1),
+    );
     let mut read = Read::new(plan.expect("it is alive"));
     let refused = ReplicaError::Overloaded("full".to_owned());
     let told = RequestError::Overloaded("full".to_owned());
@@ -186,7 +198,7 @@ proptest! {
         events in prop::collection::vec(any::<prop::sample::Index>(), 60),
     ) {
         prop_assume!(scene.level != Consistency::Any);
-        let plan = admit(Access::Range, scene.level, &scene.keyspace, &scene.topology, Token(token));
+        let plan = admit(Access::Range, scene.level, &placed(&scene.topology, &scene.keyspace), &scene.topology, Token(token));
         let Ok(plan) = plan else { return Ok(()) };
         let read = Read::new(plan);
         let open: Vec<Ask> = read.asks().collect();

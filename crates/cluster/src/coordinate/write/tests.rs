@@ -1,7 +1,7 @@
 //! Writes against every level and outcome of their replicas.
 
 use super::*;
-use crate::coordinate::fixtures::{Scene, cluster, network, scenes, simple};
+use crate::coordinate::fixtures::{Scene, cluster, network, placed, scenes, simple};
 use crate::coordinate::plan::{Access, admit};
 use model::error::{Consistency, ReplicaFailure};
 use model::key::Token;
@@ -12,7 +12,15 @@ const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 fn write(replicas: u32, level: Consistency, write_type: WriteType, parts: usize) -> WriteSet {
     let topology = cluster(&[("dc1", "a"), ("dc1", "b"), ("dc1", "c")]);
     let keyspace = simple(replicas);
-    let plan = || admit(Access::Write, level, &keyspace, &topology, Token(1));
+    let plan = || {
+        admit(
+            Access::Write,
+            level,
+            &placed(&topology, &keyspace),
+            &topology,
+            Token(1),
+        )
+    };
     WriteSet::new(write_type, (0..parts).map(|_| plan())).expect("all are alive")
 }
 
@@ -103,7 +111,13 @@ fn far_answers_do_not_make_a_local_quorum() {
     let topology = cluster(&[("dc1", "a"), ("dc1", "b"), ("dc2", "x"), ("dc2", "y")]);
     let keyspace = network(&[("dc1", 2), ("dc2", 2)]);
     let level = Consistency::LocalQuorum;
-    let plan = admit(Access::Write, level, &keyspace, &topology, Token(1));
+    let plan = admit(
+        Access::Write,
+        level,
+        &placed(&topology, &keyspace),
+        &topology,
+        Token(1),
+    );
     let mut write = WriteSet::new(WriteType::Simple, [plan]).expect("all are alive");
     for far in [3, 4, 1] {
         assert_eq!(write.on_ack(0, NodeId(far)), Progress::Pending);
@@ -224,15 +238,17 @@ proptest! {
         tokens in prop::collection::vec(0i64..900, 1..4),
         events in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..40),
     ) {
+        let keyspace = placed(&scene.topology, &scene.keyspace);
         let plans: Vec<_> = tokens
             .iter()
             .map(|token| {
-                admit(Access::Batch, scene.level, &scene.keyspace, &scene.topology, Token(*token))
+                admit(Access::Batch, scene.level, &keyspace, &scene.topology, Token(*token))
             })
             .collect();
         for (token, plan) in tokens.iter().zip(&plans) {
-            let places = crate::placement::replicas(&scene.keyspace, &scene.topology, Token(*token));
-            let nodes = places.iter().map(|place| &scene.topology.nodes[*place]);
+            let placement = keyspace.placement.as_ref().expect("replicas of the ring");
+            let replicas = &placement.replicas(Token(*token)).expect("a ring").natural;
+            let nodes = scene.topology.nodes.iter().filter(|node| replicas.contains(&node.id));
             let alive: Vec<NodeId> = nodes.filter(|node| node.alive).map(|node| node.id).collect();
             prop_assert_eq!(plan.is_ok(), scene.reached(&alive), "{:?}", plan);
         }

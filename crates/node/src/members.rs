@@ -1,0 +1,26 @@
+//! The cluster as statements see it, from what its members agree on.
+
+use cluster::metadata::Metadata;
+use cluster::topology::{Node, NodeId, Topology};
+use std::net::SocketAddr;
+
+/// The members and who of them replicates what. Where clients reach this node itself its own process knows first.
+pub fn topology(metadata: &Metadata, local: NodeId, client_address: SocketAddr) -> Topology {
+    let nodes = metadata.members.iter().map(|(id, member)| Node {
+        id: *id,
+        host_id: member.host_id,
+        client_address: if *id == local {
+            client_address
+        } else {
+            member.client_address
+        },
+        datacenter: member.location.datacenter.clone(),
+        rack: member.location.rack.clone(),
+        tokens: member.tokens.clone(),
+        alive: *id == local,
+    });
+    let keyspaces = metadata.schema.keyspaces.iter();
+    let keyspaces = keyspaces.map(|(name, keyspace)| (name.as_str(), &keyspace.replication));
+    Topology::new(metadata.cluster.name.clone(), nodes.collect(), local)
+        .with_keyspaces(keyspaces, |strategy| metadata.place(strategy))
+}
