@@ -146,7 +146,8 @@ fn a_schema_change_on_a_disk_that_hangs_is_answered() {
     start(&mut machine);
     machine.disk.faults.max_delay = u64::MAX / 4;
     let replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}";
-    for (name, says) in [("one", "may still take effect"), ("two", "takes too long")] {
+    let says = "may still take effect";
+    for name in ["one", "two"] {
         let keyspace = format!("CREATE KEYSPACE {name} WITH replication = {replication}");
         match machine.ask(0, &keyspace) {
             Ok(Answer::Error(_, text)) => assert!(text.contains(says), "{text}"),
