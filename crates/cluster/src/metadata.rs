@@ -6,7 +6,7 @@
 //! What must stay true:
 //! - applying is a pure function of metadata and proposal; a proposal that does not fit is refused the same way everywhere,
 //!   and changes nothing but the epoch;
-//! - a proposal that comes twice is carried out once: proposers number theirs, and have one under way at a time;
+//! - a proposal that comes twice is decided on once: proposers number theirs, and send the next when the one before has ended;
 //! - a change of the schema names the schema it was planned on, and is refused on any other, so that two who say
 //!   `CREATE TABLE IF NOT EXISTS` at once are told one truth: the second plans again;
 //! - a node's number and its host id are never given to another;
@@ -88,8 +88,8 @@ pub struct Metadata {
     pub truncations: BTreeMap<TableId, Epoch>,
     /// Changes of the ring that are under way, by whose tokens change.
     pub transitions: BTreeMap<NodeId, Transition>,
-    /// The last proposal of each member that was carried out.
-    carried_out: BTreeMap<NodeId, u64>,
+    /// The last proposal of each member that was carried out or refused.
+    decided: BTreeMap<NodeId, u64>,
 }
 
 impl Metadata {
@@ -106,7 +106,7 @@ impl Metadata {
             schema: Arc::default(),
             truncations: BTreeMap::new(),
             transitions: BTreeMap::new(),
-            carried_out: BTreeMap::new(),
+            decided: BTreeMap::new(),
         }
     }
 
@@ -138,9 +138,9 @@ impl Metadata {
         serde_json::from_slice(bytes).map_err(|error| DecodeError(error.to_string()))
     }
 
-    /// Whether the proposal was carried out already.
-    pub fn has_carried_out(&self, id: ProposalId) -> bool {
-        self.carried_out
+    /// Whether the proposal was carried out or refused already.
+    pub fn has_decided(&self, id: ProposalId) -> bool {
+        self.decided
             .get(&id.node)
             .is_some_and(|last| *last >= id.number)
     }
@@ -150,21 +150,22 @@ impl Metadata {
         assert!(epoch > self.epoch, "entries are applied in order");
         let mut after = self.clone();
         after.epoch = epoch;
-        if self.has_carried_out(proposal.id) {
+        if self.has_decided(proposal.id) {
             return (after, Ok(()));
         }
         match after.carry_out(&proposal.command) {
-            Ok(()) => {
-                let (node, number) = (proposal.id.node, proposal.id.number);
-                after.carried_out.insert(node, number);
-                (after, Ok(()))
-            }
+            Ok(()) => (after.decided_on(proposal.id), Ok(())),
             Err(refused) => {
                 let mut unchanged = self.clone();
                 unchanged.epoch = epoch;
-                (unchanged, Err(refused))
+                (unchanged.decided_on(proposal.id), Err(refused))
             }
         }
+    }
+
+    fn decided_on(mut self, id: ProposalId) -> Self {
+        self.decided.insert(id.node, id.number);
+        self
     }
 
     fn carry_out(&mut self, command: &Command) -> Result<(), Refused> {
@@ -175,8 +176,14 @@ impl Metadata {
                 if self.schema.epoch != *planned_on {
                     return Err(Refused::SchemaChanged);
                 }
-                let before = self.replications();
+                let (before, strategies) = (self.replications(), self.strategies());
                 self.schema = Arc::new(self.schema.apply_all(edits));
+                // A change of the ring was compared with the others under way for the strategies there were.
+                if !self.strategies().is_subset(&strategies)
+                    && let Some(node) = self.transitions.keys().next()
+                {
+                    return Err(Refused::Overlaps(*node));
+                }
                 if self.replications() != before {
                     self.placement_epoch = self.epoch;
                 }

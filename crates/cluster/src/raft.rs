@@ -524,8 +524,15 @@ impl Raft {
     fn send_durable(&mut self, to: NodeId, message: Message, out: &mut Output) {
         if self.persisted == self.written {
             out.messages.push((to, message));
-        } else {
-            self.held.push_back((self.written, to, message));
+            return;
         }
+        // While a disk hangs, leaders ask again and again: the last answer says it all.
+        if let (Some((_, before, Message::Matched { .. })), Message::Matched { .. }) =
+            (self.held.back(), &message)
+            && *before == to
+        {
+            self.held.pop_back();
+        }
+        self.held.push_back((self.written, to, message));
     }
 }

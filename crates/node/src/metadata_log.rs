@@ -8,7 +8,9 @@
 //! - nothing is applied that is not durable here (`cluster::raft`);
 //! - a proposal that is reported to have ended has ended so everywhere; one that is reported as undecided may still be carried
 //!   out, once;
-//! - numbers of proposals are never used again: they begin with the boot, which is durable before anything is proposed.
+//! - numbers of proposals are never used again: they begin with the boot, which is durable before anything is proposed;
+//! - of a node's proposals one is sent at a time, in the order of their numbers;
+//! - an entry that this version does not understand stops the log here: what follows it is not applied.
 //!
 //! The file's payloads are [`DiskRecord`]s (docs/formats/metalog.md).
 
@@ -105,6 +107,8 @@ pub struct MetadataLog {
     changes: Vec<Change>,
     /// For the operator.
     notes: Vec<(LogLevel, String)>,
+    /// Why nothing more is applied here: an entry is of a newer version, or damaged.
+    halted: Option<String>,
 }
 
 impl MetadataLog {
@@ -142,6 +146,7 @@ impl MetadataLog {
             messages: Vec::new(),
             changes: Vec::new(),
             notes: Vec::new(),
+            halted: None,
         };
         // What was decided before this start is where it begins.
         let mut out = Output::default();
@@ -150,8 +155,8 @@ impl MetadataLog {
             log.apply(&entry);
         }
         log.changes.clear();
-        match &log.disk_error {
-            Some(error) => Err(error.to_string()),
+        match log.halted {
+            Some(reason) => Err(reason),
             None => Ok(log),
         }
     }
@@ -188,9 +193,9 @@ impl MetadataLog {
 
     /// Proposes a command; its end is told under the ticket.
     pub fn propose(&mut self, command: Command, ticket: u64, deadline: BootNanos, now: BootNanos) {
-        if let Some(error) = &self.disk_error {
-            let failed = Decision::Failed(error.to_string());
-            return self.finished.push((ticket, failed));
+        let error = self.disk_error.as_ref().map(ToString::to_string);
+        if let Some(error) = self.halted.clone().or(error) {
+            return self.finished.push((ticket, Decision::Failed(error)));
         }
         if self.is_leaderless(now) {
             return self.finished.push((ticket, Decision::NoMajority));
@@ -237,9 +242,18 @@ impl MetadataLog {
 
     /// When [`Self::tick`] is due.
     pub fn next_deadline(&self) -> BootNanos {
-        let proposals = self.proposals.values().map(|waiting| {
-            let resend = waiting.sent.map(|sent| sent.plus_millis(RESEND_MS));
-            resend.map_or(waiting.deadline, |resend| resend.min(waiting.deadline))
+        let led = self.raft.leader().is_some();
+        let given_up = self.leaderless_since;
+        let given_up = given_up.map_or(BootNanos(0), |since| since.plus_millis(LEADERLESS_MS));
+        // One at a time is sent: the others have their deadlines alone.
+        let proposals = self.proposals.values().enumerate().map(|(place, waiting)| {
+            let due = match waiting.sent {
+                Some(sent) => sent.plus_millis(RESEND_MS),
+                None if place > 0 => waiting.deadline,
+                None if led => BootNanos(0),
+                None => given_up,
+            };
+            due.min(waiting.deadline)
         });
         let own = (!self.is_known()).then_some(self.compare_own);
         let others = proposals.chain(self.retry_disk).chain(own);
@@ -264,6 +278,8 @@ impl MetadataLog {
             self.raft.persist_again(&mut out);
         }
         self.carry_out(out, now, io);
+        // A file that failed says so of each record at once.
+        self.take_disk(now, io);
         self.make_known(now);
         self.resend(now, io);
     }
@@ -319,26 +335,27 @@ impl MetadataLog {
             None => self.leaderless_since = self.leaderless_since.or(Some(now)),
         }
         let leaderless = self.is_leaderless(now);
-        let mut due = Vec::new();
+        let mut due = None;
         let mut over = Vec::new();
-        for (id, waiting) in &mut self.proposals {
+        for (place, (id, waiting)) in self.proposals.iter_mut().enumerate() {
             if now >= waiting.deadline {
                 over.push((*id, Decision::Undecided));
             } else if leaderless && waiting.sent.is_none() {
                 over.push((*id, Decision::NoMajority));
-            } else if waiting
-                .sent
-                .is_none_or(|sent| now >= sent.plus_millis(RESEND_MS))
+            } else if place == 0
                 && self.raft.leader().is_some()
+                && waiting
+                    .sent
+                    .is_none_or(|sent| now >= sent.plus_millis(RESEND_MS))
             {
                 waiting.sent = Some(now);
-                due.push(waiting.proposal.clone());
+                due = Some(waiting.proposal.clone());
             }
         }
         for (id, decision) in over {
             self.end(id, decision);
         }
-        for proposal in due {
+        if let Some(proposal) = due {
             self.submit(proposal, now, io);
         }
     }
@@ -381,7 +398,7 @@ impl MetadataLog {
             }
             // Sent on once at most: whoever proposed sends it again, to the leader it knows by then.
             MetadataMessage::Propose(proposal) => {
-                if self.raft.is_leader() && !self.metadata.has_carried_out(proposal.id) {
+                if self.raft.is_leader() && !self.metadata.has_decided(proposal.id) {
                     self.submit(proposal, now, io);
                 }
             }
@@ -409,6 +426,11 @@ impl MetadataLog {
     /// A disk request of the log ended.
     pub fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: BootNanos, io: &mut IoQueue) {
         self.disk.on_io(tag, outcome, io);
+        self.take_disk(now, io);
+    }
+
+    /// Hears what became of the records that the disk was given.
+    fn take_disk(&mut self, now: BootNanos, io: &mut IoQueue) {
         let mut out = Output::default();
         for ticket in self.disk.durable_tickets() {
             self.tickets_until(ticket, now, &mut out);
@@ -483,8 +505,7 @@ impl MetadataLog {
         if let Some(snapshot) = out.installed {
             match Metadata::decode(&snapshot.state) {
                 Ok(metadata) => self.put_in_force(metadata, None),
-                // A newer version's: this node cannot go on with what it does not understand.
-                Err(error) => self.disk_failed(StoreError::Poisoned(error.to_string())),
+                Err(error) => self.halt(error.to_string()),
             }
         }
         for entry in out.committed {
@@ -509,15 +530,27 @@ impl MetadataLog {
         });
     }
 
+    /// Nothing more is applied here.
+    fn halt(&mut self, reason: String) {
+        let proposals: Vec<ProposalId> = self.proposals.keys().copied().collect();
+        for id in proposals {
+            self.end(id, Decision::Failed(reason.clone()));
+        }
+        let note = format!("the metadata log stops here: {reason}");
+        self.notes.push((LogLevel::Error, note));
+        self.halted = Some(reason);
+    }
+
     fn apply(&mut self, entry: &Entry) {
+        if self.halted.is_some() {
+            return;
+        }
         let Payload::Command(bytes) = &entry.payload else {
             return;
         };
         let proposal = match Proposal::decode(bytes) {
             Ok(proposal) => proposal,
-            Err(error) => {
-                return self.disk_failed(StoreError::Poisoned(error.to_string()));
-            }
+            Err(error) => return self.halt(error.to_string()),
         };
         let (after, result) = self.metadata.apply(entry.index, &proposal);
         let waiting = self.proposals.get(&proposal.id);
@@ -537,6 +570,7 @@ impl MetadataLog {
         };
         if self.disk.bytes() <= allowed(self.bound, self.snapshot_bytes)
             || self.retry_disk.is_some()
+            || self.halted.is_some()
         {
             return;
         }

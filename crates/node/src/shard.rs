@@ -60,6 +60,8 @@ pub const METADATA_IO_SPACE: u8 = 2;
 pub const LAYOUT_IO_SPACE: u8 = 3;
 /// That of snapshots.
 pub const SNAPSHOT_IO_SPACE: u8 = 4;
+/// That of a start.
+pub const STARTUP_IO_SPACE: u8 = 5;
 
 /// A shard.
 pub struct Shard {

@@ -10,12 +10,14 @@ use crate::machine::{Event, Machine, TurnEnd};
 use crate::message::ShardMessage;
 use crate::metadata_log::{DiskRecord, MetadataLog, NodeIdentity, Stored, spread_tokens};
 use crate::random::SplitMix;
-use crate::shard::{LAYOUT_IO_SPACE, METADATA_IO_SPACE, SNAPSHOT_IO_SPACE, Shard, ShardParts};
+use crate::shard::{
+    LAYOUT_IO_SPACE, METADATA_IO_SPACE, SNAPSHOT_IO_SPACE, STARTUP_IO_SPACE, Shard, ShardParts,
+};
 use crate::snapshots::Snapshots;
 use cluster::metadata::{ClusterIdentity, Member, Metadata};
 use cluster::ring::Location;
 use cluster::topology::NodeId;
-use model::env::{Clock, IoOutcome, IoTag, Random};
+use model::env::{Clock, IoDone, IoOutcome, IoRequest, IoTag, Random};
 use model::key::Token;
 use model::schema::Schema;
 use model::time::Now;
@@ -24,6 +26,9 @@ use storage::{Generation, LayoutFile, MetaLog, Store, StoreConfig};
 
 /// Bytes of recovery a turn does: about half a millisecond.
 const RECOVERY_BYTES: usize = 128 << 10;
+
+/// The tag of a start's own request.
+const LOOKING_TAG: IoTag = IoTag((STARTUP_IO_SPACE as u64) << 56);
 
 /// The ticket of the last record that a start puts on disk before anything else.
 const COUNTED: u64 = 1;
@@ -70,6 +75,14 @@ enum State {
     Waiting,
     /// Shard 0 reads what all need.
     Reading { layout: LayoutFile, log: MetaLog },
+    /// Shard 0 found no metadata: is there data of a node that had some?
+    Looking {
+        layout: LayoutFile,
+        generation: Generation,
+        log: MetaLog,
+        /// Files of the commit log, once they are listed.
+        segments: Option<usize>,
+    },
     /// Shard 0 puts on disk what must be there before anything else of this start.
     Counting {
         layout: LayoutFile,
@@ -246,7 +259,17 @@ impl NodeShard {
     /// A disk request ended before the shard serves.
     fn on_io(&mut self, tag: IoTag, outcome: IoOutcome, now: Now, out: &mut Effects) {
         match &mut self.state {
-            State::Reading { layout, log } | State::Counting { layout, log, .. } => {
+            State::Looking { segments, .. } if tag == LOOKING_TAG => match outcome {
+                Ok(IoDone::Listed(entries)) => *segments = Some(entries.len()),
+                Ok(_) => {}
+                Err(error) => {
+                    let reason = format!("the commit log cannot be listed: {error}");
+                    return self.fail(reason, out);
+                }
+            },
+            State::Reading { layout, log }
+            | State::Looking { layout, log, .. }
+            | State::Counting { layout, log, .. } => {
                 if !log.on_io(tag, outcome.clone(), &mut out.io) {
                     layout.on_io(tag, outcome, &mut out.io);
                 }
@@ -275,6 +298,12 @@ impl NodeShard {
             let state = std::mem::replace(&mut self.state, State::Waiting);
             let (next, again) = match state {
                 State::Reading { layout, log } => self.read(layout, log, out),
+                State::Looking {
+                    layout,
+                    generation,
+                    log,
+                    segments,
+                } => self.look(layout, generation, log, segments, out),
                 State::Counting {
                     layout,
                     generation,
@@ -310,24 +339,24 @@ impl NodeShard {
             return (State::Reading { layout, log }, false);
         };
         let entries = log.take_entries();
-        let (stored, payloads) = match Stored::read(entries.iter().map(Vec::as_slice)) {
+        let mut stored = match Stored::read(entries.iter().map(Vec::as_slice)) {
             Err(error) => return (State::Failed(error), false),
-            Ok(Some(mut stored)) => {
-                stored.boot += 1;
-                let boot = DiskRecord::Boot(stored.boot);
-                (stored, vec![boot.encode()])
-            }
+            Ok(Some(stored)) => stored,
             Ok(None) => {
-                let stored = self.found();
-                let payloads = stored.payloads();
-                (stored, payloads)
+                let path = "commitlog".to_owned();
+                out.io.submit(LOOKING_TAG, IoRequest::List { path });
+                let state = State::Looking {
+                    layout,
+                    generation,
+                    log,
+                    segments: None,
+                };
+                return (state, false);
             }
         };
-        let last = payloads.len() - 1;
-        for (index, payload) in payloads.iter().enumerate() {
-            let ticket = if index == last { COUNTED } else { 0 };
-            log.append(payload, ticket, &mut out.io);
-        }
+        stored.boot += 1;
+        let boot = DiskRecord::Boot(stored.boot).encode();
+        log.append(&boot, COUNTED, &mut out.io);
         let state = State::Counting {
             layout,
             generation,
@@ -335,6 +364,48 @@ impl NodeShard {
             stored: Box::new(stored),
         };
         (state, true)
+    }
+
+    /// Shard 0: a directory without metadata is a new one, unless it has a commit log: then what is in that would be taken for
+    /// writes to tables that were dropped.
+    fn look(
+        &self,
+        layout: LayoutFile,
+        generation: Generation,
+        mut log: MetaLog,
+        segments: Option<usize>,
+        out: &mut Effects,
+    ) -> (State, bool) {
+        match segments {
+            None => {
+                let state = State::Looking {
+                    layout,
+                    generation,
+                    log,
+                    segments,
+                };
+                (state, false)
+            }
+            Some(0) => {
+                let stored = self.found();
+                // All of it or none: half of it is no node.
+                log.replace(stored.payloads(), COUNTED, &mut out.io);
+                let state = State::Counting {
+                    layout,
+                    generation,
+                    log,
+                    stored: Box::new(stored),
+                };
+                (state, true)
+            }
+            Some(segments) => {
+                let reason = format!(
+                    "metadata.log is missing or empty, but there are {segments} commit log segments: restore it, or start \
+                     with an empty data directory"
+                );
+                (State::Failed(reason), false)
+            }
+        }
     }
 
     /// What a new data directory holds: a node that is a cluster of its own.

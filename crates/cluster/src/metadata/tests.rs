@@ -138,6 +138,57 @@ fn a_proposal_that_comes_twice_is_carried_out_once() {
     assert_eq!(once.schema, twice.schema);
 }
 
+/// A proposer that was told of a refusal may send it again before it hears so.
+#[test]
+fn what_was_refused_is_not_carried_out_later() {
+    let cluster = Cluster::new();
+    let id = ProposalId {
+        node: NodeId(1),
+        number: 9,
+    };
+    let command = Command::Begin {
+        node: NodeId(2),
+        change: Change::Join(vec![Token(5)]),
+    };
+    let proposal = Proposal { id, command };
+    let (refused, result) = cluster.metadata.apply(10, &proposal);
+    assert_eq!(result, Err(Refused::NoSuchNode));
+    let register = Proposal {
+        id: ProposalId {
+            node: NodeId(7),
+            number: 1,
+        },
+        command: Command::Register(Box::new(member(2, &[]))),
+    };
+    let (registered, _) = refused.apply(11, &register);
+    let (again, _) = registered.apply(12, &proposal);
+    assert!(again.transitions.is_empty());
+}
+
+#[test]
+fn a_new_strategy_waits_for_changes_of_the_ring() {
+    let mut cluster = Cluster::new();
+    let second = cluster.join(2, &[100]);
+    let put = |cluster: &Cluster, factor: &str| Command::Edit {
+        planned_on: cluster.metadata.schema.epoch,
+        edits: vec![SchemaEdit::PutKeyspace {
+            name: "other".into(),
+            replication: Replication {
+                class: "NetworkTopologyStrategy".into(),
+                options: BTreeMap::from([("dc".into(), factor.into())]),
+            },
+            durable_writes: true,
+        }],
+    };
+    let command = put(&cluster, "2");
+    assert_eq!(
+        cluster.propose(command),
+        Err(Refused::Overlaps(NodeId(second)))
+    );
+    let command = put(&cluster, "3");
+    assert_eq!(cluster.propose(command), Ok(()));
+}
+
 #[test]
 fn a_node_is_registered_once_and_an_address_has_one_node() {
     let mut cluster = Cluster::new();

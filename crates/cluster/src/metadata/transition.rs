@@ -87,7 +87,7 @@ impl Metadata {
     }
 
     /// The strategies that keyspaces have, none twice.
-    fn strategies(&self) -> BTreeSet<Strategy> {
+    pub(super) fn strategies(&self) -> BTreeSet<Strategy> {
         let keyspaces = self.schema.keyspaces.values();
         keyspaces
             .map(|keyspace| Strategy::of(&keyspace.replication))
@@ -208,7 +208,7 @@ impl Metadata {
     fn remove(&mut self, node: NodeId) {
         if let Some(member) = self.members.remove(&node) {
             self.gone.insert(member.host_id, node);
-            self.carried_out.remove(&node);
+            self.decided.remove(&node);
         }
     }
 

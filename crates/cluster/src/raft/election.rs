@@ -250,7 +250,10 @@ impl Raft {
             return false;
         }
         self.meet_term(term, now, random, out);
-        assert!(!self.is_leader(), "a term has one leader");
+        // A term has one leader; whoever else claims to be has forgotten a vote, with its disk.
+        if self.is_leader() {
+            return false;
+        }
         self.role = Role::Follower;
         self.leader = Some(from);
         self.leader_heard = Some(now);

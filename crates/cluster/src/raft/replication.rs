@@ -163,7 +163,9 @@ impl Raft {
         out: &mut Output,
     ) {
         let (index, term) = previous;
-        let through = index + entries.len() as Index;
+        let Some(through) = index.checked_add(entries.len() as Index) else {
+            return;
+        };
         // What is committed is the same everywhere, whether its entries are still held or not.
         if index > self.commit && self.log.term(index) != Some(term) {
             let hint = if index > self.log.last() {
@@ -229,7 +231,10 @@ impl Raft {
         let Some(progress) = self.progress(from) else {
             return;
         };
-        assert!(index <= last, "a follower matches what its leader sent");
+        // Only another disk than the one it had could match what it was never sent.
+        if index > last {
+            return;
+        }
         progress.heard = now;
         progress.matched = progress.matched.max(index);
         progress.next = progress.next.max(progress.matched + 1);

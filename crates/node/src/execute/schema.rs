@@ -60,6 +60,8 @@ pub struct Wish {
 /// What a wish comes to, against one schema.
 #[derive(Debug)]
 pub struct PlannedChange {
+    /// The epoch of the schema it was planned on.
+    planned_on: u64,
     /// The changes.
     pub(super) edits: Vec<SchemaEdit>,
     answer: SchemaAnswer,
@@ -238,6 +240,7 @@ impl Shard {
                 let Demand { wish, reply } = *demand;
                 let dropped = self.tables_dropped(&edits);
                 let planned = Box::new(PlannedChange {
+                    planned_on: self.schema.epoch,
                     edits,
                     answer,
                     wish,
@@ -267,7 +270,7 @@ impl Shard {
         let waiting = ChangeOperation { reply, deadline };
         let operation = self.operations.insert(Operation::Change(waiting));
         let command = Command::Edit {
-            planned_on: self.schema.epoch,
+            planned_on: planned.planned_on,
             edits: planned.edits.clone(),
         };
         let changes = &mut self.schema_changes;
@@ -383,7 +386,9 @@ impl Shard {
             metadata_log::Decision::NoMajority => NO_MAJORITY.to_owned(),
             metadata_log::Decision::Undecided => UNDECIDED.to_owned(),
             metadata_log::Decision::Failed(reason) => {
-                format!("The schema change could not be made durable: {reason}")
+                format!(
+                    "The schema change could not be made durable, and may still take effect: {reason}"
+                )
             }
         };
         match reply {

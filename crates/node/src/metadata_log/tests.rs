@@ -437,3 +437,26 @@ fn a_new_directory_has_tokens_evenly_spread() {
         .map(|pair| pair[1].0.wrapping_sub(pair[0].0) as u64);
     assert!(gaps.into_iter().all(|gap| gap.abs_diff(u64::MAX / 16) < 16));
 }
+
+/// A change that is asked for while the node makes itself the leader is due when it is, not at its deadline.
+#[test]
+fn what_is_proposed_before_there_is_a_leader_is_sent_when_there_is() {
+    let mut world = World::new(1);
+    world.start(NodeId(1), None);
+    world.edit(NodeId(1), "early");
+    let (mut io, now) = (IoQueue::default(), BootNanos(world.now));
+    let alive = BTreeSet::from([NodeId(1)]);
+    let node = world.nodes.get_mut(&NodeId(1)).expect("a node");
+    node.log.tick(&alive, now, &mut world.random, &mut io);
+    assert!(node.log.take_finished().is_empty());
+    while !io.is_empty() {
+        let requests: Vec<_> = io.drain().collect();
+        for (tag, request) in requests {
+            let outcome = node.disk.run(request);
+            node.log.on_io(tag, outcome, now, &mut io);
+        }
+    }
+    assert!(node.log.next_deadline() <= now, "it is its turn");
+    world.run(5);
+    assert_eq!(world.ended(1), [Decision::Done]);
+}

@@ -61,8 +61,12 @@ impl Disk {
                 }
                 // A part of it, or the end of the file: whoever may wait finds out which.
                 Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                // This file system, or kernel, cannot.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    self.always_waits.store(true, Ordering::Relaxed);
+                }
                 // Whatever else is wrong, it is for an ordinary read to tell.
-                Err(_) => self.always_waits.store(true, Ordering::Relaxed),
+                Err(_) => {}
             }
         }
         Err(IoRequest::ReadInto {

@@ -5,6 +5,7 @@ use super::machine::{Answer, Machine, OVERLOADED};
 use super::run;
 use crate::disk::Faults;
 use crate::random::Rng;
+use ::model::env::{IoRequest, IoTag};
 use storage::{Generation, StoreConfig};
 
 #[test]
@@ -157,6 +158,39 @@ fn a_schema_change_on_a_disk_that_hangs_is_answered() {
     machine.crash();
     machine.disk.faults = Faults::NONE;
     start(&mut machine);
+}
+
+/// With the metadata gone, the commit log would be of tables that nobody knows: it is not thrown away by a start.
+#[test]
+fn a_commit_log_without_metadata_is_kept() {
+    let mut machine = serving();
+    machine.kill();
+    let path = "metadata.log".to_owned();
+    let remove = IoRequest::Remove { path };
+    machine.disk.submit(0, IoTag(1), remove, 0);
+    while machine.disk.step().is_some() {}
+    let segments = |machine: &Machine| {
+        let files = machine.disk.files();
+        files
+            .iter()
+            .filter(|(path, _)| path.starts_with("commitlog/"))
+            .count()
+    };
+    let before = segments(&machine);
+    assert!(before > 0);
+    machine.start(2);
+    let failure = loop {
+        match machine.is_ready() {
+            Ok(true) => panic!("it starts without its metadata"),
+            Ok(false) => machine.turn(),
+            Err(failure) => break failure,
+        }
+    };
+    assert!(
+        failure.contains("metadata.log is missing or empty"),
+        "{failure}"
+    );
+    assert_eq!(segments(&machine), before);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The metadata log: a small checksummed file in which the node keeps what it is and every change of the schema.
 //!
 //! ```text
-//! file   := head:64 record*                                                  (docs/formats/metalog.md)
+//! file   := head:64 record*                      (docs/formats/metalog.md); the head says up to where it was written at once
 //! record := length:u32le crc:u32le sequence:u64le synced:u64le payload       crc over the length and all that follows the crc
 //! ```
 //! One write and sync is in flight; entries that arrive meanwhile go with the next. What must stay true:
@@ -204,11 +204,15 @@ impl MetaLog {
     fn write_anew(&mut self, entries: &[Vec<u8>], io: &mut IoQueue) {
         self.step = Step::Replacing;
         self.first_sequence = self.next_sequence;
-        let mut data = format::head(MAGIC, &[]).to_vec();
+        let mut records = Vec::new();
         for payload in entries {
-            put_record(&mut data, self.next_sequence, HEAD_BYTES as u64, payload);
+            put_record(&mut records, self.next_sequence, HEAD_BYTES as u64, payload);
             self.next_sequence += 1;
         }
+        // It is renamed to its place when it is synced, so all of it is whole there.
+        let whole = (HEAD_BYTES + records.len()) as u64;
+        let mut data = format::head(MAGIC, &whole.to_le_bytes()).to_vec();
+        data.append(&mut records);
         self.end = data.len() as u64;
         self.file += 1;
         let file = self.file();
@@ -316,11 +320,12 @@ impl MetaLog {
     }
 
     fn read(&mut self, bytes: &[u8], io: &mut IoQueue) {
-        if let Err(error) = format::check_head(PATH, MAGIC, bytes) {
-            return self.fail(error);
-        }
+        let whole = match format::check_head(PATH, MAGIC, bytes) {
+            Ok(fields) => u64_at(fields, 0),
+            Err(error) => return self.fail(error),
+        };
         let mut at = HEAD_BYTES;
-        let mut vouched = HEAD_BYTES as u64;
+        let mut vouched = whole.max(HEAD_BYTES as u64);
         while let Some(record) = Record::at(bytes, at) {
             if !self.entries.is_empty() && record.sequence != self.next_sequence {
                 break;
