@@ -5,6 +5,9 @@
 //!
 //! What members agree on is [`metadata`], ordered by [`raft`]; who of them lives is found out by [`gossip`] and [`detector`]. [`track`]
 //! knows which writes each replica holds, and [`paxos`] decides what conditional statements do.
+//!
+//! Of a node alone [`coordinate`], [`metadata`] and [`raft`] are at work; the others are tested by simulations beside them and wait for
+//! the wire between nodes to be connected.
 
 pub mod coordinate;
 pub mod detector;

@@ -1,7 +1,7 @@
 //! What a node is told, in the units it uses.
 
 use model::limits::METADATA_LOG_BYTES;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Settings of a node that shards look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,10 @@ pub struct NodeConfig {
     pub password_authentication: bool,
     /// Where clients connect, as told to drivers.
     pub client_address: SocketAddr,
-    /// Where other nodes connect.
+    /// Where other nodes connect, as told to them.
     pub internode_address: SocketAddr,
+    /// Where this node listens for them.
+    pub listen_address: IpAddr,
     /// Port of shard-aware connections, if one is open.
     pub shard_aware_port: Option<u16>,
     /// Requests one shard has in flight at most.
@@ -104,7 +106,8 @@ impl Default for NodeConfig {
             num_tokens: 16,
             password_authentication: false,
             client_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            internode_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            internode_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7000)),
+            listen_address: Ipv4Addr::UNSPECIFIED.into(),
             shard_aware_port: None,
             max_requests_in_flight: 16_384,
             read_timeout_ms: 5_000,

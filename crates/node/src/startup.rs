@@ -4,22 +4,20 @@
 //! tells the others what the metadata is; all recover their stores; when the last is ready, a change of the number of shards is
 //! made final, and all begin to serve. Nothing is written to a store before that.
 
+mod identity;
+
 use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel};
 use crate::machine::{Event, Machine, TurnEnd};
 use crate::message::ShardMessage;
-use crate::metadata_log::{DiskRecord, MetadataLog, NodeIdentity, Stored, spread_tokens};
-use crate::random::SplitMix;
+use crate::metadata_log::{MetadataLog, Stored};
 use crate::shard::{
     LAYOUT_IO_SPACE, METADATA_IO_SPACE, SNAPSHOT_IO_SPACE, STARTUP_IO_SPACE, Shard, ShardParts,
 };
 use crate::snapshots::Snapshots;
-use cluster::metadata::{ClusterIdentity, Member, Metadata};
-use cluster::ring::Location;
+use cluster::metadata::Metadata;
 use cluster::topology::NodeId;
-use model::env::{Clock, IoDone, IoOutcome, IoRequest, IoTag, Random};
-use model::key::Token;
-use model::schema::Schema;
+use model::env::{Clock, IoDone, IoOutcome, IoTag};
 use model::time::Now;
 use std::sync::Arc;
 use storage::{Generation, LayoutFile, MetaLog, Store, StoreConfig};
@@ -297,7 +295,7 @@ impl NodeShard {
         loop {
             let state = std::mem::replace(&mut self.state, State::Waiting);
             let (next, again) = match state {
-                State::Reading { layout, log } => self.read(layout, log, out),
+                State::Reading { layout, log } => Self::read(layout, log, out),
                 State::Looking {
                     layout,
                     generation,
@@ -325,193 +323,6 @@ impl NodeShard {
                 return;
             }
         }
-    }
-
-    /// Shard 0: are the layout and the metadata log read?
-    fn read(&mut self, layout: LayoutFile, mut log: MetaLog, out: &mut Effects) -> (State, bool) {
-        if let Some(error) = layout.error() {
-            return (State::Failed(error.to_string()), false);
-        }
-        if let Some(error) = log.error() {
-            return (State::Failed(error.to_string()), false);
-        }
-        let (Some(generation), true) = (layout.generation(), log.is_ready()) else {
-            return (State::Reading { layout, log }, false);
-        };
-        let entries = log.take_entries();
-        let mut stored = match Stored::read(entries.iter().map(Vec::as_slice)) {
-            Err(error) => return (State::Failed(error), false),
-            Ok(Some(stored)) => stored,
-            Ok(None) => {
-                let path = "commitlog".to_owned();
-                out.io.submit(LOOKING_TAG, IoRequest::List { path });
-                let state = State::Looking {
-                    layout,
-                    generation,
-                    log,
-                    segments: None,
-                };
-                return (state, false);
-            }
-        };
-        stored.boot += 1;
-        let boot = DiskRecord::Boot(stored.boot).encode();
-        log.append(&boot, COUNTED, &mut out.io);
-        let state = State::Counting {
-            layout,
-            generation,
-            log,
-            stored: Box::new(stored),
-        };
-        (state, true)
-    }
-
-    /// Shard 0: a directory without metadata is a new one, unless it has a commit log: then what is in that would be taken for
-    /// writes to tables that were dropped.
-    fn look(
-        &self,
-        layout: LayoutFile,
-        generation: Generation,
-        mut log: MetaLog,
-        segments: Option<usize>,
-        out: &mut Effects,
-    ) -> (State, bool) {
-        match segments {
-            None => {
-                let state = State::Looking {
-                    layout,
-                    generation,
-                    log,
-                    segments,
-                };
-                (state, false)
-            }
-            Some(0) => {
-                let stored = self.found();
-                // All of it or none: half of it is no node.
-                log.replace(stored.payloads(), COUNTED, &mut out.io);
-                let state = State::Counting {
-                    layout,
-                    generation,
-                    log,
-                    stored: Box::new(stored),
-                };
-                (state, true)
-            }
-            Some(segments) => {
-                let reason = format!(
-                    "metadata.log is missing or empty, but there are {segments} commit log segments: restore it, or start \
-                     with an empty data directory"
-                );
-                (State::Failed(reason), false)
-            }
-        }
-    }
-
-    /// What a new data directory holds: a node that is a cluster of its own.
-    fn found(&self) -> Stored {
-        let node = &self.config.node;
-        let mut random = SplitMix::new(self.config.seed);
-        let identity = NodeIdentity::new(&mut random);
-        let tokens = spread_tokens(node.num_tokens, &mut random);
-        let high = u128::from(random.next_u64()) << 64;
-        let id = (high | u128::from(random.next_u64())).to_be_bytes();
-        let cluster = ClusterIdentity {
-            id: uuid::Builder::from_random_bytes(id).into_uuid(),
-            name: node.cluster_name.clone(),
-        };
-        let founder = self.member(&identity, tokens);
-        let edits = crate::system::initial_edits();
-        let mut metadata = Metadata::founded(cluster, founder);
-        metadata.schema = Arc::new(Schema::default().apply_all(&edits));
-        Stored::founded(identity, &metadata)
-    }
-
-    /// This node, as its configuration and process have it.
-    fn member(&self, identity: &NodeIdentity, tokens: Vec<Token>) -> Member {
-        let node = &self.config.node;
-        Member {
-            host_id: identity.host_id,
-            incarnation: identity.incarnation,
-            internode_address: node.internode_address,
-            client_address: node.client_address,
-            location: Location {
-                datacenter: node.datacenter.clone(),
-                rack: node.rack.clone(),
-            },
-            tokens,
-            shards: node.shards,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
-    }
-
-    /// Shard 0: is this start on disk?
-    fn count(
-        &mut self,
-        layout: LayoutFile,
-        generation: Generation,
-        mut log: MetaLog,
-        stored: Box<Stored>,
-        now: Now,
-        out: &mut Effects,
-    ) -> (State, bool) {
-        if let Some((_, error)) = log.failed_tickets().into_iter().next() {
-            return (State::Failed(error.to_string()), false);
-        }
-        if !log.durable_tickets().contains(&COUNTED) {
-            let state = State::Counting {
-                layout,
-                generation,
-                log,
-                stored,
-            };
-            return (state, false);
-        }
-        let own = self.member(&stored.identity, Vec::new());
-        let bound = self.config.node.metadata_log;
-        let mut random = SplitMix::new(self.config.seed);
-        let log = match MetadataLog::new(log, *stored, own, bound, now.boot, &mut random) {
-            Ok(log) => log,
-            Err(error) => return (State::Failed(error), false),
-        };
-        if let Err(error) = self.check(&log) {
-            return (State::Failed(error), false);
-        }
-        let order = StartOrder {
-            metadata: log.metadata().clone(),
-            id: log.id(),
-            generation,
-        };
-        let state = self.begin_recovery(order, Some(layout), Some(log), now, out);
-        (state, true)
-    }
-
-    /// What must not change while there is data: it was placed by it.
-    fn check(&self, log: &MetadataLog) -> Result<(), String> {
-        let (node, metadata) = (&self.config.node, log.metadata());
-        let saved = &metadata.cluster.name;
-        if *saved != node.cluster_name {
-            let configured = &node.cluster_name;
-            return Err(format!(
-                "Saved cluster name {saved} != configured name {configured}"
-            ));
-        }
-        let Some(member) = metadata.members.get(&log.id()) else {
-            return Err("This node was removed from the cluster; an empty data directory would join it anew".into());
-        };
-        let Location { datacenter, rack } = &member.location;
-        for (what, saved, configured) in [
-            ("data center", datacenter, &node.datacenter),
-            ("rack", rack, &node.rack),
-        ] {
-            if saved != configured {
-                return Err(format!(
-                    "Cannot start node if snitch's {what} ({configured}) differs from previous {what} ({saved}). \
-                     Please fix the snitch configuration, or decommission and rebootstrap this node"
-                ));
-            }
-        }
-        Ok(())
     }
 
     fn recover(

@@ -20,7 +20,6 @@ mod views;
 mod tests;
 
 pub use definitions::{keyspaces, stored};
-pub(crate) use facts::INTERNODE_PORT;
 pub use view::{
     CacheFact, ClientFact, LatencyFact, NodeFacts, NodeView, PerReadFact, PoolFact, QueryFact,
     SnapshotFact, StatementFact, TableFact, TaskFact,

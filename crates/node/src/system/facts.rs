@@ -13,13 +13,9 @@ use crate::system::{
 use model::read::{ReadCommand, ReadResponse};
 use model::schema::Table;
 use model::time::Now;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use storage::JobKind;
 use uuid::Uuid;
-
-/// Port of other nodes, as Cassandra's `storage_port`.
-pub const INTERNODE_PORT: u16 = 7000;
 
 impl Shard {
     /// Answers a read of a computed table.
@@ -35,7 +31,8 @@ impl Shard {
             schema: &self.schema,
             virtual_keyspaces: &self.virtual_keyspaces,
             topology: &self.topology,
-            internode_address: SocketAddr::new(self.config.client_address.ip(), INTERNODE_PORT),
+            internode_address: self.config.internode_address,
+            listen_address: self.config.listen_address,
             generation: self.config.started_seconds,
             settings: &self.config.settings,
             properties: &self.config.properties,

@@ -19,7 +19,7 @@ pub(super) fn local(view: &NodeView<'_>, rows: &mut Rows<'_>) {
         .set("data_center", text(&node.datacenter))
         .set("gossip_generation", int(view.generation as i32))
         .set("host_id", uuid(node.host_id))
-        .set("listen_address", inet(internode.ip()))
+        .set("listen_address", inet(view.listen_address))
         .set("listen_port", int(i32::from(internode.port())))
         .set("native_protocol_version", text(NATIVE_PROTOCOL_VERSION))
         .set("partitioner", text(PARTITIONER))

@@ -83,6 +83,7 @@ impl Bench {
             virtual_keyspaces: &self.keyspaces,
             topology: &self.topology,
             internode_address: "127.0.0.1:7000".parse().expect("an address"),
+            listen_address: "127.0.0.1".parse().expect("an address"),
             generation: 5,
             settings: &settings,
             properties: &[],

@@ -8,7 +8,7 @@ use cluster::topology::Topology;
 use model::schema::{Keyspace, Schema, TableId};
 use model::time::Now;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -23,6 +23,8 @@ pub struct NodeView<'a> {
     pub topology: &'a Topology,
     /// Where other nodes reach this one.
     pub internode_address: SocketAddr,
+    /// Where this node listens for them.
+    pub listen_address: IpAddr,
     /// When the process started, in seconds: the generation that gossip shows.
     pub generation: i64,
     /// `system_views.settings`.

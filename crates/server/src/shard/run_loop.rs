@@ -291,9 +291,15 @@ impl<S: Machine> Core<S> {
         let Some((since, _)) = &*draining else {
             return false;
         };
-        if !(self.is_settled() && self.shard.borrow().is_drained()) && since.elapsed() < DRAIN_LIMIT
-        {
+        let done = self.is_settled() && self.shard.borrow().is_drained();
+        if !done && since.elapsed() < DRAIN_LIMIT {
             return false;
+        }
+        if !done {
+            tracing::warn!(
+                shard = self.environment.index,
+                "not everything was flushed in time: the next start reads it from the commit log"
+            );
         }
         if let Some((_, answer)) = draining.take() {
             let _ = answer.send(());

@@ -5,7 +5,6 @@ use super::{SelectOperation, select_plan};
 use crate::execute::rows::rows;
 use crate::message::{READ_TOO_MANY_TOMBSTONES, ReplicaError};
 use crate::shard::Shard;
-use crate::system::INTERNODE_PORT;
 use model::read::ReadResponse;
 
 /// How much of a statement a warning shows, as in Cassandra.
@@ -14,8 +13,8 @@ const SHOWN_CHARS: usize = 512;
 impl Shard {
     /// What this node answers as a replica to a read that meets too many.
     pub(super) fn too_many_tombstones(&self) -> ReplicaError {
-        let node = self.config.client_address.ip();
-        let detail = format!("READ_TOO_MANY_TOMBSTONES from /{node}:{INTERNODE_PORT}");
+        let node = self.config.internode_address;
+        let detail = format!("READ_TOO_MANY_TOMBSTONES from /{node}");
         ReplicaError::Failed(READ_TOO_MANY_TOMBSTONES, detail)
     }
 }

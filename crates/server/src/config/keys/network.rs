@@ -46,7 +46,7 @@ pub(super) const KEYS: &[Key] = &[
     key("internode_tcp_connect_timeout", Duration, "2s", &[("internode_tcp_connect_timeout_in_ms", Millis)], NotYet),
     key("internode_tcp_user_timeout", Duration, "30s", &[("internode_tcp_user_timeout_in_ms", Millis)], NotYet),
     key("internode_streaming_tcp_user_timeout", Duration, "300s", &[("internode_streaming_tcp_user_timeout_in_ms", Millis)], NotYet),
-    key("start_native_transport", Flag, "true", &[], NotYet),
+    key("start_native_transport", Flag, "true", &[], NotYetRefused),
     key("native_transport_port", Integer, "9042", &[], Effective("")),
     key("native_transport_port_ssl", Integer, "", &[], NotYetRefused),
     key("native_transport_max_threads", Integer, "128", &[], Replaced("one shard per core, see `helenus_shards`")),
