@@ -60,6 +60,25 @@ impl Places {
             .is_some_and(|&(first, _)| first <= place)
     }
 
+    /// The first token it holds of those from this one on.
+    pub(crate) fn next(&self, token: Token) -> Option<Token> {
+        const LOW: u64 = u64::MAX >> SHARDING_IGNORE_MSB;
+        let biased = (token.0 as u64).wrapping_add(1 << 63);
+        let (section, low) = (biased & !LOW, biased & LOW);
+        // Places of tokens have zeros where they were shifted.
+        let first_from = |low: u64| {
+            self.intervals.iter().find_map(|&(first, last)| {
+                let low = low.max(first.div_ceil(1 << SHARDING_IGNORE_MSB));
+                (low <= last >> SHARDING_IGNORE_MSB).then_some(low)
+            })
+        };
+        let next = match first_from(low) {
+            Some(low) => section | low,
+            None => section.checked_add(LOW + 1)? | first_from(0)?,
+        };
+        Some(Token(next.wrapping_sub(1 << 63) as i64))
+    }
+
     /// The tokens in both.
     pub(crate) fn intersection(&self, other: &Self) -> Self {
         let mut intervals = Vec::new();
@@ -137,6 +156,29 @@ mod tests {
                 prop_assert_eq!(Places::decode(&mut bytes.as_slice()), Some(both));
             }
             prop_assert!(all.is_all());
+        }
+
+        #[test]
+        fn the_next_token_is_the_first_it_holds(
+            token: i64,
+            at_the_end: bool,
+            ahead in 0i128..1 << 53,
+            shard in 0u16..5,
+            other in 0u16..5,
+        ) {
+            let token = if at_the_end { i64::MAX - ahead as i64 } else { token };
+            let places = Places::of_shard(shard, 5).union(&Places::of_shard(other, 5));
+            let places = places.intersection(&Places::of_shard(1, 3));
+            let next = places.next(Token(token));
+            prop_assert!(next.is_none_or(|next| next.0 >= token && places.contains(next)));
+            // None lies between, or after it if there is no next.
+            let end = next.map_or(i128::from(i64::MAX) + 1, |next| i128::from(next.0));
+            let between = end - i128::from(token);
+            if between > 0 {
+                for skipped in [i128::from(token) + ahead % between, end - 1] {
+                    prop_assert!(!places.contains(Token(skipped as i64)));
+                }
+            }
         }
     }
 }

@@ -78,7 +78,6 @@ impl<'a> BlockCursor<'a> {
 
     /// The next block; `None` after the last.
     pub(crate) fn next(&self, fetch: &mut Fetch<'a>) -> Result<Option<Self>, Stop> {
-        fetch.passed(self.table, self.handle.offset);
         if self.entry + 1 < Index(&self.index).len() {
             let index = self.index.clone();
             return Self::load(self.table, self.root_entry, index, 0, self.entry + 1, fetch)
@@ -88,11 +87,7 @@ impl<'a> BlockCursor<'a> {
             return Ok(None);
         }
         let (index_at, index) = index_block(self.table, self.root_entry + 1, fetch)?;
-        let next = Self::load(self.table, self.root_entry + 1, index, index_at, 0, fetch)?;
-        if let Some(entry) = Index(&self.table.root).get(self.root_entry) {
-            fetch.left_index(self.table, entry.handle.offset);
-        }
-        Ok(Some(next))
+        Self::load(self.table, self.root_entry + 1, index, index_at, 0, fetch).map(Some)
     }
 
     /// The block before; `None` before the first.
@@ -107,6 +102,12 @@ impl<'a> BlockCursor<'a> {
             return Ok(None);
         };
         Self::load(self.table, root_entry, index, index_at, entry, fetch).map(Some)
+    }
+
+    /// Notes that the walk's place is in this block: another run of it begins here or later. Only for a block that was sought
+    /// from the place the walk itself keeps.
+    pub(crate) fn note_place(&self, fetch: &mut Fetch<'a>) {
+        fetch.passed(self.table, self.handle.offset);
     }
 
     /// The SSTable.

@@ -46,7 +46,7 @@ impl Pins {
         self.run += 1;
     }
 
-    /// Lets go of an SSTable's blocks below an offset.
+    /// Lets go of an SSTable's blocks below an offset: data, and index blocks too, for each follows what it lists.
     pub(crate) fn release_below(&mut self, table: u64, offset: u64) {
         while let Some((&key, _)) = self.blocks.range((table, 0)..(table, offset)).next() {
             self.blocks.remove(&key);
@@ -59,7 +59,7 @@ impl Pins {
 pub(crate) enum BlockBytes<'a> {
     /// Lent by the cache, which nothing leaves during a run.
     Cached(&'a [u8]),
-    /// Shared with the walk's own blocks, which a run lets go of as it passes them.
+    /// Shared with the walk's own blocks, which it lets go of as it passes them.
     Pinned(Arc<[u8]>),
 }
 
@@ -124,17 +124,12 @@ impl<'a> Fetch<'a> {
         Err(Stop::Missing)
     }
 
-    /// Says that a walk that reads everything once will not come back to the data below an offset.
+    /// Says that a walk that reads everything once is beyond what an SSTable has below an offset: another run of it begins no
+    /// earlier. Where a run got to by itself is not enough: it may have to stop for another SSTable's blocks, and then two
+    /// of them would be missing by turns for ever.
     pub(crate) fn passed(&mut self, table: &SsTable, offset: u64) {
         if self.cache.is_none() {
             self.pins.release_below(table.id, offset);
-        }
-    }
-
-    /// Says the same of an index block.
-    pub(crate) fn left_index(&mut self, table: &SsTable, offset: u64) {
-        if self.cache.is_none() {
-            self.pins.blocks.remove(&(table.id, offset));
         }
     }
 }

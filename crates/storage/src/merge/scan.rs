@@ -284,6 +284,7 @@ fn settle<'a>(
     if let DiskHead::After(key) = state {
         *state = match BlockCursor::seek(table, &end_spot(key), false, fetch)? {
             Some(cursor) => {
+                cursor.note_place(fetch);
                 let index = cursor.first_from(key.token, &key.key, true)?;
                 DiskHead::At(cursor, index)
             }
@@ -299,7 +300,11 @@ fn settle<'a>(
             continue;
         }
         let segment = cursor.segment(*index)?;
-        if segment.from.is_some() || !table.holds(segment.token) {
+        if !table.holds(segment.token) {
+            *state = after_foreign(cursor, segment.token, fetch)?;
+            continue;
+        }
+        if segment.from.is_some() {
             *index += 1;
             continue;
         }
@@ -309,4 +314,31 @@ fn settle<'a>(
         *state = DiskHead::Settled(cursor, index, segment);
     }
     Ok(())
+}
+
+/// Where the partitions go on that are valid here, from a token on that is not: what is another shard's may be most of a
+/// file that several share, and is not read.
+fn after_foreign<'a>(
+    cursor: &BlockCursor<'a>,
+    token: Token,
+    fetch: &mut Fetch<'a>,
+) -> Result<DiskHead<'a>, Stop> {
+    let table = cursor.table();
+    let Some(token) = table.places.next(token) else {
+        return Ok(DiskHead::Finished);
+    };
+    let index = cursor.first_from(token, &[], false)?;
+    if index < cursor.segments() {
+        return Ok(DiskHead::At(cursor.clone(), index));
+    }
+    let spot = Spot {
+        token,
+        key: &[],
+        clustering: None,
+    };
+    // The block at hand begins before it.
+    let found = BlockCursor::seek(table, &spot, false, fetch)?;
+    let found = found.ok_or_else(|| cursor.malformed())?;
+    let index = found.first_from(token, &[], false)?;
+    Ok(DiskHead::At(found, index))
 }

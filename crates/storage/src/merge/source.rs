@@ -285,6 +285,9 @@ pub(crate) fn open<'a>(
     let Some(cursor) = BlockCursor::seek(table, &spot, strictly, fetch)? else {
         return Ok(None);
     };
+    if direction == Direction::Forward {
+        cursor.note_place(fetch);
+    }
     Ok(cursor
         .find(token, key)?
         .map(|segment| Source::disk(cursor, segment)))

@@ -3,6 +3,7 @@
 mod damage;
 mod full_start;
 mod purging;
+mod resharding;
 
 use super::model::{Change, Write};
 use super::node::{Node, Stop};
