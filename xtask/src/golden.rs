@@ -4,13 +4,12 @@ use crate::TaskResult;
 use crate::cassandra::{self, Login, Node};
 use crate::paths::{self, Profile};
 use blackbox::golden::compare::{Counts, KnownDifferences, Verdict, judge, one_line, show};
+use blackbox::golden::extent::Extent;
 use blackbox::golden::script::Script;
 use blackbox::golden::session::Session;
-use blackbox::golden::shape::shape;
 use blackbox::process::{Helenus, Scratch, Start};
 use blackbox::wire::connection::Connection;
 use blackbox::wire::response::Answer;
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -153,33 +152,29 @@ fn stem(path: &Path) -> String {
 }
 
 fn count(scripts: &[PathBuf]) -> TaskResult {
-    let mut shapes = BTreeSet::new();
-    let (mut statements, mut refusals) = (0, 0);
+    let mut extent = Extent::default();
     for path in scripts {
         let script = read(path)?;
-        let counts = Counts::of(&script);
-        let before = shapes.len();
-        shapes.extend(script.blocks().map(shape));
+        let (counts, fresh) = (Counts::of(&script), extent.add(&script));
         println!(
-            "{:36} {:5} statements, {:4} refused, {:4} new shapes",
+            "{:36} {:5} statements, {:4} refused, {fresh:4} new shapes",
             file_name(path),
             counts.statements,
             counts.refusals,
-            shapes.len() - before
         );
-        statements += counts.statements;
-        refusals += counts.refusals;
     }
-    let refused_shapes = shapes
-        .iter()
-        .filter(|shape| shape.contains("=> error"))
-        .count();
-    println!(
-        "{statements} statements, {refusals} refused; {} distinct by shape, {refused_shapes} of them refused ({} %)",
-        shapes.len(),
-        refused_shapes * 100 / shapes.len().max(1)
-    );
+    println!("{extent}");
     Ok(())
+}
+
+/// Says how much the scripts ask; an error if that is less than it must be.
+pub fn enough() -> TaskResult {
+    let mut extent = Extent::default();
+    for path in scripts(&[])? {
+        extent.add(&read(&path)?);
+    }
+    println!("{extent}");
+    extent.judge()
 }
 
 fn record(options: &Options, scripts: &[PathBuf]) -> TaskResult {

@@ -48,6 +48,7 @@ pub fn run(arguments: &[&str]) -> TaskResult {
     let (seeds, seconds) = if quick { QUICK } else { WHOLE };
     cargo::simulator(seeds, seconds, &mut report);
     report.section("golden scripts");
+    report.step("golden scripts ask enough", golden::enough());
     match golden::compare_with_own(Profile::Debug) {
         Ok(tally) => report.add(tally.passed, tally.failed),
         Err(error) => report.step("golden", Err(error)),
