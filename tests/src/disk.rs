@@ -2,7 +2,7 @@
 //! no longer what was written is named and costs its own partitions only.
 //!
 //! The full disk is a small tmpfs in a mount namespace of its own, held open by a process that does nothing, so that it
-//! outlives the server that is killed on it. Making one takes root.
+//! outlives the server that is killed on it. Making one takes root, or a user namespace in which one is root.
 
 use crate::checks::{Check, ensure};
 use crate::process::{Helenus, ProcessError, Start};
@@ -31,20 +31,41 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
+/// Options of `unshare` that make a mount namespace, and of `nsenter` that enter it: as root, and as anybody where the system
+/// lets everybody have a user namespace.
+const WAYS: [(&[&str], &[&str]); 2] = [
+    (&["--mount"], &["--mount"]),
+    (
+        &["--user", "--map-root-user", "--mount"],
+        &["--user", "--preserve-credentials", "--mount"],
+    ),
+];
+
 /// A tmpfs that only processes in its mount namespace see.
 pub struct SmallDisk {
+    entrance: &'static [&'static str],
     holder: Child,
     directory: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts one of so many bytes on an empty directory.
+    /// Mounts one of so many bytes on an empty directory; an error if the system allows that in no way.
     pub fn mount(directory: &Path, bytes: u64) -> Result<Self, ProcessError> {
+        let [root, user] = WAYS.map(|way| move || Self::mount_in(way, directory, bytes));
+        root().or_else(|_| user())
+    }
+
+    fn mount_in(
+        (exit, entrance): (&[&str], &'static [&'static str]),
+        directory: &Path,
+        bytes: u64,
+    ) -> Result<Self, ProcessError> {
         let script = "mount -t tmpfs -o size=\"$0\" tmpfs \"$1\" && mkdir \"$1/data\" && echo mounted && read -r line";
         let failed = |why: String| ProcessError(format!("a disk of its own: {why}"));
         fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
         let mut holder = Command::new("unshare")
-            .args(["--mount", "sh", "-c", script, &bytes.to_string()])
+            .args(exit)
+            .args(["sh", "-c", script, &bytes.to_string()])
             .arg(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -58,6 +79,7 @@ impl SmallDisk {
                 .map_err(|error| failed(error.to_string()))?;
         }
         let disk = Self {
+            entrance,
             holder,
             directory: directory.to_path_buf(),
         };
@@ -78,10 +100,12 @@ impl SmallDisk {
     /// How a server is started on it.
     fn start(&self, start: &Start) -> Start {
         let holder = self.holder.id().to_string();
-        let wrapper = ["nsenter", "--target", &holder, "--mount", "--"];
+        let mut wrapper = vec!["nsenter", "--target", &holder];
+        wrapper.extend(self.entrance);
+        wrapper.push("--");
         Start {
             data: self.directory.join("data"),
-            wrapper: wrapper.map(str::to_owned).into(),
+            wrapper: wrapper.into_iter().map(str::to_owned).collect(),
             settings: vec!["helenus_shards=1".into()],
             ..start.clone()
         }

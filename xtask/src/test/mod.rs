@@ -101,7 +101,7 @@ fn durability(start: &dyn Fn(&str) -> Start, scratch: &Path, report: &mut Report
     report.checks(vec![disk::rot_check(&start("rotten"))]);
     match disk::SmallDisk::mount(&scratch.join("full"), disk::DISK_BYTES) {
         Ok(small) => report.checks(vec![disk::full_disk_check(&start("full"), &small)]),
-        Err(error) => report.skip(&error.to_string()),
+        Err(error) => report.impossible("the full disk", &error.to_string()),
     }
     if crash::can_trace() || install_strace() {
         report.checks(vec![crash::sync_check(

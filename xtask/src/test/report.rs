@@ -58,18 +58,17 @@ impl Report {
 
     /// A runtime that is not there: skipped loudly at home, a failure where tests must be complete.
     pub fn missing(&mut self, what: &str) {
-        if std::env::var("CI").is_ok_and(|value| value == "true") {
-            self.step(what, Err("is not installed".into()));
-        } else {
-            println!("SKIPPED {what} is not installed");
-            self.skipped.push(what.to_owned());
-        }
+        self.impossible(what, "is not installed");
     }
 
-    /// Something the system does not allow here, wherever that is: skipped loudly.
-    pub fn skip(&mut self, what: &str) {
-        println!("SKIPPED {what}");
-        self.skipped.push(what.to_owned());
+    /// A test that cannot run here: skipped loudly at home, a failure where tests must be complete.
+    pub fn impossible(&mut self, what: &str, why: &str) {
+        if std::env::var("CI").is_ok_and(|value| value == "true") {
+            self.step(what, Err(why.to_owned()));
+        } else {
+            println!("SKIPPED {what}: {why}");
+            self.skipped.push(what.to_owned());
+        }
     }
 
     /// Prints the closing line.
