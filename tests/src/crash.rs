@@ -3,12 +3,15 @@
 
 use crate::checks::{Check, ensure};
 use crate::orders::{self, Load};
-use crate::process::{Helenus, Start};
+use crate::process::{Helenus, Signal, Start};
 use crate::wire::connection::Connection;
+use crate::wire::response::Answer;
+use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the load runs before the first kill; each round waits a little longer, so that kills meet other moments of
 /// the log's and memtables' lives.
@@ -55,6 +58,88 @@ fn verify_all(start: &Start, acknowledged: &[(u64, Vec<u64>)]) -> Result<(), Str
     helenus.stop().map_err(text)
 }
 
+/// Orders that must have been acknowledged before a server is killed under a program of `examples/orders`, and how long
+/// that and the program's end may take.
+const PROGRAM_ORDERS: usize = 1_000;
+const PROGRAM_LIMIT: Duration = Duration::from_mins(2);
+
+/// The same with a load program of `examples/orders` and the driver in it: it writes what is acknowledged to a file
+/// while it places orders, and after the restart it reads every order of that file back.
+pub fn program_kill_check(start: &Start, name: &str, program: &dyn Fn() -> Command) -> Check {
+    Check::run(
+        &format!("kill -9 under the load of the {name} driver"),
+        || {
+            let file = start.data.with_extension("acknowledged");
+            fs::write(&file, "").map_err(text)?;
+            let spawn = |address: SocketAddr, option: &str| {
+                let port = address.port().to_string();
+                let mut command = program();
+                command.args(["--host", "127.0.0.1", "--port", &port, option]);
+                let output = fs::File::create(start.data.with_extension("output")).map_err(text)?;
+                let errors = output.try_clone().map_err(text)?;
+                command
+                    .arg(&file)
+                    .stdin(Stdio::null())
+                    .stdout(output)
+                    .stderr(errors);
+                command.spawn().map(Running).map_err(text)
+            };
+            let helenus = Helenus::start(start).map_err(text)?;
+            let load = spawn(helenus.address, "--acknowledged")?;
+            let acknowledged = || {
+                fs::read_to_string(&file)
+                    .unwrap_or_default()
+                    .lines()
+                    .count()
+            };
+            let began = Instant::now();
+            while acknowledged() < PROGRAM_ORDERS {
+                ensure(began.elapsed() < PROGRAM_LIMIT, || {
+                    format!("{} orders in {PROGRAM_LIMIT:?}", acknowledged())
+                })?;
+                thread::sleep(POLL);
+            }
+            helenus.kill();
+            load.end()?;
+            let helenus = Helenus::start(start).map_err(text)?;
+            let verified = spawn(helenus.address, "--verify")?.end();
+            let output =
+                fs::read_to_string(start.data.with_extension("output")).unwrap_or_default();
+            print!("{output}");
+            verified?;
+            let all = format!("verified {} acknowledged orders", acknowledged());
+            ensure(output.contains(&all), || format!("it does not say `{all}`"))?;
+            helenus.stop().map_err(text)
+        },
+    )
+}
+
+/// A program that is ended on drop.
+struct Running(Child);
+
+impl Running {
+    /// Waits for its end; an error if that takes too long or it does not exit with 0.
+    fn end(mut self) -> Result<(), String> {
+        let began = Instant::now();
+        while began.elapsed() < PROGRAM_LIMIT {
+            match self.0.try_wait().map_err(text)? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(format!("the program ended with {status}")),
+                None => thread::sleep(POLL),
+            }
+        }
+        Err(format!("the program runs on after {PROGRAM_LIMIT:?}"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts the server with 2, 3 and 1 shards on the same data; everything must be there each time.
 pub fn shard_checks(start: &Start) -> Vec<Check> {
     let mut acknowledged: Vec<(u64, Vec<u64>)> = Vec::new();
@@ -88,16 +173,60 @@ pub fn shard_checks(start: &Start) -> Vec<Check> {
         .into()
 }
 
-/// SIGTERM drains and ends with 0, and a start after it finds everything.
-pub fn drain_check(start: &Start) -> Check {
-    Check::run("SIGTERM drains and exits with 0", || {
+/// SIGTERM and SIGINT drain and end with 0, and a start after that finds everything.
+pub fn drain_checks(start: &Start) -> Vec<Check> {
+    let check = |signal: Signal, seed: u64| {
         let helenus = Helenus::start(start).map_err(text)?;
         orders::create_schema(helenus.address).map_err(text)?;
-        let load = Load::start(helenus.address, 500);
+        let load = Load::start(helenus.address, seed);
         thread::sleep(FIRST_KILL_AFTER);
         let numbers = load.finish();
-        helenus.stop().map_err(text)?;
-        verify_all(start, &[(500, numbers)])
+        helenus.stop_by(signal).map_err(text)?;
+        verify_all(start, &[(seed, numbers)])
+    };
+    [(Signal::Terminate, 500), (Signal::Interrupt, 501)]
+        .map(|(signal, seed)| {
+            Check::run(&format!("{signal} drains and exits with 0"), || {
+                check(signal, seed)
+            })
+        })
+        .into()
+}
+
+/// How long the description of all shards may take.
+const DESCRIPTION_LIMIT: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(50);
+
+/// SIGQUIT writes the state of every shard to the log, and the server goes on: on the same connection, too.
+pub fn describe_check(start: &Start) -> Check {
+    const SHARDS: usize = 2;
+    let start = Start {
+        settings: vec![format!("helenus_shards={SHARDS}")],
+        ..start.clone()
+    };
+    Check::run("SIGQUIT describes every shard and goes on", || {
+        let mut helenus = Helenus::start(&start).map_err(text)?;
+        let mut connection = Connection::open(helenus.address, 4, None).map_err(text)?;
+        let before = helenus.log().len();
+        helenus.signal(Signal::Quit).map_err(text)?;
+        let began = Instant::now();
+        let described = |shard| helenus.log()[before..].contains(&format!("shard {shard}: "));
+        while !(0..SHARDS).all(described) {
+            ensure(began.elapsed() < DESCRIPTION_LIMIT, || {
+                format!(
+                    "not described within {DESCRIPTION_LIMIT:?}:\n{}",
+                    helenus.log_tail()
+                )
+            })?;
+            thread::sleep(POLL);
+        }
+        let select = "SELECT release_version FROM system.local";
+        let answer = connection.query(select).map_err(text)?.answer;
+        ensure(matches!(answer, Answer::Rows(_)), || {
+            format!("it answers {answer:?} afterwards")
+        })?;
+        ensure(helenus.is_running(), || "it has ended".to_owned())?;
+        helenus.stop().map_err(text)
     })
 }
 

@@ -8,6 +8,7 @@
 //! - [`handshake`] opens connections in every version, and with bytes that are no protocol.
 //! - [`orders`] and [`crash`] kill the server under load and look for every acknowledged order.
 //! - [`memory`] floods a server with reads nobody takes the answers of.
+//! - [`refusals`] asks for what a client is refused, and goes on using its connection.
 //! - [`disk`] fills its disk up and damages its files.
 //! - [`process`] starts and stops the Helenus under test.
 //!
@@ -24,4 +25,5 @@ pub mod handshake;
 pub mod memory;
 pub mod orders;
 pub mod process;
+pub mod refusals;
 pub mod wire;

@@ -27,6 +27,34 @@ impl fmt::Display for ProcessError {
 
 impl std::error::Error for ProcessError {}
 
+/// A signal that a Helenus knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: drain and end.
+    Terminate,
+    /// SIGINT, what Ctrl-C sends: drain and end.
+    Interrupt,
+    /// SIGQUIT: describe the state of every shard and go on.
+    Quit,
+}
+
+impl Signal {
+    /// Its name as `kill` takes it, with `SIG` left out.
+    fn name(self) -> &'static str {
+        match self {
+            Signal::Terminate => "TERM",
+            Signal::Interrupt => "INT",
+            Signal::Quit => "QUIT",
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SIG{}", self.name())
+    }
+}
+
 /// How to start a Helenus.
 #[derive(Debug, Clone)]
 pub struct Start {
@@ -144,9 +172,14 @@ impl Helenus {
         }
     }
 
+    /// All it wrote to its standard output and error, and those before it on the same data.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The end of what it wrote to its standard output and error.
     pub fn log_tail(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
@@ -174,21 +207,36 @@ impl Helenus {
     }
 
     /// Asks it to stop (SIGTERM) and waits; an error if it takes too long or does not exit with 0.
-    pub fn stop(mut self) -> Result<(), ProcessError> {
-        let sent = Command::new("kill").arg(self.id().to_string()).status();
-        sent.map_err(|error| ProcessError(format!("kill: {error}")))?;
+    pub fn stop(self) -> Result<(), ProcessError> {
+        self.stop_by(Signal::Terminate)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<(), ProcessError> {
+        let mut kill = Command::new("kill");
+        kill.args(["-s", signal.name(), &self.id().to_string()]);
+        match kill.status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(ProcessError(format!("{signal} cannot be sent: {status}"))),
+            Err(error) => Err(ProcessError(format!("kill: {error}"))),
+        }
+    }
+
+    /// Asks it to stop by a signal and waits; an error if it takes too long or does not exit with 0.
+    pub fn stop_by(mut self, signal: Signal) -> Result<(), ProcessError> {
+        self.signal(signal)?;
         let began = Instant::now();
         while began.elapsed() < STOP_LIMIT {
             match self.child.try_wait() {
                 Ok(Some(status)) if status.success() => return Ok(()),
                 Ok(Some(status)) => {
-                    return Err(ProcessError(format!("SIGTERM ended it with {status}")));
+                    return Err(ProcessError(format!("{signal} ended it with {status}")));
                 }
                 _ => sleep(POLL),
             }
         }
         Err(ProcessError(format!(
-            "SIGTERM did not end it within {STOP_LIMIT:?}"
+            "{signal} did not end it within {STOP_LIMIT:?}"
         )))
     }
 }

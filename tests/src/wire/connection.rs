@@ -15,7 +15,8 @@ const HEADER_BYTES: usize = 9;
 /// No test sends or gets a larger message.
 const BODY_MAX_BYTES: usize = 256 << 20;
 
-/// A connection in one protocol version, with one request in flight at a time.
+/// A connection in one protocol version: with one request in flight at a time ([`Self::request`]), or with as many as there
+/// are stream numbers ([`Self::send`], [`Self::receive`]).
 pub struct Connection {
     stream: TcpStream,
     version: u8,
@@ -67,6 +68,19 @@ impl Connection {
 
     /// Sends a request and waits for its answer.
     pub fn request(&mut self, request: &Request) -> WireResult<Response> {
+        let stream = self.send(request)?;
+        let (answered, response) = self.receive()?;
+        if answered != stream {
+            return Err(WireError::Malformed(format!(
+                "stream {answered} answers stream {stream}"
+            )));
+        }
+        Ok(response)
+    }
+
+    /// Sends a request and gives the stream that its answer will come on. Whoever has sent as many as there are streams
+    /// must not send another before an answer.
+    pub fn send(&mut self, request: &Request) -> WireResult<i16> {
         let stream = self.next_stream;
         self.next_stream = (self.next_stream + 1) & 0x7fff;
         let body = request.body(self.version)?;
@@ -81,13 +95,7 @@ impl Connection {
             envelope
         };
         self.stream.write_all(&bytes)?;
-        let (answered, response) = self.receive()?;
-        if answered != stream {
-            return Err(WireError::Malformed(format!(
-                "stream {answered} answers stream {stream}"
-            )));
-        }
-        Ok(response)
+        Ok(stream)
     }
 
     /// A statement as text, with defaults.

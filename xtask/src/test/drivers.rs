@@ -4,7 +4,7 @@ use super::python;
 use super::report::Report;
 use crate::{TaskResult, command, paths};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -85,12 +85,14 @@ fn build(language: &str, program: &str, arguments: &[&str]) -> TaskResult {
 }
 
 fn python() -> TaskResult<Option<Command>> {
-    let Some(interpreter) = python::environment()? else {
-        return Ok(None);
-    };
+    Ok(python::environment()?.map(|interpreter| python_load(&interpreter)))
+}
+
+/// The load program in Python, with no options yet.
+pub fn python_load(interpreter: &Path) -> Command {
     let mut load = Command::new(interpreter);
     load.arg(folder("python").join("load.py"));
-    Ok(Some(load))
+    load
 }
 
 fn java() -> TaskResult<Option<Command>> {

@@ -4,7 +4,7 @@
 //! fuzzers for some seconds, golden scripts.
 //! The whole adds a running server as others see it: connections of every version, cqlsh, five drivers, `kill -9`, other
 //! numbers of shards, the order of sync and answer. It installs what it needs into the cache directory. A runtime that is
-//! missing is skipped loudly at home and fails where `CI=true`. `--address` runs the tests that only need a socket against
+//! missing, or a system that does not allow a test, is skipped loudly at home and fails where `CI=true`. `--address` runs the tests that only need a socket against
 //! any server, Apache Cassandra too: what fails there is a fault of the test. `--durability` runs the crash tests alone.
 
 mod cargo;
@@ -16,7 +16,7 @@ use crate::golden;
 use crate::paths::{self, Profile};
 use crate::{TaskResult, tidy};
 use blackbox::process::{Helenus, Scratch, Start};
-use blackbox::{crash, disk, handshake, memory};
+use blackbox::{crash, disk, handshake, memory, refusals};
 use report::Report;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -96,7 +96,18 @@ fn durability(start: &dyn Fn(&str) -> Start, scratch: &Path, report: &mut Report
     report.section("durability");
     report.checks(crash::kill_checks(&start("killed"), KILLS));
     report.checks(crash::shard_checks(&start("shards")));
-    report.checks(vec![crash::drain_check(&start("drained"))]);
+    match python::environment() {
+        Ok(Some(interpreter)) => report.checks(vec![crash::program_kill_check(
+            &start("program"),
+            "Python",
+            &|| drivers::python_load(&interpreter),
+        )]),
+        Ok(None) => report.missing("Python 3"),
+        Err(error) => report.step("Python packages", Err(error)),
+    }
+    report.checks(crash::drain_checks(&start("drained")));
+    report.checks(vec![crash::describe_check(&start("described"))]);
+    report.checks(vec![refusals::overload_check(&start("overloaded"))]);
     report.checks(vec![memory::flood_check(&start("flooded"))]);
     report.checks(vec![disk::rot_check(&start("rotten"))]);
     match disk::SmallDisk::mount(&scratch.join("full"), disk::DISK_BYTES) {
@@ -117,6 +128,7 @@ fn durability(start: &dyn Fn(&str) -> Start, scratch: &Path, report: &mut Report
 fn clients(address: SocketAddr, report: &mut Report) {
     report.section("connections");
     report.checks(handshake::checks(address));
+    report.checks(refusals::unprepared_checks(address));
     report.section("cqlsh");
     python::cqlsh(address, report);
     report.section("drivers");
