@@ -135,7 +135,14 @@ impl Metadata {
 
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        serde_json::from_slice(bytes).map_err(|error| DecodeError(error.to_string()))
+        let metadata: Self =
+            serde_json::from_slice(bytes).map_err(|error| DecodeError(error.to_string()))?;
+        let mut numbers = metadata.members.keys().chain(metadata.gone.values());
+        if numbers.any(|id| id.0 >= metadata.next_node) {
+            let what = "a node has a number that was not given out yet";
+            return Err(DecodeError(what.to_owned()));
+        }
+        Ok(metadata)
     }
 
     /// Whether the proposal was carried out or refused already.
@@ -217,10 +224,11 @@ impl Metadata {
         if let Some((id, _)) = self.members.iter().find(|(_, other)| taken(other)) {
             return Err(Refused::AddressTaken(*id));
         }
+        let next = self.next_node.checked_add(1).ok_or(Refused::NoNumber)?;
         let mut member = member.clone();
         member.tokens.clear();
         self.members.insert(NodeId(self.next_node), member);
-        self.next_node += 1;
+        self.next_node = next;
         Ok(())
     }
 

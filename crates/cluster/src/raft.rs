@@ -16,13 +16,14 @@
 //!   majorities meet.
 //!
 //! `election.rs` makes leaders, `replication.rs` moves entries, `log.rs` keeps them, `message.rs` is the bytes on the wire and
-//! on disk, `progress.rs` what a leader knows of the others.
+//! on disk, `restore.rs` what is believed of those, `progress.rs` what a leader knows of the others.
 
 mod election;
 mod log;
 mod message;
 mod progress;
 mod replication;
+mod restore;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ pub use message::{Entry, Message, Payload, Record, Snapshot};
 use model::env::Random;
 use model::time::BootNanos;
 use progress::Progress;
+pub use restore::Damage;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Number of a reign; each has at most one leader.
@@ -154,14 +156,14 @@ pub struct Status {
 
 impl Raft {
     /// A member with what its disk holds; `records` in the order in which they were written. A node of a cluster that is being
-    /// founded begins with one snapshot that names it as the only voter.
+    /// founded begins with one snapshot that names it as the only voter. Records that no member writes are refused.
     pub fn new(
         id: NodeId,
         records: impl IntoIterator<Item = Record>,
         timing: Timing,
         now: BootNanos,
         random: &mut dyn Random,
-    ) -> Self {
+    ) -> Result<Self, Damage> {
         let mut raft = Self {
             id,
             timing,
@@ -182,13 +184,9 @@ impl Raft {
             own_vote: 0,
             installing: None,
         };
-        for record in records {
-            match record {
-                Record::Ballot { term, vote } => (raft.term, raft.vote) = (term, vote),
-                Record::Entry(entry) => raft.log.put(entry),
-                Record::Snapshot(snapshot) => raft.log.install(snapshot),
-                Record::Committed(index) => raft.commit = raft.commit.max(index),
-            }
+        for (number, record) in records.into_iter().enumerate() {
+            let restored = raft.restore(record);
+            restored.map_err(|what| Damage { number, what })?;
         }
         raft.log.all_persisted();
         raft.term = raft.term.max(raft.log.last_term());
@@ -202,7 +200,7 @@ impl Raft {
         } else {
             raft.put_off_election(now, random);
         }
-        raft
+        Ok(raft)
     }
 
     /// Whether this node is the only voter.
@@ -271,7 +269,7 @@ impl Raft {
         self.hand_out(out);
     }
 
-    /// A message of another member.
+    /// A message of another member. One that no member sends changes nothing.
     pub fn on_message(
         &mut self,
         from: NodeId,
@@ -280,6 +278,9 @@ impl Raft {
         random: &mut dyn Random,
         out: &mut Output,
     ) {
+        if !restore::is_sound_message(&message) {
+            return;
+        }
         match message {
             Message::PreVote {
                 term,
@@ -420,20 +421,20 @@ impl Raft {
     pub fn committed_since(&self, applied: Index, bytes: usize) -> (Option<Snapshot>, Vec<Entry>) {
         let snapshot = self.log.snapshot();
         let missing = (applied < snapshot.index).then(|| snapshot.clone());
-        let from = applied.max(snapshot.index) + 1;
+        let from = applied.max(snapshot.index).saturating_add(1);
         (missing, self.log.slice(from, self.applied, bytes))
     }
 
     /// Takes committed entries from whoever has them: what was committed once is so for ever, whoever tells of it.
     pub fn learn(&mut self, snapshot: Option<Snapshot>, entries: Vec<Entry>, out: &mut Output) {
-        if let Some(snapshot) = snapshot {
+        if let Some(snapshot) = snapshot.filter(restore::is_sound_snapshot) {
             self.install(snapshot, out);
         }
         for entry in entries {
             if entry.index <= self.commit {
                 continue;
             }
-            if entry.index > self.log.last() + 1 {
+            if entry.index > self.log.last() + 1 || !self.log.takes(&entry) {
                 break;
             }
             let index = entry.index;

@@ -123,8 +123,8 @@ impl MetadataLog {
     ) -> Result<Self, String> {
         let id = stored.identity.node.ok_or("this node is no member yet")?;
         let raft = Raft::new(id, stored.records, Timing::default(), now, random);
-        let metadata = Metadata::decode(&raft.snapshot().state);
-        let metadata = metadata.map_err(|error| error.to_string())?;
+        let raft = raft.map_err(|damage| damage.to_string())?;
+        let metadata = record::metadata_of(raft.snapshot())?;
         let mut log = Self {
             identity: stored.identity,
             boot: stored.boot,
@@ -503,9 +503,9 @@ impl MetadataLog {
         self.messages
             .extend(messages.map(|(to, message)| (to, MetadataMessage::Raft(message))));
         if let Some(snapshot) = out.installed {
-            match Metadata::decode(&snapshot.state) {
+            match record::metadata_of(&snapshot) {
                 Ok(metadata) => self.put_in_force(metadata, None),
-                Err(error) => self.halt(error.to_string()),
+                Err(reason) => self.halt(reason),
             }
         }
         for entry in out.committed {

@@ -184,10 +184,13 @@ impl LayoutFile {
         match format::check_head(PATH, MAGIC, bytes) {
             Ok(fields) => {
                 let (number, shards) = (u32_at(fields, 0), u16_at(fields, 4));
-                if shards == self.shards {
-                    self.know(number, None);
-                } else {
-                    self.know(number + 1, Some((number, shards)));
+                match number.checked_add(1) {
+                    Some(_) if shards == self.shards => self.know(number, None),
+                    Some(next) if shards > 0 => self.know(next, Some((number, shards))),
+                    _ => {
+                        let what = "there is no such generation, or it has no shards";
+                        self.fail(StoreError::corrupt(PATH, 0, what));
+                    }
                 }
             }
             Err(error) => self.fail(error),
@@ -202,5 +205,36 @@ impl LayoutFile {
     fn fail(&mut self, error: StoreError) {
         self.step = Step::Failed;
         self.error = Some(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a start with two shards makes of a file with this generation and so many shards.
+    fn read(number: u32, shards: u16) -> LayoutFile {
+        let mut io = IoQueue::default();
+        let mut layout = LayoutFile::open(2, 1, &mut io);
+        let mut fields = number.to_le_bytes().to_vec();
+        fields.extend_from_slice(&shards.to_le_bytes());
+        layout.read(&format::head(MAGIC, &fields));
+        layout
+    }
+
+    #[test]
+    fn a_layout_that_nobody_writes_is_refused() {
+        assert!(read(7, 2).is_settled());
+        let previous = Some((7, 3));
+        let next = Generation {
+            number: 8,
+            previous,
+        };
+        assert_eq!(read(7, 3).generation(), Some(next));
+        for (number, shards) in [(u32::MAX, 3), (7, 0)] {
+            let layout = read(number, shards);
+            assert!(matches!(layout.error(), Some(StoreError::Corrupt { .. })));
+            assert_eq!(layout.generation(), None);
+        }
     }
 }

@@ -101,6 +101,9 @@ pub enum Refused {
     /// A change of the ring that is under way touches some of the same ranges.
     #[error("a change of node {} is under way and touches the same ranges", .0.0)]
     Overlaps(NodeId),
+    /// All numbers of nodes were given out.
+    #[error("the cluster has no number left for another node")]
+    NoNumber,
     /// No such change is under way, or it is too far on to be given up.
     #[error("no such change is under way")]
     NothingUnderWay,

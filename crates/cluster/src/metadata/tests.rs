@@ -392,3 +392,17 @@ proptest! {
         let _ = (Proposal::decode(&bytes), Metadata::decode(&bytes));
     }
 }
+
+#[test]
+fn numbers_of_nodes_end_and_none_is_given_twice() {
+    let mut cluster = Cluster::new();
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&cluster.metadata.encode()).expect("metadata are JSON");
+    json["next_node"] = 1.into();
+    assert!(Metadata::decode(json.to_string().as_bytes()).is_err());
+    json["next_node"] = u32::MAX.into();
+    cluster.metadata = Metadata::decode(json.to_string().as_bytes()).expect("metadata");
+    let register = Command::Register(Box::new(member(2, &[])));
+    assert_eq!(cluster.propose(register), Err(Refused::NoNumber));
+    assert_eq!(cluster.metadata.members.len(), 1);
+}

@@ -4,6 +4,7 @@
 //! entry that names voters says, or the snapshot.
 
 use super::message::{Entry, Payload, Snapshot};
+use super::restore::is_sound_entry;
 use super::{Index, Position, Term};
 use crate::topology::NodeId;
 use std::collections::{BTreeSet, VecDeque};
@@ -113,6 +114,16 @@ impl Log {
             first -= 1;
         }
         first
+    }
+
+    /// Whether an entry can be put at its place: it leaves no gap, its term is not before that of the entry before it, and it is
+    /// one that members write.
+    pub fn takes(&self, entry: &Entry) -> bool {
+        let before = entry
+            .index
+            .checked_sub(1)
+            .and_then(|before| self.term(before));
+        before.is_some_and(|before| entry.term >= before) && is_sound_entry(entry)
     }
 
     /// Takes an entry in whose record is durable already: over whatever is at its place and after.

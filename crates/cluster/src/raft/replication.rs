@@ -183,6 +183,10 @@ impl Raft {
                 return;
             }
             if entry.index > self.commit && self.log.term(entry.index) != Some(entry.term) {
+                // No leader sends entries of terms after its own, or of terms that fall.
+                if entry.term > self.term || !self.log.takes(&entry) {
+                    return;
+                }
                 self.store(entry, out);
             }
         }
@@ -208,6 +212,10 @@ impl Raft {
             return;
         }
         self.raise_term(snapshot.term, out);
+        if self.log.term(snapshot.index) != Some(snapshot.term) {
+            // Whoever had another entry there led in vain.
+            self.role = Role::Follower;
+        }
         self.commit = snapshot.index;
         self.log.install(snapshot);
         self.installing = Some(self.written);

@@ -80,6 +80,7 @@ impl World {
         let records = member.durable.clone();
         let now = BootNanos(self.now);
         let raft = Raft::new(id, records, Timing::default(), now, &mut self.random);
+        let raft = raft.expect("records that members wrote");
         member.through = raft.snapshot().index;
         member.applied = decode_state(&raft.snapshot().state);
         member.raft = Some(raft);

@@ -251,7 +251,7 @@ impl Group {
                 accounted.union(&log.void);
                 log.known().minus(&accounted).count()
             });
-            (*member, missing.sum())
+            (*member, missing.fold(0, u64::saturating_add))
         };
         self.config.members.iter().map(count).collect()
     }

@@ -24,9 +24,10 @@ impl Intervals {
         self.0.len()
     }
 
-    /// How many numbers.
+    /// How many numbers, or `u64::MAX` if that many or more.
     pub fn count(&self) -> u64 {
-        self.0.iter().map(|(first, last)| last - first + 1).sum()
+        let counts = self.0.iter().map(|(first, last)| last - first);
+        counts.fold(0, |sum, more| sum.saturating_add(more).saturating_add(1))
     }
 
     /// The greatest number, if there is any.
@@ -176,6 +177,13 @@ mod tests {
 
     fn numbers(set: &Intervals) -> BTreeSet<u64> {
         set.iter().flat_map(|(first, last)| first..=last).collect()
+    }
+
+    #[test]
+    fn counts_end_where_numbers_do() {
+        assert_eq!(Intervals::run(0, u64::MAX).count(), u64::MAX);
+        assert_eq!(Intervals::run(1, u64::MAX).count(), u64::MAX);
+        assert_eq!(Intervals::run(3, 5).count(), 3);
     }
 
     proptest! {

@@ -97,6 +97,18 @@ impl DiskRecord {
     }
 }
 
+/// The metadata of a snapshot. The error says why it cannot be: what follows it would not follow its metadata.
+pub(super) fn metadata_of(snapshot: &Snapshot) -> Result<Metadata, String> {
+    let metadata = Metadata::decode(&snapshot.state).map_err(|error| error.to_string())?;
+    if metadata.epoch > snapshot.index {
+        let (epoch, index) = (metadata.epoch, snapshot.index);
+        return Err(format!(
+            "a snapshot up to entry {index} has metadata of entry {epoch}"
+        ));
+    }
+    Ok(metadata)
+}
+
 /// What a file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -159,6 +171,9 @@ impl Stored {
                 }
             }
         }
+        if boot == u32::MAX {
+            return Err("the metadata log has counted more starts than there are".to_owned());
+        }
         let Some(identity) = identity else {
             return if boot == 0 && records.is_empty() {
                 Ok(None)
@@ -171,5 +186,28 @@ impl Stored {
             boot,
             records,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix;
+
+    #[test]
+    fn a_start_that_cannot_be_counted_is_refused() {
+        let identity = NodeIdentity::new(&mut SplitMix::new(1));
+        let mut stored = Stored {
+            identity,
+            boot: u32::MAX - 1,
+            records: Vec::new(),
+        };
+        let read = |stored: &Stored| {
+            let payloads = stored.payloads();
+            Stored::read(payloads.iter().map(Vec::as_slice))
+        };
+        assert_eq!(read(&stored), Ok(Some(stored.clone())));
+        stored.boot = u32::MAX;
+        assert!(read(&stored).is_err());
     }
 }

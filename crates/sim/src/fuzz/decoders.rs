@@ -1,5 +1,6 @@
 //! Fuzzers of what storage reads from disk.
 
+use super::damage;
 use crate::random::Rng;
 use crate::storage;
 use model::env::Random;
@@ -29,40 +30,65 @@ fn samples(rng: &mut Rng) -> &'static [(String, Vec<u8>)] {
     SAMPLES[seed].get_or_init(|| storage::sample_files(seed as u64))
 }
 
-/// Real files of a run, cut, spliced and flipped: no check panics, and none that has a checksum believes them.
+/// Real files of a run, cut, spliced and flipped: no check panics. What a checksum is good for, [`checksums`] and [`rot`] see.
 pub fn damaged_files(rng: &mut Rng) -> Result<(), String> {
     let files = samples(rng);
-    let (path, bytes) = rng.pick(files).clone();
-    if bytes.is_empty() {
-        return Ok(());
+    let (_, bytes) = rng.pick(files);
+    let damaged = damage::damaged(rng, bytes);
+    for (_, check) in ::storage::formats::ALL {
+        check(&damaged);
     }
-    let mut damaged = bytes.clone();
-    match rng.below(4) {
-        0 => damaged.truncate(rng.index(bytes.len())),
-        1 => {
-            let at = rng.index(bytes.len());
-            damaged[at] ^= 1 << rng.below(8);
+    Ok(())
+}
+
+/// The formats whose checksums cover all of them are believed as written, and not damaged. The others are parts of these, or,
+/// as the commit log, are right up to where they are damaged.
+pub fn checksums(rng: &mut Rng) -> Result<(), String> {
+    let files = samples(rng);
+    let (path, file) = rng.pick(files);
+    let foot = file.len().saturating_sub(FOOTER_BYTES);
+    let length = rng.index(200);
+    let contents = rng.bytes(length);
+    for (name, bytes) in [
+        ("manifest", file.clone()),
+        ("sstable footer", file[foot..].to_vec()),
+        ("sstable block envelope", envelope(&contents)),
+    ] {
+        let all = ::storage::formats::ALL;
+        let check = all.iter().find(|(known, _)| *known == name);
+        let (_, check) = check.ok_or(format!("there is no format {name}"))?;
+        let is_one = match name {
+            "manifest" => path.contains("manifest"),
+            "sstable footer" => bytes.starts_with(b"HELNSSTB"),
+            _ => true,
+        };
+        if is_one && !check(&bytes) {
+            return Err(format!("{path} is no {name}"));
         }
-        2 => {
-            let (from, to) = (rng.index(bytes.len()), rng.index(bytes.len()));
-            let length = rng.index(64).min(bytes.len() - from.max(to));
-            let part = bytes[from..from + length].to_vec();
-            damaged[to..to + length].copy_from_slice(&part);
-        }
-        _ => {
-            let at = rng.index(bytes.len());
-            let length = rng.index(64);
-            let part = rng.bytes(length);
-            damaged.splice(at..at, part);
-        }
-    }
-    for (name, check) in ::storage::formats::ALL {
-        let believed = check(&damaged);
-        if believed && damaged != bytes && *name == "manifest" {
+        let damaged = damage::damaged(rng, &bytes);
+        // What follows a footer is not looked at: it ends its file.
+        let same = damaged == bytes || name == "sstable footer" && damaged.starts_with(&bytes);
+        if !same && check(&damaged) {
             return Err(format!("a damaged {path} passes as {name}"));
         }
     }
     Ok(())
+}
+
+/// Bytes of an SSTable's footer (docs/formats).
+const FOOTER_BYTES: usize = 64;
+
+/// An uncompressed block with its checksum, of the file with number zero at its beginning.
+fn envelope(contents: &[u8]) -> Vec<u8> {
+    let length = (contents.len() as u32).to_le_bytes();
+    let mut rest = [length, length, [0; 4]].concat();
+    rest.extend_from_slice(contents);
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[0; 16]);
+    hasher.update(&rest);
+    let mut bytes = hasher.finalize().to_le_bytes().to_vec();
+    bytes.append(&mut rest);
+    bytes
 }
 
 /// [`storage::rot`].

@@ -23,6 +23,8 @@ const MAGIC: [u8; 8] = *b"HELNMETA";
 const PATH: &str = "metadata.log";
 const NEW_PATH: &str = "metadata.log.new";
 const RECORD_HEAD: usize = 24;
+/// No file begins with a later sequence, so that there is always a next one.
+const MOST_SEQUENCE: u64 = 1 << 62;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -330,9 +332,15 @@ impl MetaLog {
             if !self.entries.is_empty() && record.sequence != self.next_sequence {
                 break;
             }
+            vouched = vouched.max(record.synced);
+            let is_beyond = self.entries.is_empty() && record.sequence > MOST_SEQUENCE;
+            // What was synced before a record was made is before it.
+            if is_beyond || record.synced > at as u64 {
+                let what = "a record that nobody writes there";
+                return self.fail(StoreError::corrupt(PATH, at as u64, what));
+            }
             self.entries.push(record.payload.to_vec());
             self.next_sequence = record.sequence + 1;
-            vouched = vouched.max(record.synced);
             at = record.end;
         }
         let later = (at + 1..bytes.len()).filter_map(|start| Record::at(bytes, start));

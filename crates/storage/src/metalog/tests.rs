@@ -200,3 +200,18 @@ fn a_full_disk_refuses_and_takes_again() {
     let (_, entries) = disk.open();
     assert_eq!(entries, [&b"one"[..], b"three"]);
 }
+
+#[test]
+fn records_that_nobody_writes_are_named() {
+    let mut whole = written(&[b"one"]);
+    let file = whole.file().clone();
+    let most = MOST_SEQUENCE;
+    for (sequence, synced) in [(most + 1, HEAD_BYTES as u64), (u64::MAX, 0), (1, 65)] {
+        let mut bytes = file[..HEAD_BYTES].to_vec();
+        put_record(&mut bytes, sequence, synced, b"of nobody");
+        let mut disk = Disk::of(Some(bytes));
+        let (log, entries) = disk.open();
+        assert!(matches!(log.error(), Some(StoreError::Corrupt { .. })));
+        assert!(entries.is_empty(), "{sequence} {synced}");
+    }
+}
