@@ -522,16 +522,19 @@ impl Raft {
     }
 
     /// Sends what promises something once that is durable.
-    fn send_durable(&mut self, to: NodeId, message: Message, out: &mut Output) {
+    fn send_durable(&mut self, to: NodeId, mut message: Message, out: &mut Output) {
         if self.persisted == self.written {
             out.messages.push((to, message));
             return;
         }
-        // While a disk hangs, leaders ask again and again: the last answer says it all.
-        if let (Some((_, before, Message::Matched { .. })), Message::Matched { .. }) =
-            (self.held.back(), &message)
+        // While a disk hangs, leaders ask again and again: one answer says it all, that of a heartbeat after a snapshot too.
+        if let (
+            Some((_, before, Message::Matched { index: held, .. })),
+            Message::Matched { index, .. },
+        ) = (self.held.back(), &mut message)
             && *before == to
         {
+            *index = (*index).max(*held);
             self.held.pop_back();
         }
         self.held.push_back((self.written, to, message));

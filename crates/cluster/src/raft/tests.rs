@@ -571,3 +571,29 @@ fn members_never_disagree_and_decide_again_after_every_storm() {
 fn one_seed_is_one_history() {
     assert_eq!(storm(17), storm(17));
 }
+
+#[test]
+fn a_heartbeat_does_not_take_a_snapshots_answer() {
+    let (now, random, mut out) = (BootNanos(0), &mut Seeded(1), Output::default());
+    let raft = Raft::new(node(2), Vec::new(), Timing::default(), now, random);
+    let mut raft = raft.expect("nothing yet");
+    let snapshot = Snapshot {
+        index: 9,
+        term: 1,
+        voters: BTreeSet::from([node(1)]),
+        state: Vec::new(),
+    };
+    let (term, entries) = (1, Vec::new());
+    let heartbeat = Message::Append {
+        term,
+        previous: (0, 0),
+        entries,
+        commit: 0,
+    };
+    for message in [Message::Install { term, snapshot }, heartbeat] {
+        raft.on_message(node(1), message, now, random, &mut out);
+    }
+    raft.on_persisted(raft.written, now, &mut out);
+    let answer = Message::Matched { term, index: 9 };
+    assert_eq!(out.messages, [(node(1), answer)]);
+}

@@ -26,9 +26,9 @@ pub struct Fuzzer {
     pub run: fn(&mut Rng) -> Result<(), String>,
 }
 
-/// All of them: for everything that is read from disks, clients and other members, the machines behind it included. What
-/// clients send is `cql` and `node`, what disks hold `storage`, `model` and `node: a start`, what members say `cluster`. Whoever
-/// adds a parser or decoder adds its fuzzer here.
+/// All of them: whatever is read from disks, clients and other members, with the machines behind it. Not here is what an operator
+/// writes (`server::config`), and the JSON that lies in a snapshot: names of files, and moments. Whoever adds a parser or
+/// decoder adds its fuzzer here.
 pub const REGISTRY: &[Fuzzer] = &[
     Fuzzer {
         name: "storage: every format takes any bytes",
