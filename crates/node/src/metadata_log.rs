@@ -575,7 +575,8 @@ impl MetadataLog {
             return;
         }
         let through = self.raft.status().applied;
-        if through == self.raft.snapshot().index {
+        // While a snapshot of another member is being written, what was applied is behind it.
+        if through <= self.raft.snapshot().index {
             return;
         }
         let mut metadata = (*self.metadata).clone();
