@@ -3,6 +3,7 @@
 use model::env::Random;
 
 /// A generator with its seed.
+#[derive(Debug, Clone)]
 pub struct Seeded(pub u64);
 
 impl Random for Seeded {

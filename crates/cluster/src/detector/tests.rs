@@ -1,7 +1,7 @@
 //! One detector against peers that follow a script, in virtual time.
 
 use super::*;
-use crate::gossip::simulation::Seeded;
+use crate::seeded::Seeded;
 use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;

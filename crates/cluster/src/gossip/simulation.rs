@@ -5,6 +5,7 @@ use crate::detector::{self, Detector, DetectorConfig, PeerState};
 use crate::gossip::config::GossipConfig;
 use crate::gossip::state::{State, StateKey, Status};
 use crate::gossip::{Effect, Endpoint, Generation, Gossip, Identity};
+use crate::seeded::Seeded;
 use crate::topology::NodeId;
 use model::env::Random;
 use model::time::BootNanos;
@@ -13,25 +14,6 @@ use std::net::SocketAddr;
 use uuid::Uuid;
 
 mod scenarios;
-
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-#[derive(Debug, Clone)]
-pub struct Seeded(pub u64);
-
-impl Random for Seeded {
-    fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-}
-
-impl Seeded {
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next_u64() % bound
-    }
-}
 
 /// Where node `index` listens.
 pub fn address(index: usize) -> SocketAddr {

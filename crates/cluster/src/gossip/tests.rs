@@ -4,6 +4,7 @@ use crate::gossip::config::GossipConfig;
 use crate::gossip::simulation::*;
 use crate::gossip::state::{State, StateKey, Status};
 use crate::gossip::{Effect, Generation, Gossip, Identity, Refusal};
+use crate::seeded::Seeded;
 use model::time::BootNanos;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -3,8 +3,9 @@
 use super::*;
 use crate::gossip::endpoint::{Identity, Versioned};
 use crate::gossip::message::Delta;
-use crate::gossip::simulation::{CALM, Cluster, Seeded, address, identity, node};
+use crate::gossip::simulation::{CALM, Cluster, address, identity, node};
 use crate::gossip::state::{State, StateKey};
+use crate::seeded::Seeded;
 
 const NOW: BootNanos = BootNanos(5_000_000_000);
 

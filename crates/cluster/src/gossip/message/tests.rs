@@ -1,8 +1,9 @@
 //! The bytes: back and forth, any bytes at all, and one message of each kind byte by byte.
 
 use super::*;
-use crate::gossip::simulation::{CALM, Cluster, Seeded, address, identity};
+use crate::gossip::simulation::{CALM, Cluster, address, identity};
 use crate::gossip::state::{Status, Unreachable};
+use crate::seeded::Seeded;
 use crate::topology::NodeId;
 use proptest::collection::vec;
 use proptest::prelude::*;
