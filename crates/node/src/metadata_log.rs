@@ -186,11 +186,6 @@ impl MetadataLog {
         self.raft.status()
     }
 
-    /// Why the disk did not take what it was given last, if it did not.
-    pub fn disk_error(&self) -> Option<&StoreError> {
-        self.disk_error.as_ref()
-    }
-
     /// Proposes a command; its end is told under the ticket.
     pub fn propose(&mut self, command: Command, ticket: u64, deadline: BootNanos, now: BootNanos) {
         let error = self.disk_error.as_ref().map(ToString::to_string);
@@ -366,6 +361,13 @@ impl MetadataLog {
         }
     }
 
+    /// Ends all proposals: nobody here waits any longer.
+    fn fail_all(&mut self, reason: &str) {
+        let ended = std::mem::take(&mut self.proposals).into_values();
+        let failed = |waiting: Waiting| (waiting.ticket, Decision::Failed(reason.to_owned()));
+        self.finished.extend(ended.map(failed));
+    }
+
     /// Puts a proposal into the log, or sends it to whoever can.
     fn submit(&mut self, proposal: Proposal, now: BootNanos, io: &mut IoQueue) {
         let mut out = Output::default();
@@ -445,12 +447,9 @@ impl MetadataLog {
         self.carry_out(out, now, io);
     }
 
-    /// The disk did not take something: nobody here waits for it any longer.
+    /// The disk did not take something.
     fn disk_failed(&mut self, error: StoreError) {
-        let proposals: Vec<ProposalId> = self.proposals.keys().copied().collect();
-        for id in proposals {
-            self.end(id, Decision::Failed(error.to_string()));
-        }
+        self.fail_all(&error.to_string());
         if self.disk_error.as_ref() != Some(&error) {
             let note = format!("the metadata log cannot be written: {error}");
             self.notes.push((LogLevel::Error, note));
@@ -474,16 +473,7 @@ impl MetadataLog {
     fn carry_out(&mut self, out: Output, now: BootNanos, io: &mut IoQueue) {
         if let Some((position, records)) = out.replacement {
             self.retry_disk = None;
-            let head = [
-                DiskRecord::Identity(self.identity.clone()),
-                DiskRecord::Boot(self.boot),
-            ];
-            let records = records.into_iter().map(DiskRecord::Raft);
-            let entries: Vec<Vec<u8>> = head
-                .into_iter()
-                .chain(records)
-                .map(|record| record.encode())
-                .collect();
+            let entries = record::payloads(&self.identity, self.boot, records);
             self.snapshot_bytes = entries.iter().map(|entry| entry.len() as u64).sum();
             let ticket = self.ticket(position);
             self.disk.replace(entries, ticket, io);
@@ -532,10 +522,7 @@ impl MetadataLog {
 
     /// Nothing more is applied here.
     fn halt(&mut self, reason: String) {
-        let proposals: Vec<ProposalId> = self.proposals.keys().copied().collect();
-        for id in proposals {
-            self.end(id, Decision::Failed(reason.clone()));
-        }
+        self.fail_all(&reason);
         let note = format!("the metadata log stops here: {reason}");
         self.notes.push((LogLevel::Error, note));
         self.halted = Some(reason);

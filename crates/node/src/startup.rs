@@ -300,7 +300,7 @@ impl NodeShard {
                     layout,
                     generation,
                     log,
-                    segments,
+                    segments: Some(segments),
                 } => self.look(layout, generation, log, segments, out),
                 State::Counting {
                     layout,

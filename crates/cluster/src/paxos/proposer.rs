@@ -14,11 +14,6 @@ pub struct Participants {
 }
 
 impl Participants {
-    /// How many must answer.
-    pub fn required(&self) -> usize {
-        self.natural.len() / 2 + 1 + self.pending.len()
-    }
-
     pub(super) fn all(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.natural.iter().chain(&self.pending).copied()
     }

@@ -22,7 +22,8 @@ impl Raft {
                 .is_some_and(|heard| now < heard.plus_millis(self.timing.election_ms))
     }
 
-    fn is_majority(&self, members: &BTreeSet<NodeId>) -> bool {
+    /// Whether the voters among these are more than half of all.
+    pub(super) fn is_majority(&self, members: &BTreeSet<NodeId>) -> bool {
         2 * self.voters().intersection(members).count() > self.voters().len()
     }
 

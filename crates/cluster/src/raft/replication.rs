@@ -33,14 +33,10 @@ impl Raft {
             return false;
         };
         let limit = self.timing.election_ms;
-        let heard = |voter: &&NodeId| {
-            **voter == self.id
-                || leadership
-                    .followers
-                    .get(voter)
-                    .is_some_and(|progress| now <= progress.heard.plus_millis(limit))
-        };
-        2 * self.voters().iter().filter(heard).count() > self.voters().len()
+        let followers = leadership.followers.iter();
+        let heard = followers.filter(|(_, progress)| now <= progress.heard.plus_millis(limit));
+        let heard = heard.map(|(id, _)| *id).chain([self.id]);
+        self.is_majority(&heard.collect())
     }
 
     fn beat(&mut self, now: BootNanos, out: &mut Output) {
@@ -222,6 +218,23 @@ impl Raft {
         self.replace_durable(out);
     }
 
+    /// Who answers this leader, if it does: of another term, or of a member that is sent nothing, an answer is of no use.
+    fn answered_by(
+        &mut self,
+        from: NodeId,
+        term: Term,
+        now: BootNanos,
+        random: &mut dyn Random,
+        out: &mut Output,
+    ) -> Option<&mut super::Progress> {
+        self.meet_term(term, now, random, out);
+        if term == self.term {
+            self.progress(from)
+        } else {
+            None
+        }
+    }
+
     pub(super) fn on_matched(
         &mut self,
         from: NodeId,
@@ -231,12 +244,8 @@ impl Raft {
         random: &mut dyn Random,
         out: &mut Output,
     ) {
-        self.meet_term(term, now, random, out);
-        if term != self.term {
-            return;
-        }
         let last = self.log.last();
-        let Some(progress) = self.progress(from) else {
+        let Some(progress) = self.answered_by(from, term, now, random, out) else {
             return;
         };
         // Only another disk than the one it had could match what it was never sent.
@@ -264,11 +273,7 @@ impl Raft {
         random: &mut dyn Random,
         out: &mut Output,
     ) {
-        self.meet_term(term, now, random, out);
-        if term != self.term {
-            return;
-        }
-        let Some(progress) = self.progress(from) else {
+        let Some(progress) = self.answered_by(from, term, now, random, out) else {
             return;
         };
         progress.heard = now;

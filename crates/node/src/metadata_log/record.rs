@@ -109,6 +109,21 @@ pub(super) fn metadata_of(snapshot: &Snapshot) -> Result<Metadata, String> {
     Ok(metadata)
 }
 
+/// The payloads of a whole file: what the node is, its starts, the consensus in order.
+pub(super) fn payloads(
+    identity: &NodeIdentity,
+    boot: u32,
+    records: impl IntoIterator<Item = Record>,
+) -> Vec<Vec<u8>> {
+    let head = [
+        DiskRecord::Identity(identity.clone()),
+        DiskRecord::Boot(boot),
+    ];
+    let records = records.into_iter().map(DiskRecord::Raft);
+    let all = head.into_iter().chain(records);
+    all.map(|record| record.encode()).collect()
+}
+
 /// What a file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -147,13 +162,7 @@ impl Stored {
 
     /// What a file must hold to say the same.
     pub fn payloads(&self) -> Vec<Vec<u8>> {
-        let head = [
-            DiskRecord::Identity(self.identity.clone()),
-            DiskRecord::Boot(self.boot),
-        ];
-        let records = self.records.iter().cloned().map(DiskRecord::Raft);
-        let records = head.into_iter().chain(records);
-        records.map(|record| record.encode()).collect()
+        payloads(&self.identity, self.boot, self.records.iter().cloned())
     }
 
     /// Reads a file's payloads; `None` if there are none. The error names the one that cannot be read.

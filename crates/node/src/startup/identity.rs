@@ -61,20 +61,11 @@ impl NodeShard {
         layout: LayoutFile,
         generation: Generation,
         mut log: MetaLog,
-        segments: Option<usize>,
+        segments: usize,
         out: &mut Effects,
     ) -> (State, bool) {
         match segments {
-            None => {
-                let state = State::Looking {
-                    layout,
-                    generation,
-                    log,
-                    segments,
-                };
-                (state, false)
-            }
-            Some(0) => {
+            0 => {
                 let stored = self.found();
                 // All of it or none: half of it is no node.
                 log.replace(stored.payloads(), COUNTED, &mut out.io);
@@ -86,7 +77,7 @@ impl NodeShard {
                 };
                 (state, true)
             }
-            Some(segments) => {
+            segments => {
                 let reason = format!(
                     "metadata.log is missing or empty, but there are {segments} commit log segments: restore it, or start \
                      with an empty data directory"
