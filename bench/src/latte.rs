@@ -96,7 +96,7 @@ impl Latte {
         let report = self.output.join("latte.json");
         let seconds = session.options.lengths().measured.as_secs();
         command
-            .args(["--function", scenario.name()])
+            .args(["--functions", scenario.name()])
             .args(["--duration", &format!("{seconds}s")])
             .arg("--output")
             .arg(&report);
