@@ -4,7 +4,7 @@
 //! [`coordinate`] drives one request through them. A cluster of one node walks the same path as any other.
 //!
 //! What members agree on is [`metadata`], ordered by [`raft`]; who of them lives is found out by [`gossip`] and [`detector`]. [`track`]
-//! knows which writes each replica holds, and [`paxos`] decides what conditional statements do.
+//! knows which writes each replica holds, [`paxos`] decides what conditional statements do, and [`internode`] is the wire.
 //!
 //! Of a node alone [`coordinate`], [`metadata`] and [`raft`] are at work; the others are tested by simulations beside them and wait for
 //! the wire between nodes to be connected.
@@ -12,6 +12,7 @@
 pub mod coordinate;
 pub mod detector;
 pub mod gossip;
+pub mod internode;
 pub mod metadata;
 pub mod paxos;
 pub mod raft;

@@ -40,8 +40,26 @@ pub const MAX_SHARD_QUEUE: usize = 16_384;
 pub const MAX_WORK_QUEUE: usize = 256;
 /// Bytes the metadata log may take before its entries are replaced by a snapshot, if that is much smaller.
 pub const METADATA_LOG_BYTES: u64 = 1 << 20;
+/// Longest name of a cluster, in bytes: nodes tell it to each other before they know anything of each other.
+pub const MAX_CLUSTER_NAME_BYTES: usize = 1024;
+/// Largest message between nodes: a page of rows with what belongs to it.
+pub const MAX_INTERNODE_MESSAGE_BYTES: usize = 48 * 1024 * 1024;
+/// Largest payload of a frame between nodes: one message with its length.
+pub const MAX_INTERNODE_FRAME_BYTES: usize = MAX_INTERNODE_MESSAGE_BYTES + 8;
+/// Payload of a frame between nodes that takes no further message, so that the first of many can be worked on while the
+/// rest is on its way.
+pub const INTERNODE_FRAME_BYTES: usize = 128 * 1024;
+/// Connections of other nodes that may be in their handshake at once, per node; further ones are closed.
+pub const MAX_INTERNODE_HANDSHAKES: usize = 512;
+/// Connections of other nodes that one shard serves; further ones are closed. A thousand nodes have one for each class.
+pub const MAX_INTERNODE_CONNECTIONS: usize = 4_096;
 
 const _: () = assert!(MAX_MUTATION_BYTES * 2 <= COMMITLOG_SEGMENT_BYTES);
+const _: () = assert!(MAX_INTERNODE_MESSAGE_BYTES > 2 * MAX_MUTATION_BYTES);
+const _: () = assert!(MAX_INTERNODE_MESSAGE_BYTES > MAX_PAGE_BYTES);
+const _: () = assert!(MAX_INTERNODE_FRAME_BYTES < u32::MAX as usize);
+const _: () = assert!(INTERNODE_FRAME_BYTES < MAX_INTERNODE_FRAME_BYTES);
+const _: () = assert!(MAX_CLUSTER_NAME_BYTES < u16::MAX as usize / 2);
 const _: () = assert!(MAX_KEY_BYTES <= u16::MAX as usize);
 const _: () = assert!(MAX_PAGE_BYTES < 256 * 1024 * 1024);
 const _: () = assert!(MAX_TTL_SECONDS < MAX_EXPIRY_SECONDS);
