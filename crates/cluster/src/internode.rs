@@ -18,12 +18,14 @@
 
 pub mod admission;
 mod class;
+mod event;
 pub mod frame;
 pub mod handshake;
 mod identity;
 mod refusal;
 
 pub use class::Class;
+pub use event::{Direction, DropReason, Loss, PeerEffects, PeerEvent};
 pub use identity::PeerIdentity;
 pub use refusal::{Refusal, RefusalReason};
 

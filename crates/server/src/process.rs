@@ -5,7 +5,7 @@
 //! flight is answered, the shards make everything durable, the threads are joined.
 
 use crate::admin::{self, Admin, Request};
-use crate::client::{Acceptor, Admission, Choice, Encryption, Target, TlsError};
+use crate::client::{Acceptor, Admission, Choice, Encryption, Target};
 use crate::config::{Settings, memory};
 use crate::descriptors::Descriptors;
 use crate::disk::{Completions, DiskPool};
@@ -14,6 +14,7 @@ use crate::lock::{DirectoryLock, LockError};
 use crate::metrics::{Counters, Metrics, ShardMetrics};
 use crate::panic::AbortOnPanic;
 use crate::shard::{Command, Environment, Mailbox, NewConnection};
+use crate::tls::TlsError;
 use crate::work::{WorkPool, WorkResults};
 use model::env::{IoOutcome, IoTag};
 use node::effects::WorkDone;

@@ -6,8 +6,8 @@
 
 use super::admission::Admitted;
 use super::out_buffers::OutBuffers;
-use super::tls::Session;
 use super::waiting::Waiting;
+use crate::tls::Session;
 use cql::frame::compression::Compression;
 use cql::frame::header::HEADER_BYTES;
 use cql::frame::request::Request;

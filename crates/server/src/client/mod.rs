@@ -13,5 +13,5 @@ pub use admission::{Admission, Admitted, Verdict};
 pub use connection::{Connection, Limits, Progress};
 pub use out_buffers::OutBuffers;
 pub use rate::RateLimit;
-pub use tls::{Encryption, Session, TlsError};
+pub use tls::Encryption;
 pub use waiting::Waiting;

@@ -9,6 +9,7 @@ mod access;
 mod docs;
 mod encryption;
 mod environment;
+mod internode;
 pub mod keys;
 mod machine;
 pub mod memory;
@@ -20,7 +21,8 @@ mod units;
 mod value;
 
 pub use docs::markdown;
-pub use encryption::{ClientAuth, ClientEncryption};
+pub use encryption::{ClientAuth, ClientEncryption, EncryptionScope, ServerEncryption};
+pub use internode::{CompressionScope, Internode};
 pub use settings::{
     Authentication, CommitlogSync, Features, NativeTransport, Settings, Thresholds, Timeouts,
 };

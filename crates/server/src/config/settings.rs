@@ -2,11 +2,12 @@
 
 use super::access::{address, class, duration, flag, integer, port, positive, size, text};
 use super::encryption::{self, ClientEncryption};
+use super::internode::{self, Internode};
 use super::rackdc::RackDc;
 use super::report::{snitch, view, warnings};
 use super::value::Value;
 use super::{Configured, Profile, machine, memory, units};
-use model::limits::MAX_SHARDS;
+use model::limits::{MAX_CLUSTER_NAME_BYTES, MAX_SHARDS};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub listen_address: IpAddr,
     /// Port for other nodes.
     pub storage_port: u16,
+    /// How this node talks to others.
+    pub internode: Internode,
     /// Nodes to ask first, as written.
     pub seeds: Vec<String>,
     /// Tokens of this node.
@@ -209,6 +212,7 @@ impl Settings {
             broadcast_address,
             listen_address,
             storage_port: port(configured, "storage_port").unwrap_or(7000),
+            internode: internode::read(configured, listen_address, broadcast_address),
             seeds: seeds(configured),
             num_tokens: positive(configured, "num_tokens").unwrap_or(DEFAULT_TOKENS) as u32,
             shards,
@@ -277,11 +281,18 @@ fn shards(configured: &mut Configured) -> u16 {
     }
 }
 
-fn cluster_name(configured: &Configured, profile: Profile) -> String {
-    match (profile, configured.values.contains_key("cluster_name")) {
+fn cluster_name(configured: &mut Configured, profile: Profile) -> String {
+    let name = match (profile, configured.values.contains_key("cluster_name")) {
         (Profile::Dev, false) => "Helenus Dev".to_owned(),
         _ => text(configured, "cluster_name").unwrap_or_default(),
+    };
+    if name.len() > MAX_CLUSTER_NAME_BYTES {
+        configured.refuse(
+            "cluster_name",
+            format!("is longer than {MAX_CLUSTER_NAME_BYTES} bytes"),
+        );
     }
+    name
 }
 
 fn data_directory(configured: &mut Configured) -> PathBuf {

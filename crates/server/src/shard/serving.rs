@@ -2,7 +2,8 @@
 
 use super::mailbox::NewConnection;
 use super::run_loop::{Core, READ_BYTES};
-use crate::client::{Connection, Encryption, Progress, Session};
+use crate::client::{Connection, Progress};
+use crate::tls;
 use bytes::BytesMut;
 use cql::frame::{Opcode, ProtocolVersion, RequestFrame};
 use model::error::RequestError;
@@ -94,11 +95,11 @@ impl<S: Machine> Core<S> {
         if encryption.optional {
             let mut first = [0];
             let peeked = connection.stream().peek(&mut first).await?;
-            if peeked == 0 || !Encryption::is_handshake(first[0]) {
+            if peeked == 0 || !tls::is_handshake(first[0]) {
                 return Ok(false);
             }
         }
-        let session = Session::new(encryption).map_err(std::io::Error::other)?;
+        let session = encryption.session().map_err(std::io::Error::other)?;
         connection.encrypt(session);
         Ok(true)
     }

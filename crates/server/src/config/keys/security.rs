@@ -29,7 +29,7 @@ pub(super) const KEYS: &[Key] = &[
     key("internode_authenticator", Class, "", &[], NotYetRefused),
     key("traverse_auth_from_root", Flag, "false", &[], NotYet),
     key("transparent_data_encryption_options", Tree, "", &[], NotYetRefused),
-    key("server_encryption_options", Tree, "", &[], NotYetRefused),
+    key("server_encryption_options", Tree, "", &[], Effective("`internode_encryption` `none`, `dc`, `rack` or `all`; `optional`, `require_client_auth`, `require_endpoint_verification`, `outbound_keystore`. `keystore` and `truststore` are PEM files, as of Cassandra's `PEMBasedSslContextFactory`; TLS 1.2 and 1.3. With `dc` and `rack`, unencrypted connections are taken only from nodes known to be near.")),
     key("client_encryption_options", Tree, "", &[], Effective("`keystore` and `truststore` are PEM files, as of Cassandra's `PEMBasedSslContextFactory`; `optional` and `require_client_auth` work; TLS 1.2 and 1.3.")),
     key("audit_logging_options", Tree, "", &[], NotYetRefused),
     key("full_query_logging_options", Tree, "", &[], NotYet),
