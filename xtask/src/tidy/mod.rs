@@ -61,7 +61,9 @@ fn findings(root: &Path) -> TaskResult<Vec<String>> {
             sources.push(Source::new(name.clone(), text(path)?));
         } else if name == "ARCHITECTURE.md" {
             findings.extend(documents::named_paths(name, &text(path)?, &names));
-        } else if name.starts_with("docs/formats/") && name.ends_with(".md") {
+        } else if (name.starts_with("docs/formats/") || name.starts_with("docs/protocols/"))
+            && name.ends_with(".md")
+        {
             findings.extend(documents::names_a_source(name, &text(path)?, &names));
             formats += &text(path)?;
         }

@@ -208,6 +208,55 @@ fn nested_settings_can_be_overridden() {
 }
 
 #[test]
+fn the_wire_between_nodes_is_configured_as_cassandras() {
+    let internode = from_text("wire-defaults", "listen_address: 10.0.0.1\n")
+        .unwrap()
+        .internode;
+    let address = |text: &str| text.parse::<std::net::SocketAddr>().unwrap();
+    assert_eq!(internode.listen, [address("10.0.0.1:7000")]);
+    assert_eq!(internode.announced, address("10.0.0.1:7000"));
+    assert_eq!(internode.connect_timeout, Duration::from_secs(2));
+    assert_eq!(internode.user_timeout, Some(Duration::from_secs(30)));
+    assert_eq!(internode.queue_bytes, 4 << 20);
+    assert_eq!(internode.encryption, None);
+
+    let internode = from_text(
+        "wire",
+        "listen_address: 10.0.0.1\nbroadcast_address: 10.0.0.9\nlisten_on_broadcast_address: true\nstorage_port: 7007\n\
+         internode_tcp_user_timeout: 0s\ninternode_compression: all\ninternode_send_buff_size_in_bytes: 65536\n\
+         internode_max_message_size: 1MiB\nserver_encryption_options:\n  internode_encryption: dc\n  keystore: k.pem\n  \
+         truststore: t.pem\n  legacy_ssl_storage_port_enabled: true\n",
+    )
+    .unwrap()
+    .internode;
+    let listen = [address("10.0.0.1:7007"), address("10.0.0.9:7007")];
+    assert_eq!(internode.listen, listen);
+    assert_eq!(internode.announced, address("10.0.0.9:7007"));
+    assert_eq!(internode.listen_encrypted, Some(address("10.0.0.1:7001")));
+    assert_eq!(
+        (internode.user_timeout, internode.send_buffer_bytes),
+        (None, Some(65536))
+    );
+    assert_eq!(internode.max_message_bytes, 1 << 20);
+    assert_eq!(internode.compression, CompressionScope::All);
+    let scope = internode.encryption.map(|encryption| encryption.scope);
+    assert_eq!(scope, Some(EncryptionScope::Datacenters));
+
+    let error = from_text(
+        "wire-wrong",
+        "internode_max_message_size: 1GiB\ninternode_compression: some\nserver_encryption_options:\n  internode_encryption: all\n",
+    )
+    .unwrap_err();
+    for line in [
+        "internode_max_message_size: must be above 0 and at most",
+        "internode_compression: `some` is not none, dc or all",
+        "server_encryption_options: keystore is not given",
+    ] {
+        assert!(error.contains(line), "{line}\nin {error}");
+    }
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let settings = from_text(
         "secret",

@@ -5,11 +5,11 @@ use super::backoff::backoff;
 use super::incoming::{Incoming, IncomingKey, serve};
 use super::link::{Link, LinkLimits};
 use super::metrics::PeerBook;
-use super::opening::{Failure, open};
+use super::opening::{Failure, Opened, open};
 use super::wire::Wire;
 use bytes::BytesMut;
 use cluster::internode::frame::Messages;
-use cluster::internode::{Class, Direction, Loss, PeerEvent, PeerIdentity};
+use cluster::internode::{Class, Direction, Loss, PeerEvent, PeerIdentity, Refusal};
 use model::limits::MAX_INTERNODE_CONNECTIONS;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -213,53 +213,25 @@ impl Endpoint {
     /// Opens a link's connection, and again whenever it is lost, until the link is closed.
     async fn keep_open(self: Rc<Self>, link: Rc<Link>) {
         let mut failures = 0;
-        let mut opened_before = false;
         while !link.is_closed() {
             let opening = open(&self.wire, self.shard, link.peer, link.class);
             let attempt = tokio::select! {
                 attempt = opening => attempt,
                 () = link.closed() => return,
             };
+            let since = Instant::now();
             let event = match attempt {
-                Ok(opened) => {
-                    if std::mem::replace(&mut opened_before, true) {
-                        link.metrics.reconnects.add(1);
-                    }
-                    let since = Instant::now();
-                    let identity = opened.accepted.identity;
-                    let Some(stream) = link.begin_sending(opened) else {
-                        return;
-                    };
-                    tracing::debug!(peer = %link.peer, class = %link.class, "connected to another node");
-                    link.metrics.opened.add(1);
-                    self.tell(&PeerEvent::Connected {
-                        identity,
-                        address: link.peer,
-                        class: link.class,
-                        direction: Direction::Outgoing,
-                    });
-                    let loss = link.watch(&stream).await;
-                    link.metrics.ended.add(1);
-                    if since.elapsed() >= GOOD_CONNECTION {
-                        failures = 0;
-                    }
-                    let Some(why) = loss else {
-                        return;
-                    };
-                    self.lost(&link, why)
-                }
-                Err(Failure::Unreachable(why)) => self.lost(&link, Loss::Unreachable(why)),
-                Err(Failure::Refused(refusal)) => {
-                    tracing::debug!(peer = %link.peer, class = %link.class, %refusal, "refused");
-                    PeerEvent::Refused {
-                        address: link.peer,
-                        direction: Direction::Outgoing,
-                        refusal,
-                        unsent: link.rest(),
-                    }
-                }
+                Ok(opened) => match self.send_on(&link, opened).await {
+                    Some(why) => lost(&link, why),
+                    None => return,
+                },
+                Err(Failure::Unreachable(why)) => lost(&link, Loss::Unreachable(why)),
+                Err(Failure::Refused(refusal)) => refused(&link, refusal),
             };
             self.tell(&event);
+            if since.elapsed() >= GOOD_CONNECTION {
+                failures = 0;
+            }
             failures += 1;
             let wait = backoff(failures, RandomState::new().hash_one(link.peer));
             // A link that is closed meanwhile needs no further attempt.
@@ -268,15 +240,42 @@ impl Endpoint {
         }
     }
 
-    fn lost(&self, link: &Link, why: Loss) -> PeerEvent {
-        let unsent = link.rest();
-        tracing::debug!(peer = %link.peer, class = %link.class, %why, unsent, "no connection to another node");
-        PeerEvent::Lost {
+    /// A link's connection from its opening to its end, and why that came; nothing if the link was closed.
+    async fn send_on(&self, link: &Link, opened: Opened) -> Option<Loss> {
+        let identity = opened.accepted.identity;
+        let stream = link.begin_sending(opened)?;
+        tracing::debug!(peer = %link.peer, class = %link.class, "connected to another node");
+        self.tell(&PeerEvent::Connected {
+            identity,
             address: link.peer,
             class: link.class,
             direction: Direction::Outgoing,
-            why,
-            unsent,
-        }
+        });
+        let loss = link.watch(&stream).await;
+        link.metrics.ended.add(1);
+        loss
+    }
+}
+
+fn lost(link: &Link, why: Loss) -> PeerEvent {
+    let unsent = link.rest();
+    tracing::debug!(peer = %link.peer, class = %link.class, %why, unsent, "no connection to another node");
+    PeerEvent::Lost {
+        address: link.peer,
+        class: link.class,
+        direction: Direction::Outgoing,
+        why,
+        unsent,
+    }
+}
+
+fn refused(link: &Link, refusal: Refusal) -> PeerEvent {
+    let unsent = link.rest();
+    tracing::debug!(peer = %link.peer, class = %link.class, %refusal, unsent, "refused by another node");
+    PeerEvent::Refused {
+        address: link.peer,
+        direction: Direction::Outgoing,
+        refusal,
+        unsent,
     }
 }

@@ -70,6 +70,8 @@ struct State {
     dropped: [(u64, u64); 3],
     /// Why the connection is at its end, once it is.
     loss: Option<Loss>,
+    /// Whether it was ever open.
+    opened_before: bool,
 }
 
 #[derive(Debug)]
@@ -116,6 +118,7 @@ impl Link {
                 listed: false,
                 dropped: [(0, 0); 3],
                 loss: None,
+                opened_before: false,
             }),
         }
     }
@@ -239,6 +242,10 @@ impl Link {
         }
         state.encoder.set_compression(opened.compression);
         state.loss = None;
+        self.metrics.opened.add(1);
+        if std::mem::replace(&mut state.opened_before, true) {
+            self.metrics.reconnects.add(1);
+        }
         let stream = opened.transport.stream();
         state.phase = Phase::Open(opened.transport);
         self.write(state);

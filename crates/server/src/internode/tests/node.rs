@@ -233,13 +233,13 @@ impl Node {
                 }
             }
         };
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(found) => found,
-            Err(_) => panic!(
+        let found = tokio::time::timeout(PATIENCE, waiting).await.ok();
+        found.unwrap_or_else(|| {
+            panic!(
                 "what was waited for did not come; what came: {:?}",
                 record.seen
-            ),
-        }
+            )
+        })
     }
 
     /// The next message.
