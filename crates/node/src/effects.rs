@@ -4,6 +4,7 @@
 
 use crate::client::ClientId;
 use crate::message::ShardMessage;
+use cluster::internode::PeerEffects;
 use cql::frame::compression::Compression;
 use model::env::IoQueue;
 use model::time::BootNanos;
@@ -63,6 +64,8 @@ pub struct Effects {
     pub closes: Vec<ClientId>,
     /// Messages to other shards.
     pub messages: Vec<(u16, ShardMessage)>,
+    /// Messages to other nodes.
+    pub peers: PeerEffects,
     /// Disk requests.
     pub io: IoQueue,
     /// Slow work.

@@ -5,6 +5,8 @@ use crate::client::ClientId;
 use crate::effects::{Effects, WorkDone};
 use crate::execute::admin::AdminWork;
 use crate::message::ShardMessage;
+use bytes::Bytes;
+use cluster::internode::{Class, PeerEvent, PeerIdentity};
 use cql::frame::RequestFrame;
 use model::env::{IoOutcome, IoTag};
 use model::time::{BootNanos, Now};
@@ -40,6 +42,17 @@ pub enum Event<'a> {
         /// What it says.
         batch: &'a mut Vec<ShardMessage>,
     },
+    /// A message of another node.
+    PeerMessage {
+        /// Who sent it.
+        from: &'a PeerIdentity,
+        /// As what it was sent.
+        class: Class,
+        /// What it says.
+        message: Bytes,
+    },
+    /// Something happened to a connection with another node.
+    Peer(&'a PeerEvent),
     /// A disk request ended.
     Io {
         /// Which.

@@ -208,6 +208,9 @@ impl Shard {
             Event::Work { number, done } => self.on_work_done(number, done, now, out),
             Event::Admin { id, work } => self.on_admin(id, work, out),
             Event::Drain => self.drain(out),
+            Event::PeerMessage { .. } | Event::Peer(_) => {
+                unreachable!("a node that is a cluster of its own has no wire to others")
+            }
             Event::Start => unreachable!("a shard that runs was started"),
         }
         self.settle(now, out);

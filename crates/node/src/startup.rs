@@ -121,10 +121,12 @@ impl Machine for NodeShard {
                 let reason = "the shard does not serve yet".to_owned();
                 out.admin.push((id, Err(reason)));
             }
-            // Clients come once all shards are ready, and there is nothing to drain.
+            // Clients come once all shards are ready, other nodes are not let in, and there is nothing to drain.
             Event::ClientConnected { .. }
             | Event::ClientFrame { .. }
             | Event::ClientClosed(_)
+            | Event::PeerMessage { .. }
+            | Event::Peer(_)
             | Event::Work { .. }
             | Event::Drain => {}
         }

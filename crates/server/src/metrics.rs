@@ -3,6 +3,7 @@
 //! Each shard counts for itself, without contention; a scrape adds up.
 
 use crate::client::Admission;
+use crate::internode::PeerCollector;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -72,12 +73,21 @@ pub type Counters = Vec<(&'static str, u64)>;
 pub struct Metrics {
     shards: Vec<Arc<ShardMetrics>>,
     admission: Arc<Admission>,
+    peers: PeerCollector,
 }
 
 impl Metrics {
     /// Shows these shards' counts.
-    pub fn new(shards: Vec<Arc<ShardMetrics>>, admission: Arc<Admission>) -> Self {
-        Self { shards, admission }
+    pub fn new(
+        shards: Vec<Arc<ShardMetrics>>,
+        admission: Arc<Admission>,
+        peers: PeerCollector,
+    ) -> Self {
+        Self {
+            shards,
+            admission,
+            peers,
+        }
     }
 
     /// The page that Prometheus reads, with what the shards' state machines count.
@@ -87,6 +97,7 @@ impl Metrics {
             metrics: self.clone(),
             counters,
         }));
+        registry.register_collector(Box::new(self.peers.clone()));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)

@@ -9,6 +9,7 @@ use crate::client::{Acceptor, Admission, Choice, Encryption, Target};
 use crate::config::{Settings, memory};
 use crate::descriptors::Descriptors;
 use crate::disk::{Completions, DiskPool};
+use crate::internode::{Arrival, InternodePorts, PeerBook, PeerCollector, PeerTarget, Wire};
 use crate::listen::{ListenError, Reserved, reserve};
 use crate::lock::{DirectoryLock, LockError};
 use crate::metrics::{Counters, Metrics, ShardMetrics};
@@ -53,6 +54,8 @@ pub enum StartError {
 
 /// What makes the shards.
 pub trait Factory: Send + Sync + 'static {
+    /// Whether the shards talk to other nodes; only then the ports for them are listened on.
+    const HAS_PEERS: bool = false;
     /// The state machine of a shard.
     type Shard: Machine;
     /// Makes shard `index` of `shards`, on its own thread.
@@ -68,6 +71,8 @@ pub struct Addresses {
     pub shard_aware: Option<SocketAddr>,
     /// The admin API.
     pub admin: Option<SocketAddr>,
+    /// What other nodes are told, if there may be any.
+    pub internode: Option<SocketAddr>,
 }
 
 /// What is told once clients are served.
@@ -107,6 +112,12 @@ impl Completions for Mailboxes {
     }
 }
 
+impl PeerTarget for Mailbox {
+    fn arrive(&self, arrival: Arrival) {
+        Mailbox::arrive(self, arrival);
+    }
+}
+
 impl WorkResults for Mailboxes {
     fn done(&self, shard: u16, number: u64, done: WorkDone) {
         self.0[usize::from(shard)].done(number, done);
@@ -118,6 +129,7 @@ struct Shards {
     mailboxes: Arc<[Arc<Mailbox>]>,
     connections: Vec<Arc<AtomicUsize>>,
     metrics: Vec<Arc<ShardMetrics>>,
+    peers: Vec<Arc<PeerBook>>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
@@ -126,10 +138,11 @@ struct Ports {
     clients: Reserved,
     shard_aware: Option<Reserved>,
     admin: Option<Reserved>,
+    internode: Option<InternodePorts>,
 }
 
 impl Ports {
-    fn take(settings: &Settings) -> Result<Self, StartError> {
+    fn take(settings: &Settings, has_peers: bool) -> Result<Self, StartError> {
         let native = &settings.native;
         let clients = reserve(
             SocketAddr::new(native.address, native.port),
@@ -154,10 +167,14 @@ impl Ports {
             .admin
             .map(|address| reserve(address, "helenus_admin_address"))
             .transpose()?;
+        let internode = has_peers
+            .then(|| InternodePorts::take(settings))
+            .transpose()?;
         Ok(Self {
             clients,
             shard_aware,
             admin,
+            internode,
         })
     }
 
@@ -166,6 +183,7 @@ impl Ports {
             native: self.clients.address(),
             shard_aware: self.shard_aware.as_ref().map(Reserved::address),
             admin: self.admin.as_ref().map(Reserved::address),
+            internode: self.internode.as_ref().map(InternodePorts::announced),
         }
     }
 }
@@ -177,7 +195,7 @@ async fn start<F: Factory>(
 ) -> Result<(), StartError> {
     let descriptors = Descriptors::raise();
     let _lock = DirectoryLock::take(&settings.data_directory)?;
-    let ports = Ports::take(settings)?;
+    let ports = Ports::take(settings, F::HAS_PEERS)?;
     let addresses = ports.addresses();
     let (stop, stopped) = oneshot::channel();
     let mut signals = Signals::new(stopped)?;
@@ -188,7 +206,13 @@ async fn start<F: Factory>(
     let work = WorkPool::start(&completions)?;
     let factory = Arc::new(factory(&addresses));
     let pool = disk.pool();
-    let starting = start_shards(settings, &factory, mailboxes.clone(), &pool, &work);
+    let wire = ports.internode.as_ref().map(InternodePorts::wire);
+    let starting = start_shards(settings, &factory, mailboxes.clone(), &pool, &work, wire);
+    // Shards may need other nodes to recover.
+    let mut accepting = match ports.internode {
+        Some(internode) => internode.accept(peer_targets(&mailboxes))?,
+        None => Vec::new(),
+    };
     let Some(shards) = unless_ended(starting, &mailboxes, &mut signals).await? else {
         tracing::info!("ended before it served: there is nothing to drain");
         return Ok(());
@@ -196,12 +220,12 @@ async fn start<F: Factory>(
     let admission = Admission::new(&settings.native, descriptors);
     let (ask, asked) = mpsc::channel(16);
     if let Some(reserved) = ports.admin {
-        let metrics = Metrics::new(shards.metrics.clone(), admission.clone());
+        let peers = PeerCollector(shards.peers.clone());
+        let metrics = Metrics::new(shards.metrics.clone(), admission.clone(), peers);
         let admin = Admin::new(settings, &addresses, metrics, ask);
         admin::start(reserved.listen()?.into_std()?, admin)?;
     }
     let acceptor = Rc::new(acceptor(&shards, admission, settings.native.keepalive));
-    let mut accepting = Vec::new();
     if let Some(reserved) = ports.shard_aware {
         let listener = reserved.listen()?;
         accepting.push(spawn_local(accept(
@@ -295,6 +319,11 @@ async fn serve(
     }
 }
 
+fn peer_targets(mailboxes: &[Arc<Mailbox>]) -> Vec<Arc<dyn PeerTarget>> {
+    let targets = mailboxes.iter().map(|mailbox| mailbox.clone() as _);
+    targets.collect()
+}
+
 fn acceptor(shards: &Shards, admission: Arc<Admission>, keepalive: bool) -> Acceptor {
     let targets = shards
         .mailboxes
@@ -316,6 +345,7 @@ async fn start_shards<F: Factory>(
     mailboxes: Arc<[Arc<Mailbox>]>,
     disk: &DiskPool,
     work: &WorkPool,
+    wire: Option<Arc<Wire>>,
 ) -> Result<Shards, StartError> {
     let transport = Arc::new(settings.native.clone());
     let encryption = transport
@@ -327,6 +357,7 @@ async fn start_shards<F: Factory>(
         mailboxes,
         connections: Vec::new(),
         metrics: Vec::new(),
+        peers: Vec::new(),
         threads: Vec::new(),
     };
     let mut recovered = Vec::new();
@@ -341,11 +372,14 @@ async fn start_shards<F: Factory>(
             encryption: encryption.clone(),
             waiting_bytes: memory::of_shard(settings, memory::ANSWERS),
             connections: Arc::default(),
+            wire: wire.clone(),
+            peers: Arc::default(),
             metrics: Arc::default(),
             ready: Some(ready),
         };
         shards.connections.push(environment.connections.clone());
         shards.metrics.push(environment.metrics.clone());
+        shards.peers.push(environment.peers.clone());
         recovered.push(wait);
         let (factory, count) = (factory.clone(), settings.shards);
         let thread = thread::Builder::new()

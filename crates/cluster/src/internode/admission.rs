@@ -61,6 +61,28 @@ pub enum Distance {
 }
 
 impl Admission {
+    /// That of a node that does not know yet who it is: nobody is let in.
+    pub fn starting(cluster_name: String, place: Place, address: SocketAddr, shards: u16) -> Self {
+        Self {
+            cluster_name,
+            cluster_id: Uuid::nil(),
+            own: PeerIdentity {
+                node: None,
+                host_id: Uuid::nil(),
+                incarnation: 0,
+                boot: 0,
+                address,
+                shard: 0,
+                shards,
+            },
+            own_place: place,
+            features: 0,
+            ready: false,
+            removed: BTreeSet::new(),
+            members: BTreeMap::new(),
+        }
+    }
+
     /// What a shard of this node says when it opens a connection.
     pub fn hello(&self, shard: u16, class: Class, compression: FrameCompression) -> Hello {
         Hello {

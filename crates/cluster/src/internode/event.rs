@@ -143,6 +143,11 @@ impl PeerEffects {
         self.sends.push(PeerSend { to, class, range });
     }
 
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.sends.is_empty() && self.closes.is_empty() && self.admission.is_none()
+    }
+
     /// Bytes that wait to be taken.
     pub fn buffered_bytes(&self) -> usize {
         self.buffer.len()

@@ -23,6 +23,7 @@ mod incoming;
 mod link;
 mod metrics;
 mod opening;
+mod ports;
 mod socket;
 mod transport;
 mod wire;
@@ -30,6 +31,7 @@ mod wire;
 pub use acceptor::{Arrival, NewPeer, PeerAcceptor, PeerTarget, Port};
 pub use endpoint::{Endpoint, PeerEvents};
 pub use metrics::{PeerBook, PeerCollector, PeerMetrics};
+pub use ports::InternodePorts;
 pub use wire::Wire;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
 use crate::client::Admitted;
+use crate::internode::Arrival;
 use node::effects::WorkDone;
 use node::execute::admin::AdminWork;
 use node::message::ShardMessage;
@@ -45,6 +46,7 @@ pub enum Command {
 #[derive(Debug)]
 struct Inbox {
     connections: Vec<NewConnection>,
+    peers: Vec<Arrival>,
     messages: VecDeque<(u16, Vec<ShardMessage>)>,
     completions: Vec<(IoTag, IoOutcome)>,
     work: Vec<(u64, WorkDone)>,
@@ -64,6 +66,7 @@ pub struct Mailbox {
 #[derive(Debug)]
 pub struct Arrived {
     pub connections: Vec<NewConnection>,
+    pub peers: Vec<Arrival>,
     pub messages: VecDeque<(u16, Vec<ShardMessage>)>,
     pub completions: Vec<(IoTag, IoOutcome)>,
     pub work: Vec<(u64, WorkDone)>,
@@ -75,6 +78,7 @@ impl Default for Mailbox {
         Self {
             inbox: Mutex::new(Inbox {
                 connections: Vec::new(),
+                peers: Vec::new(),
                 messages: VecDeque::new(),
                 completions: Vec::new(),
                 work: Vec::new(),
@@ -90,6 +94,12 @@ impl Mailbox {
     /// A connection to serve.
     pub fn connect(&self, connection: NewConnection) {
         self.lock().connections.push(connection);
+        self.ring();
+    }
+
+    /// Another node's connection, or one that was refused.
+    pub fn arrive(&self, arrival: Arrival) {
+        self.lock().peers.push(arrival);
         self.ring();
     }
 
@@ -141,6 +151,7 @@ impl Mailbox {
         let mut inbox = self.lock();
         Arrived {
             connections: std::mem::take(&mut inbox.connections),
+            peers: std::mem::take(&mut inbox.peers),
             messages: std::mem::take(&mut inbox.messages),
             completions: std::mem::take(&mut inbox.completions),
             work: std::mem::take(&mut inbox.work),

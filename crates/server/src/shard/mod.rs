@@ -10,6 +10,7 @@
 //! - Nothing a turn acknowledged is written to a socket before the disk said so: the state machine answers only then.
 
 mod mailbox;
+mod peers;
 mod run_loop;
 mod serving;
 

@@ -4,10 +4,12 @@
 //! shard's mailbox, which puts the turn behind all tasks that are ready now, so the turn runs once for all of them.
 
 use super::mailbox::{Arrived, Command, Mailbox};
+use super::peers::endpoint;
 use crate::client::{Connection, Encryption, Limits, OutBuffers, Waiting};
 use crate::clock::SystemClock;
 use crate::config::NativeTransport;
 use crate::disk::DiskPool;
+use crate::internode::{Endpoint, PeerBook, Wire};
 use crate::metrics::ShardMetrics;
 use crate::work::WorkPool;
 use bytes::BytesMut;
@@ -60,6 +62,10 @@ pub struct Environment {
     pub waiting_bytes: usize,
     /// Its number of connections, counted up by the acceptor.
     pub connections: Arc<AtomicUsize>,
+    /// The wire to other nodes, if there are others.
+    pub wire: Option<Arc<Wire>>,
+    /// What it counts of each of them.
+    pub peers: Arc<PeerBook>,
     /// What it counts.
     pub metrics: Arc<ShardMetrics>,
     /// Told once the shard serves; dropped if it cannot.
@@ -74,6 +80,8 @@ pub struct Core<S: Machine> {
     pub(super) waiting: Rc<Waiting>,
     pub(super) shard: RefCell<S>,
     pub(super) effects: RefCell<Effects>,
+    /// Its connections with other nodes.
+    pub(super) endpoint: Option<Rc<Endpoint>>,
     pub(super) clients: RefCell<HashMap<ClientId, Rc<Connection>>>,
     pub(super) next_client: Cell<u64>,
     /// Connections with something to send.
@@ -111,11 +119,11 @@ pub fn run<S: Machine>(shard: S, mut environment: Environment) -> std::io::Resul
         .enable_all()
         .build()?;
     let ready = environment.ready.take();
-    let transport = &environment.transport;
-    let core = Rc::new(Core {
+    let core = Rc::new_cyclic(|core| Core {
+        endpoint: endpoint(&environment, core),
         limits: Limits {
-            max_frame_bytes: transport.max_frame_bytes,
-            max_in_flight: transport.max_in_flight_requests,
+            max_frame_bytes: environment.transport.max_frame_bytes,
+            max_in_flight: environment.transport.max_in_flight_requests,
         },
         waiting: Rc::new(Waiting::new(environment.waiting_bytes)),
         shard: RefCell::new(shard),
@@ -143,6 +151,9 @@ pub fn run<S: Machine>(shard: S, mut environment: Environment) -> std::io::Resul
         spawn_local(close_stuck(core.clone()));
         core.event(Event::Start);
         core.turns().await;
+        if let Some(endpoint) = &core.endpoint {
+            endpoint.close_all();
+        }
     });
     Ok(())
 }
@@ -219,6 +230,7 @@ impl<S: Machine> Core<S> {
         for connection in arrived.connections {
             self.connect(connection);
         }
+        self.meet(arrived.peers);
         let now = self.now();
         let effects = &mut *self.effects.borrow_mut();
         let shard = &mut *self.shard.borrow_mut();
@@ -239,6 +251,14 @@ impl<S: Machine> Core<S> {
                     for client in self.clients.borrow().values() {
                         text.push('\n');
                         text.push_str(&client.describe());
+                    }
+                    for peer in self
+                        .endpoint
+                        .iter()
+                        .flat_map(|endpoint| endpoint.describe())
+                    {
+                        text.push('\n');
+                        text.push_str(&peer);
                     }
                     // Whoever asked may have gone.
                     let _ = answer.send(text);
@@ -330,6 +350,7 @@ impl<S: Machine> Core<S> {
     pub(super) fn carry_out(&self) {
         let effects = &mut *self.effects.borrow_mut();
         self.send_messages(effects);
+        self.talk(&mut effects.peers);
         if !effects.io.is_empty() {
             let mut done = self.read_at_once.borrow_mut();
             let requests = effects.io.drain_lanes();
@@ -426,6 +447,9 @@ impl<S: Machine> Core<S> {
 
     /// One write for each connection that has something to send.
     fn flush(self: &Rc<Self>) {
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.flush();
+        }
         let mut listed = std::mem::take(&mut *self.listed.borrow_mut());
         for connection in listed.drain(..) {
             if connection.flush() {

@@ -1,7 +1,9 @@
 //! A shard that answers what the query says: `now` at once, `hop` by way of the next shard, `disk` after a durable
-//! write, `big N` with N bytes, `never` not at all.
+//! write, `big N` with N bytes, `ask ADDRESS` once the node there has answered, `never` not at all.
 
 use bytes::Bytes;
+use cluster::internode::admission::{Admission, Place};
+use cluster::internode::{Class, Direction, PeerEvent, PeerIdentity};
 use cql::frame::header::HEADER_BYTES;
 use cql::frame::response::{Prologue, begin, put_ready, put_supported, put_void};
 use cql::frame::{Header, Opcode, Request, RequestFrame};
@@ -14,35 +16,50 @@ use node::message::{Moment, OnBehalf, ShardMessage};
 use server::process::Factory;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 pub struct Echo;
 
+/// The same on a node that talks to others.
+pub struct EchoPeer {
+    /// What others are told.
+    pub address: SocketAddr,
+}
+
 pub struct EchoShard {
     index: u16,
+    /// What other nodes are told, if there are any.
+    address: Option<SocketAddr>,
     shards: u16,
     ready: bool,
     next: u64,
     waiting: HashMap<u64, (ClientId, Header)>,
+    /// What other nodes were asked and have not answered.
+    asked: HashMap<u64, SocketAddr>,
     clients: HashMap<ClientId, SocketAddr>,
     draining: bool,
 }
 
 const FILE: FileId = FileId(7);
 const OPENED: IoTag = IoTag(0);
+/// What a message to another node begins with.
+const QUESTION: u8 = 1;
+const ANSWER: u8 = 2;
 
 impl Factory for Echo {
     type Shard = EchoShard;
 
     fn make(&self, index: u16, shards: u16) -> EchoShard {
-        EchoShard {
-            index,
-            shards,
-            ready: false,
-            next: 1,
-            waiting: HashMap::new(),
-            clients: HashMap::new(),
-            draining: false,
-        }
+        EchoShard::new(index, shards, None)
+    }
+}
+
+impl Factory for EchoPeer {
+    const HAS_PEERS: bool = true;
+    type Shard = EchoShard;
+
+    fn make(&self, index: u16, shards: u16) -> EchoShard {
+        EchoShard::new(index, shards, Some(self.address))
     }
 }
 
@@ -55,6 +72,20 @@ fn put_answer(out: &mut Vec<u8>, header: Header, length: usize) {
 }
 
 impl EchoShard {
+    fn new(index: u16, shards: u16, address: Option<SocketAddr>) -> Self {
+        Self {
+            index,
+            address,
+            shards,
+            ready: false,
+            next: 1,
+            waiting: HashMap::new(),
+            asked: HashMap::new(),
+            clients: HashMap::new(),
+            draining: false,
+        }
+    }
+
     fn answer(client: ClientId, header: Header, length: usize, out: &mut Effects) {
         out.respond(client, |out| put_answer(out, header, length));
     }
@@ -95,6 +126,12 @@ impl EchoShard {
                 };
                 out.messages.push(((self.index + 1) % self.shards, message));
             }
+            ("ask", address) => {
+                let request = self.wait(client, header);
+                let to = address.parse().expect("an address");
+                self.asked.insert(request, to);
+                Self::ask(request, to, out);
+            }
             ("disk", _) => {
                 let tag = self.wait(client, header);
                 let write = IoRequest::Write {
@@ -125,6 +162,16 @@ impl EchoShard {
 
 impl EchoShard {
     fn start(&self, out: &mut Effects) {
+        if let (0, Some(address)) = (self.index, self.address) {
+            let place = Place {
+                datacenter: "dc1".into(),
+                rack: "r1".into(),
+            };
+            let mut admission = Admission::starting("C".into(), place, address, self.shards);
+            admission.own.host_id = uuid::Uuid::from_u128(u128::from(address.port()));
+            admission.ready = true;
+            out.peers.admission = Some(Arc::new(admission));
+        }
         let path = format!("echo-{}", self.index);
         out.io.submit(
             OPENED,
@@ -152,6 +199,42 @@ impl EchoShard {
             Request::Query(query) => self.query(client, header, query.text, frame, out),
             other => panic!("{other:?}"),
         }
+    }
+
+    fn on_peer_message(&mut self, from: &PeerIdentity, message: &Bytes, out: &mut Effects) {
+        let (kind, request) = message.split_first().expect("a message says something");
+        if *kind == QUESTION {
+            return out.peers.send(from.address, Class::Small, |out| {
+                out.push(ANSWER);
+                out.extend_from_slice(request);
+            });
+        }
+        let request = u64::from_le_bytes(request.try_into().expect("a request's number"));
+        // Asked twice, it was answered twice.
+        if self.asked.remove(&request).is_some() {
+            let (client, header) = self.waiting.remove(&request).expect("it was asked");
+            Self::answer(client, header, 0, out);
+        }
+    }
+
+    /// A new connection: what was lost with the one before is asked again.
+    fn on_peer_event(&mut self, event: &PeerEvent, out: &mut Effects) {
+        if let PeerEvent::Connected {
+            address,
+            direction: Direction::Outgoing,
+            ..
+        } = event
+        {
+            let asked = self.asked.iter().filter(|(_, to)| *to == address);
+            asked.for_each(|(request, to)| Self::ask(*request, *to, out));
+        }
+    }
+
+    fn ask(request: u64, to: SocketAddr, out: &mut Effects) {
+        out.peers.send(to, Class::Small, |out| {
+            out.push(QUESTION);
+            out.extend_from_slice(&request.to_le_bytes());
+        });
     }
 
     fn on_shard_messages(&mut self, from: u16, batch: &mut Vec<ShardMessage>, out: &mut Effects) {
@@ -194,6 +277,8 @@ impl Machine for EchoShard {
                 self.clients.remove(&client).expect("it was connected");
             }
             Event::Messages { from, batch } => self.on_shard_messages(from, batch, out),
+            Event::PeerMessage { from, message, .. } => self.on_peer_message(from, &message, out),
+            Event::Peer(event) => self.on_peer_event(event, out),
             Event::Io { tag, outcome } => {
                 outcome.expect("the disk works");
                 match self.waiting.remove(&tag.0) {

@@ -2,6 +2,7 @@
 
 mod client;
 mod echo;
+mod peers;
 mod tls;
 
 use client::Client;
@@ -9,7 +10,7 @@ use cql::frame::compression::Compression;
 use cql::frame::{Opcode, ProtocolVersion};
 use echo::Echo;
 use server::config::{Sources, load};
-use server::process::{Serving, StartError, run};
+use server::process::{Addresses, Factory, Serving, StartError, run};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -27,6 +28,14 @@ struct Process {
 
 impl Process {
     fn start(name: &str, overrides: &[&str]) -> Self {
+        Self::start_with(name, overrides, |_| Echo)
+    }
+
+    fn start_with<F: Factory>(
+        name: &str,
+        overrides: &[&str],
+        factory: impl FnOnce(&Addresses) -> F + Send + 'static,
+    ) -> Self {
         let directory =
             std::env::temp_dir().join(format!("helenus-shell-{}-{name}", std::process::id()));
         let mut all: Vec<String> = [
@@ -48,7 +57,7 @@ impl Process {
         let settings = load(&sources).unwrap();
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            run(&settings, |_| Echo, |serving| sender.send(serving).unwrap())
+            run(&settings, factory, |serving| sender.send(serving).unwrap())
         });
         let serving = receiver
             .recv_timeout(Duration::from_secs(10))
