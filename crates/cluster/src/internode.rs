@@ -6,7 +6,14 @@
 //! on [`frame`]s travel, one way, each with the messages of one wake-up.
 //!
 //! Nothing here does I/O or knows a clock. `server` moves the bytes through sockets, the simulator through its own
-//! network; both run the same encoders, decoders and judgements.
+//! network; both run the same encoders, decoders and judgements:
+//!
+//! 1. who opens: `admission.hello(…)` → bytes; the other side: `Hello::decode` → `admission.judge` → `Answer` → bytes;
+//!    who opened: `Answer::decode` → `admission.judge_answer`. Both nodes are told [`PeerEvent::Connected`], or `Refused`;
+//! 2. at the end of a turn, what [`PeerEffects`] holds is appended to one [`frame::Encoder`] for each connection, which is
+//!    sealed once: those bytes are one write;
+//! 3. the other side puts bytes as they come into the connection's [`frame::Decoder`], and hands over each message;
+//! 4. a connection that ends is [`PeerEvent::Lost`] for both, and what was not written is gone.
 //!
 //! What must stay true:
 //! - No byte that a peer may send makes a decoder panic, or hold more memory than it was sent, but for what a frame

@@ -112,7 +112,7 @@ pub enum DropReason {
 pub struct PeerEffects {
     buffer: Vec<u8>,
     sends: Vec<PeerSend>,
-    /// Peers that there is nothing more to say to: connections to them end, once what was written has left.
+    /// Peers that there is nothing more to say to: connections with them end, once what was sent so far has been written.
     pub closes: Vec<SocketAddr>,
     /// What decides about connections from here on.
     pub admission: Option<Arc<Admission>>,

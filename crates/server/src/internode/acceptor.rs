@@ -11,7 +11,8 @@ use bytes::{Buf, BytesMut};
 use cluster::internode::handshake::{Accepted, Answer, Hello};
 use cluster::internode::{Refusal, RefusalReason};
 use model::limits::MAX_INTERNODE_HANDSHAKES;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -23,6 +24,9 @@ use tokio::task::spawn_local;
 
 /// How long accepting rests after an error such as running out of file descriptors.
 const REST: Duration = Duration::from_millis(50);
+
+/// Refusals that are remembered, so that each is logged once.
+const MAX_TOLD: usize = 256;
 
 /// A shard, as far as the acceptor knows it.
 pub trait PeerTarget: Send + Sync + 'static {
@@ -69,17 +73,19 @@ pub struct PeerAcceptor {
     targets: Vec<Arc<dyn PeerTarget>>,
     /// Connections that have not said yet who they are.
     handshakes: Cell<usize>,
+    /// Whom the operator was told was refused, and why: they come again and again.
+    told: RefCell<BTreeSet<(SocketAddr, u8)>>,
 }
 
 impl PeerAcceptor {
     /// Hands connections to these shards, of which there is at least one.
     pub fn new(wire: Arc<Wire>, targets: Vec<Arc<dyn PeerTarget>>) -> Rc<Self> {
         assert!(!targets.is_empty(), "there is at least one shard");
-        let handshakes = Cell::new(0);
         Rc::new(Self {
             wire,
             targets,
-            handshakes,
+            handshakes: Cell::new(0),
+            told: RefCell::default(),
         })
     }
 
@@ -147,12 +153,22 @@ impl PeerAcceptor {
             Answer::Refused(refusal) => {
                 let address = hello.identity.address;
                 self.wire.refusals.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(peer = %address, %refusal, "refusing another node");
+                self.log_refusal(address, &refusal);
                 let mut bytes = Vec::new();
                 Answer::Refused(refusal.clone()).encode(&mut bytes);
                 transport.write_all(&bytes).await?;
                 Ok((0, Arrival::Refused { address, refusal }))
             }
+        }
+    }
+
+    fn log_refusal(&self, address: SocketAddr, refusal: &Refusal) {
+        let mut told = self.told.borrow_mut();
+        if told.len() >= MAX_TOLD {
+            told.clear();
+        }
+        if told.insert((address, refusal.reason.code())) {
+            tracing::warn!(peer = %address, reason = %refusal, "refusing another node");
         }
     }
 

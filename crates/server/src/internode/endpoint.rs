@@ -228,11 +228,12 @@ impl Endpoint {
                 Err(Failure::Unreachable(why)) => lost(&link, Loss::Unreachable(why)),
                 Err(Failure::Refused(refusal)) => refused(&link, refusal),
             };
-            self.tell(&event);
             if since.elapsed() >= GOOD_CONNECTION {
                 failures = 0;
             }
             failures += 1;
+            log_failure(&event, failures);
+            self.tell(&event);
             let wait = backoff(failures, RandomState::new().hash_one(link.peer));
             // A link that is closed meanwhile needs no further attempt.
             let _ = tokio::time::timeout(wait, link.closed()).await;
@@ -244,7 +245,7 @@ impl Endpoint {
     async fn send_on(&self, link: &Link, opened: Opened) -> Option<Loss> {
         let identity = opened.accepted.identity;
         let stream = link.begin_sending(opened)?;
-        tracing::debug!(peer = %link.peer, class = %link.class, "connected to another node");
+        tracing::info!(peer = %link.peer, class = %link.class, "connected to another node");
         self.tell(&PeerEvent::Connected {
             identity,
             address: link.peer,
@@ -259,7 +260,6 @@ impl Endpoint {
 
 fn lost(link: &Link, why: Loss) -> PeerEvent {
     let unsent = link.rest();
-    tracing::debug!(peer = %link.peer, class = %link.class, %why, unsent, "no connection to another node");
     PeerEvent::Lost {
         address: link.peer,
         class: link.class,
@@ -271,11 +271,31 @@ fn lost(link: &Link, why: Loss) -> PeerEvent {
 
 fn refused(link: &Link, refusal: Refusal) -> PeerEvent {
     let unsent = link.rest();
-    tracing::debug!(peer = %link.peer, class = %link.class, %refusal, unsent, "refused by another node");
     PeerEvent::Refused {
         address: link.peer,
         direction: Direction::Outgoing,
         refusal,
         unsent,
+    }
+}
+
+/// Tells the operator the first failure of many.
+fn log_failure(event: &PeerEvent, failures: u32) {
+    match event {
+        PeerEvent::Lost {
+            address,
+            class,
+            why,
+            unsent,
+            ..
+        } if failures == 1 => {
+            tracing::warn!(peer = %address, %class, %why, unsent, "no connection to another node");
+        }
+        PeerEvent::Refused {
+            address, refusal, ..
+        } if failures == 1 => {
+            tracing::warn!(peer = %address, reason = %refusal, "another node does not talk to this one");
+        }
+        event => tracing::debug!(?event, failures, "still no connection to another node"),
     }
 }

@@ -1,3 +1,5 @@
+//! Who is let in, who is not, and why.
+
 use super::*;
 use crate::topology::NodeId;
 

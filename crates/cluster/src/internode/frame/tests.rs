@@ -1,3 +1,5 @@
+//! Frames there and back, cut anywhere, with flipped bits, and what was never a frame.
+
 use super::super::handshake::FrameCompression;
 use super::*;
 use bytes::{Bytes, BytesMut};

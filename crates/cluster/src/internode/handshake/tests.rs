@@ -1,3 +1,5 @@
+//! Handshakes there and back, cut anywhere, with flipped bits, and what was never one.
+
 use super::*;
 use crate::topology::NodeId;
 use proptest::prelude::*;

@@ -226,3 +226,22 @@ fn a_cluster_is_switched_over_by_optional_encryption() {
         }
     });
 }
+
+#[test]
+fn the_port_for_encrypted_connections_serves_no_other() {
+    let certificate = Certificate::new("port", "n");
+    run(async {
+        let optional = || ServerEncryption {
+            optional: true,
+            ..certificate.shown()
+        };
+        let (one, two) = (node(1, Some(optional())), node(2, Some(optional())));
+        let plain = node(3, None);
+        one.send(0, two.ssl_address, Class::Small, b"encrypted");
+        assert_eq!(two.message(0).await, b"encrypted");
+        plain.send(0, two.ssl_address, Class::Small, b"in the clear");
+        plain.event(0, unreachable).await;
+        plain.send(0, two.address, Class::Small, b"in the clear");
+        assert_eq!(two.message(0).await, b"in the clear");
+    });
+}

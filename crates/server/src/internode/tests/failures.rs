@@ -6,6 +6,7 @@ use cluster::internode::frame::Encoder;
 use cluster::internode::handshake::{Answer, FrameCompression, Hello};
 use cluster::internode::{Class, Direction, DropReason, Loss, PeerEvent, RefusalReason};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -284,6 +285,29 @@ fn wrong_bytes_cost_the_connection_they_came_on() {
         assert_eq!(node.message(0).await, b"undisturbed");
         let failed = &node.wire.failed_handshakes;
         assert_eq!(failed.load(std::sync::atomic::Ordering::Relaxed), 3);
+    });
+}
+
+#[test]
+fn who_does_not_say_who_it_is_is_not_waited_for() {
+    run(async {
+        let node = Node::start(Options {
+            connect_timeout: Duration::from_millis(50),
+            ..Options::of(1)
+        });
+        for said in [&b""[..], b"HELN"] {
+            let mut stream = TcpStream::connect(node.address).await.unwrap();
+            stream.write_all(said).await.unwrap();
+            assert!(ends(&mut stream).await);
+        }
+        // Nor is one that accepts and does not answer.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        node.send(0, silent.local_addr().unwrap(), Class::Small, b"hello?");
+        let why = node.event(0, lost(Direction::Outgoing)).await;
+        assert_eq!(
+            why,
+            Loss::Unreachable("no connection within 50 ms".to_owned())
+        );
     });
 }
 

@@ -83,6 +83,7 @@ pub(crate) struct Options {
     pub encryption: Option<ServerEncryption>,
     pub queue_bytes: usize,
     pub compression: CompressionScope,
+    pub connect_timeout: Duration,
 }
 
 impl Options {
@@ -95,6 +96,7 @@ impl Options {
             encryption: None,
             queue_bytes: 4 << 20,
             compression: CompressionScope::None,
+            connect_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -107,6 +109,8 @@ struct Shard {
 
 pub(crate) struct Node {
     pub address: SocketAddr,
+    /// Where only encrypted connections are served.
+    pub ssl_address: SocketAddr,
     pub wire: Arc<Wire>,
     shards: Vec<Shard>,
     tasks: Vec<JoinHandle<()>>,
@@ -129,7 +133,7 @@ impl Node {
             listen: vec![address],
             listen_encrypted: None,
             announced: address,
-            connect_timeout: Duration::from_secs(5),
+            connect_timeout: options.connect_timeout,
             user_timeout: Some(Duration::from_secs(30)),
             bulk_user_timeout: None,
             send_buffer_bytes: None,
@@ -161,8 +165,11 @@ impl Node {
             members: BTreeMap::new(),
         };
         let wire = Arc::new(Wire::new(settings, Arc::new(admission)).unwrap());
+        let any = SocketAddr::new(address.ip(), 0);
+        let ssl = reserve(any, "ssl_storage_port").unwrap();
         let mut node = Self {
             address,
+            ssl_address: ssl.address(),
             wire,
             shards: Vec::new(),
             tasks: Vec::new(),
@@ -171,9 +178,11 @@ impl Node {
             .map(|shard| node.start_shard(shard))
             .collect();
         let acceptor = PeerAcceptor::new(node.wire.clone(), targets);
-        let listener = reserved.listen().unwrap();
-        let accepting = async move { acceptor.run(listener, Port::Storage).await };
-        node.tasks.push(spawn_local(accepting));
+        for (reserved, port) in [(reserved, Port::Storage), (ssl, Port::Encrypted)] {
+            let (acceptor, listener) = (acceptor.clone(), reserved.listen().unwrap());
+            let accepting = async move { acceptor.run(listener, port).await };
+            node.tasks.push(spawn_local(accepting));
+        }
         node
     }
 
