@@ -213,7 +213,7 @@ impl Link {
     pub(super) fn close(&self) {
         let state = &mut *self.state.borrow_mut();
         self.write(state);
-        if let Phase::Open(transport) = &state.phase {
+        if let Phase::Open(transport) = &mut state.phase {
             transport.shutdown();
         }
         state.phase = Phase::Closed;

@@ -100,7 +100,10 @@ impl Transport {
     }
 
     /// Ends both directions. What was written still leaves.
-    pub(super) fn shutdown(&self) {
+    pub(super) fn shutdown(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.say_goodbye(&self.stream);
+        }
         // The peer may be gone already; then there is nothing to shut.
         let _ = socket2::SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Both);
     }
