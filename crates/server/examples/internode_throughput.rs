@@ -23,6 +23,8 @@ use tokio::task::{LocalSet, spawn_local, yield_now};
 use uuid::Uuid;
 
 const MESSAGE_BYTES: usize = 200;
+/// Messages that are made before they are sent, again and again.
+const MADE: usize = 4_096;
 /// Above this the sender lets the receiver catch up.
 const WAITING_BYTES: u64 = 1 << 20;
 
@@ -125,6 +127,23 @@ async fn start(number: u32, compression: CompressionScope) -> Node {
     }
 }
 
+/// Messages that are alike and not the same: a quarter of each is random.
+fn made() -> Vec<Vec<u8>> {
+    let mut random: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut byte = |at: usize| {
+        if at % 4 > 0 {
+            return (at / 16) as u8;
+        }
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random as u8
+    };
+    (0..MADE)
+        .map(|_| (0..MESSAGE_BYTES).map(&mut byte).collect())
+        .collect()
+}
+
 /// Processor time of this process, in microseconds.
 fn processor_micros() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -134,17 +153,9 @@ fn processor_micros() -> f64 {
 async fn measure(messages: u64, batch: u64, compression: CompressionScope) {
     let (from, to) = (start(1, compression).await, start(2, compression).await);
     let metrics = from.book.of(to.address);
-    // As compressible as rows are: some of it repeats.
-    let message: Vec<u8> = (0..MESSAGE_BYTES)
-        .map(|at| {
-            if at % 4 == 0 {
-                (at * 37 % 251) as u8
-            } else {
-                (at / 16) as u8
-            }
-        })
-        .collect();
-    from.endpoint.send(to.address, Class::Small, &message);
+    let messages_made = made();
+    from.endpoint
+        .send(to.address, Class::Small, &messages_made[0]);
     from.endpoint.flush();
     while to.counter.messages.get() == 0 {
         yield_now().await;
@@ -153,8 +164,9 @@ async fn measure(messages: u64, batch: u64, compression: CompressionScope) {
         (Instant::now(), processor_micros(), metrics.sent_bytes.get());
     let mut sent = 0;
     while sent < messages {
-        for _ in 0..batch {
-            from.endpoint.send(to.address, Class::Small, &message);
+        for number in 0..batch {
+            let message = &messages_made[(sent + number) as usize % MADE];
+            from.endpoint.send(to.address, Class::Small, message);
         }
         from.endpoint.flush();
         sent += batch;
