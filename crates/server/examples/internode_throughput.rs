@@ -131,7 +131,7 @@ async fn start(number: u32, compression: CompressionScope) -> Node {
 fn made() -> Vec<Vec<u8>> {
     let mut random: u64 = 0x9E37_79B9_7F4A_7C15;
     let mut byte = |at: usize| {
-        if at % 4 > 0 {
+        if !at.is_multiple_of(4) {
             return (at / 16) as u8;
         }
         random ^= random << 13;
