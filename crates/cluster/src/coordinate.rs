@@ -9,6 +9,7 @@
 pub(crate) mod fixtures;
 pub mod plan;
 pub mod read;
+pub mod resolve;
 mod tally;
 pub mod write;
 

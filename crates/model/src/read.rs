@@ -4,6 +4,8 @@
 //! partitions and rows in order, each row's bytes as stored and merged, ready to be merged again with other replicas'
 //! answers. Counting (limits, page size) is of rows that are live at the command's own `now`, after its filter.
 
+mod wire;
+
 use crate::clustering::Slice;
 use crate::filter::RowFilter;
 use crate::key::{DecoratedKey, Token};

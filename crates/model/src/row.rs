@@ -8,6 +8,7 @@
 //! (column id, path), a collection deletion before the cells of its column, and no two cells share a place; a timestamp equal to the one
 //! before it in the row is not written again. Readers walk the bytes and decode nothing they are not asked for.
 
+use crate::read::Columns;
 use crate::varint;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -377,6 +378,40 @@ impl<'a> Row<'a> {
         self.liveness
             .is_some_and(|liveness| liveness.is_live(now_seconds))
             || self.cells().any(|cell| cell.is_live(now_seconds))
+    }
+}
+
+impl Row<'_> {
+    /// Appends what is live of a row that is: cells of the columns that there are and that are wanted, and one cell of another,
+    /// without its value, if nothing else shows that the row is alive.
+    pub fn put_live(
+        &self,
+        now_seconds: i64,
+        exists: impl Fn(ColumnId) -> bool,
+        wanted: &Columns,
+        out: &mut Vec<u8>,
+    ) {
+        let mut writer = RowWriter::new(out);
+        let marker = self.liveness;
+        if let Some(liveness) = marker.filter(|liveness| liveness.is_live(now_seconds)) {
+            writer.liveness(liveness);
+        }
+        let mut shown = !writer.is_empty();
+        if let Some(original) = self.original_clustering {
+            writer.original_clustering(original);
+        }
+        let seen = |cell: &Cell<'_>| cell.is_live(now_seconds) && exists(cell.column);
+        shown |= self
+            .cells()
+            .any(|cell| seen(&cell) && wanted.contains(cell.column));
+        for cell in self.cells().filter(seen) {
+            if wanted.contains(cell.column) {
+                writer.cell(&cell);
+            } else if !shown {
+                writer.cell(&Cell { value: &[], ..cell });
+                shown = true;
+            }
+        }
     }
 }
 

@@ -83,29 +83,7 @@ impl Projection<'_> {
 
     /// Appends what is live of a row that is.
     pub(crate) fn live(&self, row: &Row<'_>, now_seconds: i64, out: &mut Vec<u8>) {
-        let mut writer = RowWriter::new(out);
-        if let Some(liveness) = row
-            .liveness
-            .filter(|liveness| liveness.is_live(now_seconds))
-        {
-            writer.liveness(liveness);
-        }
-        let mut shown = !writer.is_empty();
-        if let Some(original) = row.original_clustering {
-            writer.original_clustering(original);
-        }
-        let seen = |cell: &Cell<'_>| cell.is_live(now_seconds) && self.exists(cell.column);
-        shown |= row
-            .cells()
-            .any(|cell| seen(&cell) && self.columns.contains(cell.column));
-        for cell in row.cells().filter(seen) {
-            if self.columns.contains(cell.column) {
-                writer.cell(&cell);
-            } else if !shown {
-                writer.cell(&Cell { value: &[], ..cell });
-                shown = true;
-            }
-        }
+        row.put_live(now_seconds, |column| self.exists(column), self.columns, out);
     }
 
     /// Appends a row for merging with other replicas' versions of it, without the tombstones that may be forgotten;

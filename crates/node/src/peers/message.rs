@@ -1,0 +1,451 @@
+//! What nodes say to each other, and its bytes (docs/protocols/internode.md, "Messages"). Decoding never panics.
+//!
+//! Requests of clients' work carry the epoch of the metadata they were planned with, and how long their coordinator waits. An answer
+//! carries the request's id, in which the asking shard is named: it may come to another.
+
+use crate::message::{ReplicaError, RequestId};
+use crate::metadata_log::MetadataMessage;
+use cluster::internode::Class;
+use cluster::metadata::Member;
+use cluster::raft::Snapshot;
+use cluster::topology::NodeId;
+use model::read::{ReadCommand, ReadResponse};
+use model::varint;
+
+/// Which request of which shard of the node that asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerRequest {
+    /// The shard that asks.
+    pub shard: u16,
+    /// Its number for it.
+    pub id: RequestId,
+}
+
+/// What a request of clients' work needs to be judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Who asks.
+    pub request: PeerRequest,
+    /// The epoch of the metadata it was planned with.
+    pub epoch: u64,
+    /// How long its coordinator waits, in milliseconds from when it was sent.
+    pub wait_ms: u32,
+}
+
+/// What is wanted of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The rows.
+    Rows,
+    /// What stands for them.
+    Digest,
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The rows.
+    Rows(ReadResponse),
+    /// Their digest, and the tombstones that were met.
+    Digest(u128, u64),
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerMessage {
+    /// Of gossip.
+    Gossip(Vec<u8>),
+    /// Are you there?
+    Ping(u64),
+    /// I am.
+    Pong(u64),
+    /// Of the metadata log.
+    Metadata(MetadataMessage),
+    /// A node with an empty data directory wants to be a member.
+    Join(Box<Member>),
+    /// It is, by this number, and this was in force by then.
+    Joined {
+        /// Its number.
+        node: NodeId,
+        /// The metadata.
+        snapshot: Snapshot,
+    },
+    /// It is not, for this reason; it may ask again.
+    NotJoined(String),
+    /// Apply a mutation.
+    Write {
+        /// By which terms.
+        terms: Terms,
+        /// Whether its counter cells are increments, to be counted there.
+        counts: bool,
+        /// The encoded mutation.
+        mutation: Vec<u8>,
+    },
+    /// It is durable, or was refused.
+    Wrote {
+        /// Which.
+        request: PeerRequest,
+        /// How it ended.
+        result: Result<(), ReplicaError>,
+    },
+    /// Read.
+    Read {
+        /// By which terms.
+        terms: Terms,
+        /// What is wanted.
+        wanted: Wanted,
+        /// What.
+        command: Box<ReadCommand>,
+    },
+    /// What was read.
+    Answered {
+        /// Which.
+        request: PeerRequest,
+        /// How it ended.
+        result: Result<Answer, ReplicaError>,
+    },
+}
+
+const GOSSIP: u8 = 1;
+const PING: u8 = 2;
+const PONG: u8 = 3;
+const METADATA: u8 = 4;
+const JOIN: u8 = 5;
+const JOINED: u8 = 6;
+const NOT_JOINED: u8 = 7;
+const WRITE: u8 = 16;
+const WROTE: u8 = 17;
+const READ: u8 = 18;
+const ANSWERED: u8 = 19;
+
+impl PeerMessage {
+    /// As what it travels.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Gossip(_)
+            | Self::Ping(_)
+            | Self::Pong(_)
+            | Self::Metadata(_)
+            | Self::Wrote { .. } => Class::Urgent,
+            Self::Join(_)
+            | Self::Joined { .. }
+            | Self::NotJoined(_)
+            | Self::Write { .. }
+            | Self::Read { .. }
+            | Self::Answered { .. } => Class::Small,
+        }
+    }
+
+    /// Appends its bytes: kind, fields.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Gossip(bytes) => {
+                out.push(GOSSIP);
+                out.extend_from_slice(bytes);
+            }
+            Self::Ping(nonce) => put_number(out, PING, *nonce),
+            Self::Pong(nonce) => put_number(out, PONG, *nonce),
+            Self::Metadata(message) => {
+                out.push(METADATA);
+                message.encode(out);
+            }
+            Self::Join(member) => {
+                out.push(JOIN);
+                let text = serde_json::to_vec(member).expect("a plain record");
+                out.extend_from_slice(&text);
+            }
+            Self::Joined { node, snapshot } => {
+                put_number(out, JOINED, u64::from(node.0));
+                snapshot.encode(out);
+            }
+            Self::NotJoined(reason) => {
+                out.push(NOT_JOINED);
+                out.extend_from_slice(reason.as_bytes());
+            }
+            Self::Write {
+                terms,
+                counts,
+                mutation,
+            } => put_write(out, terms, *counts, mutation),
+            Self::Wrote { request, result } => {
+                out.push(WROTE);
+                request.encode(out);
+                put_result(out, result, |(), _| {});
+            }
+            Self::Read {
+                terms,
+                wanted,
+                command,
+            } => put_read(out, terms, *wanted, command),
+            Self::Answered { request, result } => {
+                out.push(ANSWERED);
+                request.encode(out);
+                put_result(out, result, Answer::encode);
+            }
+        }
+    }
+
+    /// Reads what [`Self::encode`] wrote, all of it.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (kind, mut body) = bytes.split_first()?;
+        let input = &mut body;
+        let message = match *kind {
+            GOSSIP => return Some(Self::Gossip(input.to_vec())),
+            PING => Self::Ping(varint::get(input)?),
+            PONG => Self::Pong(varint::get(input)?),
+            METADATA => return MetadataMessage::decode(input).map(Self::Metadata),
+            JOIN => return serde_json::from_slice(input).ok().map(Self::Join),
+            JOINED => Self::Joined {
+                node: NodeId(u32::try_from(varint::get(input)?).ok()?),
+                snapshot: Snapshot::decode(input)?,
+            },
+            NOT_JOINED => {
+                let reason = String::from_utf8(input.to_vec()).ok();
+                return reason.map(Self::NotJoined);
+            }
+            WRITE => Self::Write {
+                terms: Terms::decode(input)?,
+                counts: flag(input)?,
+                mutation: std::mem::take(input).to_vec(),
+            },
+            WROTE => Self::Wrote {
+                request: PeerRequest::decode(input)?,
+                result: result(input, |_| Some(()))?,
+            },
+            READ => Self::Read {
+                terms: Terms::decode(input)?,
+                wanted: if flag(input)? {
+                    Wanted::Digest
+                } else {
+                    Wanted::Rows
+                },
+                command: Box::new(ReadCommand::decode(input)?),
+            },
+            ANSWERED => Self::Answered {
+                request: PeerRequest::decode(input)?,
+                result: result(input, Answer::decode)?,
+            },
+            _ => return None,
+        };
+        input.is_empty().then_some(message)
+    }
+}
+
+/// Appends a [`PeerMessage::Write`] whose mutation is not owned.
+pub fn put_write(out: &mut Vec<u8>, terms: &Terms, counts: bool, mutation: &[u8]) {
+    out.push(WRITE);
+    terms.encode(out);
+    out.push(u8::from(counts));
+    out.extend_from_slice(mutation);
+}
+
+/// Appends a [`PeerMessage::Read`] whose command is not owned.
+pub fn put_read(out: &mut Vec<u8>, terms: &Terms, wanted: Wanted, command: &ReadCommand) {
+    out.push(READ);
+    terms.encode(out);
+    out.push(u8::from(wanted == Wanted::Digest));
+    command.encode(out);
+}
+
+impl PeerRequest {
+    fn encode(self, out: &mut Vec<u8>) {
+        varint::put(out, u64::from(self.shard));
+        varint::put(out, self.id.operation);
+        varint::put(out, u64::from(self.id.part));
+    }
+
+    fn decode(input: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            shard: u16::try_from(varint::get(input)?).ok()?,
+            id: RequestId {
+                operation: varint::get(input)?,
+                part: u32::try_from(varint::get(input)?).ok()?,
+            },
+        })
+    }
+}
+
+impl Terms {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.request.encode(out);
+        varint::put(out, self.epoch);
+        varint::put(out, u64::from(self.wait_ms));
+    }
+
+    fn decode(input: &mut &[u8]) -> Option<Self> {
+        Some(Self {
+            request: PeerRequest::decode(input)?,
+            epoch: varint::get(input)?,
+            wait_ms: u32::try_from(varint::get(input)?).ok()?,
+        })
+    }
+}
+
+impl Answer {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Rows(response) => {
+                out.push(0);
+                response.encode(out);
+            }
+            Self::Digest(digest, tombstones) => {
+                out.push(1);
+                out.extend_from_slice(&digest.to_le_bytes());
+                varint::put(out, *tombstones);
+            }
+        }
+    }
+
+    fn decode(input: &mut &[u8]) -> Option<Self> {
+        Some(if flag(input)? {
+            let digest = varint::take(input, 16)?.try_into().ok()?;
+            Self::Digest(u128::from_le_bytes(digest), varint::get(input)?)
+        } else {
+            Self::Rows(ReadResponse::decode(input)?)
+        })
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, kind: u8, number: u64) {
+    out.push(kind);
+    varint::put(out, number);
+}
+
+fn flag(input: &mut &[u8]) -> Option<bool> {
+    match varint::take(input, 1)? {
+        [0] => Some(false),
+        [1] => Some(true),
+        _ => None,
+    }
+}
+
+fn put_result<T>(
+    out: &mut Vec<u8>,
+    result: &Result<T, ReplicaError>,
+    put: impl FnOnce(&T, &mut Vec<u8>),
+) {
+    let (kind, reason, text) = match result {
+        Ok(value) => {
+            out.push(0);
+            return put(value, out);
+        }
+        Err(ReplicaError::Overloaded(text)) => (1, 0, text),
+        Err(ReplicaError::Failed(reason, text)) => (2, *reason, text),
+        Err(ReplicaError::Invalid(text)) => (3, 0, text),
+    };
+    out.push(kind);
+    varint::put(out, u64::from(reason));
+    varint::put_bytes(out, text.as_bytes());
+}
+
+fn result<T>(
+    input: &mut &[u8],
+    value: impl FnOnce(&mut &[u8]) -> Option<T>,
+) -> Option<Result<T, ReplicaError>> {
+    let kind = *varint::take(input, 1)?.first()?;
+    if kind == 0 {
+        return value(input).map(Ok);
+    }
+    let reason = u16::try_from(varint::get(input)?).ok()?;
+    let text = String::from_utf8(varint::get_bytes(input)?.to_vec()).ok()?;
+    Some(Err(match kind {
+        1 => ReplicaError::Overloaded(text),
+        2 => ReplicaError::Failed(reason, text),
+        3 => ReplicaError::Invalid(text),
+        _ => return None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cluster::ring::Location;
+    use uuid::Uuid;
+
+    fn messages() -> Vec<PeerMessage> {
+        let request = PeerRequest {
+            shard: 3,
+            id: RequestId {
+                operation: 1 << 40,
+                part: 7,
+            },
+        };
+        let terms = Terms {
+            request,
+            epoch: 300,
+            wait_ms: 2_000,
+        };
+        let member = Member {
+            host_id: Uuid::from_u128(1),
+            incarnation: 2,
+            internode_address: ([127, 0, 0, 1], 7000).into(),
+            client_address: ([127, 0, 0, 1], 9042).into(),
+            location: Location {
+                datacenter: "dc".into(),
+                rack: "r".into(),
+            },
+            tokens: Vec::new(),
+            shards: 2,
+            version: "1".into(),
+        };
+        let rows = ReadResponse {
+            bytes: vec![1, 2, 3],
+            more: true,
+            rows: 1,
+            tombstones: 2,
+        };
+        vec![
+            PeerMessage::Gossip(vec![1, 2]),
+            PeerMessage::Ping(300),
+            PeerMessage::Pong(300),
+            PeerMessage::Metadata(MetadataMessage::Since(9)),
+            PeerMessage::Join(Box::new(member)),
+            PeerMessage::Joined {
+                node: NodeId(4),
+                snapshot: Snapshot::default(),
+            },
+            PeerMessage::NotJoined("no".into()),
+            PeerMessage::Write {
+                terms,
+                counts: true,
+                mutation: vec![4, 5],
+            },
+            PeerMessage::Wrote {
+                request,
+                result: Ok(()),
+            },
+            PeerMessage::Wrote {
+                request,
+                result: Err(ReplicaError::Failed(5, "late".into())),
+            },
+            PeerMessage::Answered {
+                request,
+                result: Ok(Answer::Rows(rows)),
+            },
+            PeerMessage::Answered {
+                request,
+                result: Ok(Answer::Digest(u128::MAX, 3)),
+            },
+            PeerMessage::Answered {
+                request,
+                result: Err(ReplicaError::Overloaded("full".into())),
+            },
+        ]
+    }
+
+    #[test]
+    fn messages_survive_their_bytes_and_no_part_of_them_does() {
+        for message in messages() {
+            let mut bytes = Vec::new();
+            message.encode(&mut bytes);
+            assert_eq!(PeerMessage::decode(&bytes).as_ref(), Some(&message));
+            for length in 0..bytes.len() {
+                // Whatever comes of a part, nothing panics.
+                let _ = PeerMessage::decode(&bytes[..length]);
+            }
+            bytes.push(0);
+            let longer = PeerMessage::decode(&bytes);
+            assert_ne!(longer.as_ref(), Some(&message), "what is behind a message is not passed over");
+        }
+    }
+}
