@@ -150,6 +150,8 @@ pub struct Resume {
     pub clustering: Option<Vec<u8>>,
     /// Rows that `per_partition` still allows in that partition.
     pub left_in_partition: u64,
+    /// Whether that partition has given a row: if not, its static row alone may still count as one. So it is within a page alone.
+    pub gave_rows: bool,
 }
 
 /// A read of one table, as a replica carries it out.

@@ -142,6 +142,7 @@ pub fn resolve(command: &ReadCommand, table: &Table, responses: &[ReadResponse])
             key: DecoratedKey::new(end.partition.1),
             clustering: None,
             left_in_partition: 0,
+            gave_rows: true,
         });
     }
     let tombstones = responses.iter().map(|response| response.tombstones);
@@ -222,7 +223,7 @@ impl Merging<'_> {
         let pieces = parts.iter().flat_map(|part| part.ranges.pieces());
         pieces.for_each(|piece| ranges.add(piece.slice.clone(), piece.deletion));
         let horizon = self.horizon(key, parts, ends, left);
-        let mut counted = 0;
+        let mut gave_rows = resumed.is_some_and(|resume| resume.gave_rows);
         for (row_key, versions) in self.rows(parts) {
             if horizon.is_some_and(|horizon| !self.reaches(horizon, row_key)) {
                 break;
@@ -242,23 +243,22 @@ impl Merging<'_> {
             self.live(&row, &mut live);
             self.response.put_row(row_key, &live);
             self.response.rows += 1;
-            counted += 1;
+            gave_rows = true;
             left -= 1;
             self.rows_left -= 1;
             let full = self.response.bytes.len() >= self.command.limits.bytes;
             if self.rows_left == 0 || full {
-                return self.stop(key, Some(row_key), left);
+                return self.stop(key, Some(row_key), (left, true));
             }
         }
         if let Some(horizon) = horizon
             && left > 0
         {
             // Some replica has more of it than it sent: what follows could still be covered by that.
-            return self.stop(key, Some(horizon), left);
+            return self.stop(key, Some(horizon), (left, gave_rows));
         }
         let static_counts = self.command.static_counts
-            && counted == 0
-            && resumed.is_none()
+            && !gave_rows
             && head.static_row.is_some()
             && !self.command.filter.looks_at_rows();
         if static_counts {
@@ -266,18 +266,24 @@ impl Merging<'_> {
             self.response.rows += 1;
             self.rows_left -= 1;
             if self.rows_left == 0 {
-                return self.stop(key, None, 0);
+                return self.stop(key, None, (0, true));
             }
         }
         true
     }
 
     /// The page, or what can be told of it, ends here.
-    fn stop(&mut self, key: PartitionKey<'_>, row: Option<&[u8]>, left: u64) -> bool {
+    fn stop(
+        &mut self,
+        key: PartitionKey<'_>,
+        row: Option<&[u8]>,
+        (left, gave_rows): (u64, bool),
+    ) -> bool {
         self.resume = Some(Resume {
             key: DecoratedKey::new(key.1),
             clustering: row.filter(|_| left > 0).map(<[u8]>::to_vec),
             left_in_partition: left,
+            gave_rows,
         });
         false
     }

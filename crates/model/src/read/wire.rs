@@ -70,6 +70,7 @@ impl ReadCommand {
             varint::put_bytes(out, &resume.key.key);
             put_optional(out, resume.clustering.as_deref());
             varint::put(out, resume.left_in_partition.wrapping_add(1));
+            out.push(u8::from(resume.gave_rows));
         }
         varint::put_signed(out, self.now_seconds);
         varint::put_signed(out, self.purge_before);
@@ -115,6 +116,7 @@ impl ReadCommand {
                 key: key(input)?,
                 clustering: optional(input)?,
                 left_in_partition: varint::get(input)?.wrapping_sub(1),
+                gave_rows: flag_byte(input)?,
             })
         } else {
             None
@@ -151,11 +153,7 @@ impl ReadResponse {
 
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(input: &mut &[u8]) -> Option<Self> {
-        let more = match byte(input)? {
-            0 => false,
-            1 => true,
-            _ => return None,
-        };
+        let more = flag_byte(input)?;
         let (rows, tombstones) = (varint::get(input)?, varint::get(input)?);
         Some(Self {
             bytes: varint::get_bytes(input)?.to_vec(),
@@ -178,6 +176,14 @@ impl ReadResponse {
 
 fn byte(input: &mut &[u8]) -> Option<u8> {
     varint::take(input, 1)?.first().copied()
+}
+
+fn flag_byte(input: &mut &[u8]) -> Option<bool> {
+    match byte(input)? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
 }
 
 /// A count and so many items; a false count ends with the input, since every item takes a byte.
@@ -377,6 +383,7 @@ mod tests {
                             key,
                             clustering,
                             left_in_partition,
+                            gave_rows: left_in_partition % 2 == 0,
                         }),
                         now_seconds: times.0,
                         purge_before: times.1,

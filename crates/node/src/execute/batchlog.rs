@@ -382,6 +382,7 @@ impl Shard {
             key,
             clustering: None,
             left_in_partition: 0,
+            gave_rows: true,
         });
         self.replay_next(replay, now, out);
     }

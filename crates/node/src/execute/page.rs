@@ -58,6 +58,7 @@ impl PagingState {
                 key,
                 clustering,
                 left_in_partition,
+                gave_rows: true,
             },
             left,
         })
@@ -74,6 +75,7 @@ mod tests {
             key: DecoratedKey::new(*b"key"),
             clustering: Some(vec![1, 2]),
             left_in_partition: u64::MAX,
+            gave_rows: true,
         };
         let state = PagingState { resume, left: 7 };
         let bytes = state.encode();

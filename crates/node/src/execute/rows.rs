@@ -47,6 +47,7 @@ impl<'a> ReadRow<'a> {
             },
             clustering: self.row.map(|(clustering, _)| clustering.to_vec()),
             left_in_partition: in_partition,
+            gave_rows: true,
         }
     }
 }

@@ -398,6 +398,7 @@ fn paged(bench: &Bench, table: &Table, whole: &ReadCommand, page: u64) -> Vec<St
             key,
             clustering,
             left_in_partition: before.saturating_sub(in_partition),
+            gave_rows: true,
         });
     }
 }

@@ -209,6 +209,7 @@ impl Run {
                 key,
                 clustering,
                 left_in_partition,
+                gave_rows: true,
             });
         }
         // Merged answers carry partitions in which nothing lives; those are not rows.

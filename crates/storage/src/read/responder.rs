@@ -48,6 +48,8 @@ struct Partition {
     rows: u64,
     written: bool,
     resumed: bool,
+    /// Whether an earlier read has given a row of it.
+    gave_rows: bool,
     /// The range handed over last and where it belongs in the answer: the next may go on where it ends.
     open: Option<(usize, RangeTombstone)>,
     last_row: Vec<u8>,
@@ -103,12 +105,13 @@ impl Responder<'_> {
         self.command.dead == Dead::Kept
     }
 
-    /// The rows left to the partition the page before ended in, if this is that one: another shard's read, or one of a
-    /// partition that has vanished, begins with another.
-    fn resumed(&mut self, token: Token, key: &[u8]) -> Option<u64> {
+    /// The rows left to the partition the page before ended in, and whether it gave some, if this is that one: another shard's
+    /// read, or one of a partition that has vanished, begins with another.
+    fn resumed(&mut self, token: Token, key: &[u8]) -> Option<(u64, bool)> {
         let left = self.answer.resumed.take()?;
         let resume = self.command.resume.as_ref()?;
-        (resume.key.token == token && *resume.key.key == *key).then_some(left)
+        let here = resume.key.token == token && *resume.key.key == *key;
+        here.then_some((left, resume.gave_rows))
     }
 
     /// Writes the partition's head, once.
@@ -280,10 +283,11 @@ impl Sink for Responder<'_> {
             deletion: if shown { deletion } else { Deletion::NONE },
             static_row,
             static_is_live,
-            left: resumed.unwrap_or(self.command.limits.per_partition),
+            left: resumed.map_or(self.command.limits.per_partition, |(left, _)| left),
             rows: 0,
             written: false,
             resumed: resumed.is_some(),
+            gave_rows: resumed.is_some_and(|(_, gave_rows)| gave_rows),
             open: None,
             last_row: Vec::new(),
             before,
@@ -291,7 +295,7 @@ impl Sink for Responder<'_> {
         if self.keeps() && (shown || has_static) {
             self.write_head();
         }
-        if resumed == Some(0) {
+        if resumed.is_some_and(|(left, _)| left == 0) {
             Flow::NextPartition
         } else {
             Flow::Continue
@@ -413,7 +417,7 @@ impl Sink for Responder<'_> {
         };
         let counts = partition.rows == 0
             && partition.static_is_live
-            && !partition.resumed
+            && !partition.gave_rows
             && !self.answer.response.more
             && self.command.static_counts
             && !self.command.filter.looks_at_rows();

@@ -208,7 +208,12 @@ fn answer(store: &Store, command: &ReadCommand) -> ReadResponse {
                 ended = left == 0 || in_partition == 0;
             }
         }
-        if count == 0 && static_is_live && inside.is_none() && command.static_counts && left > 0 {
+        if count == 0
+            && static_is_live
+            && !inside.is_some_and(|resume| resume.gave_rows)
+            && command.static_counts
+            && left > 0
+        {
             left -= 1;
             response.rows += 1;
             response.more |= left == 0;
