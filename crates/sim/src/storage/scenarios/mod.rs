@@ -552,6 +552,7 @@ fn a_page_does_not_end_at_a_row_with_nothing_in_it() {
             key: key(1),
             clustering: Some(found.last().expect("a page has a row").clone()),
             left_in_partition: u64::MAX,
+            gave_rows: true,
         });
     }
     assert_eq!(rows.len(), 2);
