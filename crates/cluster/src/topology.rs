@@ -24,6 +24,8 @@ pub struct Node {
     pub host_id: Uuid,
     /// Where clients reach it.
     pub client_address: SocketAddr,
+    /// Where other nodes reach it.
+    pub internode_address: SocketAddr,
     /// Data centre.
     pub datacenter: String,
     /// Rack.
@@ -43,6 +45,10 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// Which of them this process is.
     pub local: NodeId,
+    /// The epoch of the metadata that says so.
+    pub epoch: u64,
+    /// The last epoch that changed who replicates what.
+    pub placement_epoch: u64,
     /// Names of the data centres, ascending.
     datacenters: Vec<String>,
     /// The place of each node's data centre in `datacenters`.
@@ -71,10 +77,37 @@ impl Topology {
             cluster_name,
             nodes,
             local,
+            epoch: 0,
+            placement_epoch: 0,
             datacenters,
             datacenter_of,
             keyspaces: BTreeMap::new(),
         }
+    }
+
+    /// The same at an epoch of the metadata, and with the last one that changed who replicates what.
+    #[must_use]
+    pub fn at(self, epoch: u64, placement_epoch: u64) -> Self {
+        Self {
+            epoch,
+            placement_epoch,
+            ..self
+        }
+    }
+
+    /// The same with these members alone known to answer, beside this node.
+    #[must_use]
+    pub fn with_alive(mut self, alive: impl Fn(NodeId) -> bool) -> Self {
+        for node in &mut self.nodes {
+            node.alive = node.id == self.local || alive(node.id);
+        }
+        self
+    }
+
+    /// Where a member is reached by the others.
+    pub fn internode_address(&self, id: NodeId) -> Option<SocketAddr> {
+        self.place(id)
+            .map(|place| self.nodes[place].internode_address)
     }
 
     /// The same with the replicas of these keyspaces; `place` says where a strategy puts them.

@@ -13,6 +13,7 @@ pub mod members;
 pub mod message;
 pub mod metadata_log;
 pub mod metrics;
+pub mod peers;
 pub mod random;
 pub mod replica;
 pub mod reply;

@@ -14,6 +14,7 @@ pub fn topology(metadata: &Metadata, local: NodeId, client_address: SocketAddr) 
         } else {
             member.client_address
         },
+        internode_address: member.internode_address,
         datacenter: member.location.datacenter.clone(),
         rack: member.location.rack.clone(),
         tokens: member.tokens.clone(),
@@ -22,5 +23,6 @@ pub fn topology(metadata: &Metadata, local: NodeId, client_address: SocketAddr) 
     let keyspaces = metadata.schema.keyspaces.iter();
     let keyspaces = keyspaces.map(|(name, keyspace)| (name.as_str(), &keyspace.replication));
     Topology::new(metadata.cluster.name.clone(), nodes.collect(), local)
+        .at(metadata.epoch, metadata.placement_epoch)
         .with_keyspaces(keyspaces, |strategy| metadata.place(strategy))
 }

@@ -2,11 +2,13 @@
 
 use crate::budget::Held;
 use crate::execute::serial::Queueing;
+use crate::peers::PeerWork;
+use crate::peers::message::Answer;
 use crate::statement::Statement;
 use crate::system::NodeFacts;
 use bytes::Bytes;
 pub use cluster::coordinate::ReplicaError;
-use cluster::topology::Topology;
+use cluster::topology::{NodeId, Topology};
 use cql::frame::response::Event;
 use cql::frame::{ProtocolVersion, RequestFrame};
 use cql::functions::CallContext;
@@ -88,6 +90,26 @@ pub enum ShardMessage {
         mutation: Vec<u8>,
         /// Whether its counter cells are increments, to be counted here.
         counts: bool,
+    },
+    /// Another node's request, for the shard that owns what it is about; that shard answers the node.
+    PeerWork(Box<PeerWork>),
+    /// Another node's answer to a write of the receiver's.
+    PeerWrote {
+        /// Which node.
+        node: NodeId,
+        /// Which of the receiver's requests.
+        id: RequestId,
+        /// How it ended.
+        result: Result<(), ReplicaError>,
+    },
+    /// Another node's answer to a read of the receiver's.
+    PeerAnswered {
+        /// Which node.
+        node: NodeId,
+        /// Which of the receiver's requests.
+        id: RequestId,
+        /// How it ended.
+        result: Result<Answer, ReplicaError>,
     },
     /// The mutation is durable, or was refused.
     Applied {

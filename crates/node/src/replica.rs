@@ -5,6 +5,7 @@
 
 use crate::latency::{Latencies, Measure};
 use crate::message::{READ_TOO_MANY_TOMBSTONES, ReplicaError, RequestId};
+use crate::peers::PeerCaller;
 use crate::shard::DRAIN_TICKET;
 use crate::slab::Slab;
 use model::env::IoQueue;
@@ -21,6 +22,8 @@ pub enum Caller {
     Local(RequestId),
     /// Another shard.
     Shard(u16, RequestId),
+    /// Another node.
+    Peer(PeerCaller),
 }
 
 /// Something a caller waited for.

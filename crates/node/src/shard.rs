@@ -103,6 +103,8 @@ pub struct Shard {
     owed_by: Vec<usize>,
     /// Facts other shards sent of themselves, by shard.
     pub(crate) facts: Vec<Option<Arc<crate::system::NodeFacts>>>,
+    /// Requests of other nodes that wait.
+    pub(crate) peer_work: crate::peers::Waiting,
     /// Shard 0 alone changes the schema, one change at a time.
     pub(crate) schema_changes: crate::execute::schema::SchemaChanges,
     /// Shard 0's.
@@ -166,6 +168,7 @@ impl Shard {
             answers: Budget::new(parts.config.answer_bytes_per_shard),
             owed_by: vec![0; shards],
             facts: vec![None; shards],
+            peer_work: crate::peers::Waiting::default(),
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
             snapshots: parts.snapshots,
             next_expiry: BootNanos(0),
@@ -208,9 +211,10 @@ impl Shard {
             Event::Work { number, done } => self.on_work_done(number, done, now, out),
             Event::Admin { id, work } => self.on_admin(id, work, out),
             Event::Drain => self.drain(out),
-            Event::PeerMessage { .. } | Event::Peer(_) => {
-                unreachable!("a node that is a cluster of its own has no wire to others")
+            Event::PeerMessage { from, message, .. } => {
+                self.on_peer_message(from, &message, now, out);
             }
+            Event::Peer(_) => {}
             Event::Start => unreachable!("a shard that runs was started"),
         }
         self.settle(now, out);
@@ -381,6 +385,13 @@ impl Shard {
                 unreachable!("sent only while shards start")
             }
             ShardMessage::Facts(facts) => self.facts[usize::from(from)] = Some(facts),
+            ShardMessage::PeerWork(work) => self.do_peer_work(*work, now, out),
+            ShardMessage::PeerWrote { node, id, result } => {
+                self.on_peer_wrote(node, id, result, now, out);
+            }
+            ShardMessage::PeerAnswered { node, id, result } => {
+                self.on_peer_answered(node, id, result, now, out);
+            }
         }
     }
 
@@ -530,6 +541,11 @@ impl Shard {
             Finished::Applied(Caller::Local(operation), result) => {
                 self.on_applied(operation, result, now, out)
             }
+            Finished::Applied(Caller::Peer(peer), result) => {
+                self.tell_peer_written(peer, result, out);
+            }
+            Finished::Read(Caller::Peer(peer), result) => self.tell_peer_read(peer, result, out),
+            Finished::Task(Caller::Peer(_), _) => unreachable!("nodes ask for no tasks"),
             Finished::Applied(Caller::Shard(shard, request), result) => {
                 out.messages
                     .push((shard, ShardMessage::Applied { request, result }));

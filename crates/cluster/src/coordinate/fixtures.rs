@@ -16,6 +16,7 @@ pub(crate) fn cluster(nodes: &[(&str, &str)]) -> Topology {
         id: NodeId(place as u32 + 1),
         host_id: Uuid::nil(),
         client_address: "127.0.0.1:9042".parse().expect("an address"),
+        internode_address: "127.0.0.1:7000".parse().expect("an address"),
         datacenter: (*datacenter).to_owned(),
         rack: (*rack).to_owned(),
         tokens: vec![Token(100 * (place as i64 + 1))],

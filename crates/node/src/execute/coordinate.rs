@@ -72,6 +72,12 @@ impl Shard {
         }
     }
 
+    /// Another member as a replica.
+    pub(super) fn endpoint_of(&self, node: NodeId) -> Option<Endpoint> {
+        let address = self.topology.internode_address(node)?.ip();
+        Some(Endpoint { node, address })
+    }
+
     /// Checks a level and finds who replicates a token of a keyspace.
     pub(super) fn admit(
         &self,

@@ -152,6 +152,7 @@ impl Shard {
             Caller::Shard(shard, request) => out
                 .messages
                 .push((shard, ShardMessage::Applied { request, result })),
+            Caller::Peer(peer) => self.tell_peer_written(peer, result, out),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::batchlog::{BatchWrite, Ended};
 use super::call::{Call, Execution, Terms};
+use super::coordinate::Endpoint;
 use super::operation::Operation;
 use crate::effects::Effects;
 use crate::latency::Measure;
@@ -11,6 +12,7 @@ use crate::reply::Reply;
 use crate::shard::Shard;
 use cluster::coordinate::Access;
 use cluster::coordinate::write::{Progress, WriteSet};
+use cluster::topology::NodeId;
 use cql::frame::response::put_void;
 use cql::plan::modify::{ModifyPlan, Ties, WriteContext, oversized};
 use model::error::{Consistency, RequestError, WriteType};
@@ -153,9 +155,19 @@ impl Shard {
                 self.config.write_timeout_ms
             }),
         };
+        let wait_ms = operation.deadline.since(now.boot) / 1_000_000;
         let number = self.operations.insert(Operation::Write(operation));
-        for send in sends {
-            // Each part has one replica here, which takes it over.
+        let local = self.topology.local;
+        for send in sends.iter().filter(|send| send.replica != local) {
+            let id = RequestId {
+                operation: number,
+                part: send.part as u32,
+            };
+            let (_, mutation) = &parts[send.part];
+            self.send_mutation(send.replica, id, (mutation, counts), wait_ms, out);
+        }
+        for send in sends.into_iter().filter(|send| send.replica == local) {
+            // This node is one replica of a part at most, and takes it over.
             let part = std::mem::take(&mut parts[send.part]);
             self.send(send, part, counts, number, now, out);
         }
@@ -214,6 +226,31 @@ impl Shard {
         out: &mut Effects,
     ) {
         let replica = self.endpoint();
+        self.write_answered(replica, request, result, now, out);
+    }
+
+    /// Another replica has one of a write's mutations durable, or has refused it.
+    pub(crate) fn on_peer_wrote(
+        &mut self,
+        node: NodeId,
+        request: RequestId,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if let Some(replica) = self.endpoint_of(node) {
+            self.write_answered(replica, request, result, now, out);
+        }
+    }
+
+    fn write_answered(
+        &mut self,
+        replica: Endpoint,
+        request: RequestId,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         let Some(Operation::Write(operation)) = self.operations.get_mut(request.operation) else {
             return;
         };

@@ -17,13 +17,15 @@ use super::page::PagingState;
 use super::serial::Queueing;
 use crate::budget::{Held, SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS};
 use crate::effects::Effects;
-use crate::message::{ReplicaError, ShardMessage};
+use crate::message::{ReplicaError, RequestId, ShardMessage};
+use crate::peers::message::Answer;
 use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
 use cluster::coordinate::Access;
 use cluster::coordinate::read::Read;
+use cluster::topology::NodeId;
 use cql::plan::Plan;
 use cql::plan::select::{BoundSelect, SelectPlan};
 use cql::plan::values::{BoundValues, OwnedValues};
@@ -593,5 +595,17 @@ impl Shard {
             Some(Operation::Select(operation)) => Some((operation, whole)),
             _ => unreachable!("just found"),
         }
+    }
+
+    /// Another replica has read, or could not.
+    pub(crate) fn on_peer_answered(
+        &mut self,
+        node: NodeId,
+        id: RequestId,
+        result: Result<Answer, ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let _ = (node, id, result, now, out);
     }
 }

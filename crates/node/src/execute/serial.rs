@@ -110,6 +110,7 @@ impl Shard {
                 self.on_read(request.operation, self.number, result, now, out)
             }
             Caller::Shard(shard, request) => self.send_rows(shard, request.operation, result, out),
+            Caller::Peer(peer) => self.tell_peer_read(peer, result, out),
         }
     }
 }

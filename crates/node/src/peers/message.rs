@@ -445,7 +445,11 @@ mod tests {
             }
             bytes.push(0);
             let longer = PeerMessage::decode(&bytes);
-            assert_ne!(longer.as_ref(), Some(&message), "what is behind a message is not passed over");
+            assert_ne!(
+                longer.as_ref(),
+                Some(&message),
+                "what is behind a message is not passed over"
+            );
         }
     }
 }

@@ -37,6 +37,7 @@ impl Bench {
             id: NodeId(1),
             host_id: uuid::Uuid::from_u128(7),
             client_address: "127.0.0.1:9042".parse().expect("an address"),
+            internode_address: "127.0.0.1:7000".parse().expect("an address"),
             datacenter: "datacenter1".into(),
             rack: "rack1".into(),
             tokens: vec![Token(-5), Token(0), Token(9)],

@@ -1,0 +1,339 @@
+//! This shard and other nodes: what it does for them as a replica, and what they answer to its own requests.
+//!
+//! A request is carried out by the shard that owns its token, whichever shard it came to, and that shard answers. An answer goes to
+//! whichever shard serves the connection, which hands it on to the one that asked. What must stay true:
+//! - what comes from outside is verified before it is applied;
+//! - a request that was planned with metadata this node does not have yet waits for it, for as long as its coordinator does, and
+//!   among a bounded number of such; one that was planned before the ring last changed is refused, for its coordinator may not know
+//!   all replicas.
+
+pub mod message;
+
+use crate::effects::{Effects, LogLevel};
+use crate::message::{ReplicaError, RequestId, ShardMessage};
+use crate::replica::Caller;
+use crate::shard::Shard;
+use cluster::internode::{Class, PeerIdentity};
+use cluster::topology::NodeId;
+use message::{Answer, PeerMessage, PeerRequest, Terms, Wanted};
+use model::mutation::MutationView;
+use model::read::{Partitions, ReadCommand, ReadResponse};
+use model::time::{BootNanos, Now};
+use std::collections::VecDeque;
+
+/// Requests of other nodes that wait for metadata, at most.
+const MAX_WAITING: usize = 1_024;
+
+/// A request's place with the node that asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerCaller {
+    /// Which node.
+    pub node: NodeId,
+    /// Which of its shards.
+    pub shard: u16,
+    /// Its number there.
+    pub request: RequestId,
+    /// Whether a digest is enough.
+    pub digest: bool,
+}
+
+impl PeerCaller {
+    fn new(node: NodeId, request: PeerRequest, wanted: Wanted) -> Self {
+        Self {
+            node,
+            shard: request.shard,
+            request: request.id,
+            digest: wanted == Wanted::Digest,
+        }
+    }
+
+    fn request(self) -> PeerRequest {
+        PeerRequest {
+            shard: self.shard,
+            id: self.request,
+        }
+    }
+}
+
+/// What another node asks of a replica.
+#[derive(Debug)]
+pub enum ReplicaRequest {
+    /// Apply a mutation; whether its counter cells are increments.
+    Write(Vec<u8>, bool),
+    /// Read.
+    Read(Box<ReadCommand>),
+}
+
+/// A request that is carried out when it can be.
+#[derive(Debug)]
+pub struct PeerWork {
+    /// Who asks.
+    pub caller: PeerCaller,
+    /// The epoch it was planned with.
+    pub epoch: u64,
+    /// Nobody waits for it after this.
+    pub deadline: BootNanos,
+    /// What is asked.
+    pub request: ReplicaRequest,
+}
+
+/// Requests of other nodes that wait for metadata.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    work: VecDeque<PeerWork>,
+}
+
+impl Shard {
+    /// Another node says something about clients' work.
+    pub(crate) fn on_peer_message(
+        &mut self,
+        from: &PeerIdentity,
+        bytes: &[u8],
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(node) = from.node else {
+            return;
+        };
+        let Some(message) = PeerMessage::decode(bytes) else {
+            let text = format!("a message of node {} cannot be read", node.0);
+            return out.log.push((LogLevel::Warn, text));
+        };
+        match message {
+            PeerMessage::Write {
+                terms,
+                counts,
+                mutation,
+            } => {
+                let request = ReplicaRequest::Write(mutation, counts);
+                self.take_peer_work(work(node, &terms, Wanted::Rows, request, now), now, out);
+            }
+            PeerMessage::Read {
+                terms,
+                wanted,
+                command,
+            } => {
+                let request = ReplicaRequest::Read(command);
+                self.take_peer_work(work(node, &terms, wanted, request, now), now, out);
+            }
+            PeerMessage::Wrote { request, result } => {
+                if request.shard == self.number {
+                    return self.on_peer_wrote(node, request.id, result, now, out);
+                }
+                let id = request.id;
+                self.pass_on(
+                    request.shard,
+                    ShardMessage::PeerWrote { node, id, result },
+                    out,
+                );
+            }
+            PeerMessage::Answered { request, result } => {
+                if request.shard == self.number {
+                    return self.on_peer_answered(node, request.id, result, now, out);
+                }
+                let id = request.id;
+                self.pass_on(
+                    request.shard,
+                    ShardMessage::PeerAnswered { node, id, result },
+                    out,
+                );
+            }
+            // Of the cluster itself: shard 0's.
+            PeerMessage::Gossip(_)
+            | PeerMessage::Ping(_)
+            | PeerMessage::Pong(_)
+            | PeerMessage::Metadata(_)
+            | PeerMessage::Join(_)
+            | PeerMessage::Joined { .. }
+            | PeerMessage::NotJoined(_) => {}
+        }
+    }
+
+    fn pass_on(&self, shard: u16, message: ShardMessage, out: &mut Effects) {
+        // A peer that names a shard there is not has been told of another number of them.
+        if shard < self.config.shards {
+            out.messages.push((shard, message));
+        }
+    }
+
+    /// Carries a request out, here or on the shard that owns it, once the metadata is there.
+    pub(crate) fn take_peer_work(&mut self, work: PeerWork, now: Now, out: &mut Effects) {
+        if now.boot > work.deadline {
+            self.metrics.dropped_reads += 1;
+            return;
+        }
+        if work.epoch > self.topology.epoch {
+            if self.peer_work.work.len() < MAX_WAITING {
+                self.peer_work.work.push_back(work);
+            } else {
+                let error = ReplicaError::Overloaded("too many requests wait for metadata".into());
+                self.refuse_peer_work(&work, error, out);
+            }
+            return;
+        }
+        if work.epoch < self.topology.placement_epoch {
+            let error =
+                ReplicaError::Failed(0, "the ring has changed since this was planned".into());
+            return self.refuse_peer_work(&work, error, out);
+        }
+        let Some(owner) = self.owner_of(&work.request) else {
+            let error = ReplicaError::Invalid("what was sent is no mutation".into());
+            return self.refuse_peer_work(&work, error, out);
+        };
+        if owner == self.number {
+            self.do_peer_work(work, now, out);
+        } else {
+            out.messages
+                .push((owner, ShardMessage::PeerWork(Box::new(work))));
+        }
+    }
+
+    /// The shard that has what a request is about; `None` if it is malformed. Of a range the shard it came to has its part.
+    fn owner_of(&self, request: &ReplicaRequest) -> Option<u16> {
+        match request {
+            ReplicaRequest::Write(mutation, _) => {
+                let view = MutationView::parse(mutation)?;
+                MutationView::verify(mutation).then(|| self.owner(view.token))
+            }
+            ReplicaRequest::Read(command) => Some(match &command.partitions {
+                Partitions::Key(key) => self.owner(key.token),
+                Partitions::Range(_) => self.number,
+            }),
+        }
+    }
+
+    fn refuse_peer_work(&mut self, work: &PeerWork, error: ReplicaError, out: &mut Effects) {
+        match work.request {
+            ReplicaRequest::Write(..) => self.tell_peer_written(work.caller, Err(error), out),
+            ReplicaRequest::Read(_) => self.tell_peer_read(work.caller, Err(error), out),
+        }
+    }
+
+    /// Carries out what this shard owns.
+    pub(crate) fn do_peer_work(&mut self, work: PeerWork, now: Now, out: &mut Effects) {
+        let caller = Caller::Peer(work.caller);
+        match work.request {
+            ReplicaRequest::Write(mutation, counts) => {
+                self.apply_here(mutation, counts, caller, now, out);
+            }
+            ReplicaRequest::Read(command) => {
+                self.metrics.replica_reads += 1;
+                let read = self.replica.read(&command, caller, now, &mut out.io);
+                if let Some(result) = read {
+                    self.tell_peer_read(work.caller, result, out);
+                }
+            }
+        }
+    }
+
+    /// Requests that waited for metadata are looked at again.
+    pub(crate) fn resume_peer_work(&mut self, now: Now, out: &mut Effects) {
+        for work in std::mem::take(&mut self.peer_work.work) {
+            self.take_peer_work(work, now, out);
+        }
+    }
+
+    /// Tells another node how its mutation ended.
+    pub(crate) fn tell_peer_written(
+        &mut self,
+        caller: PeerCaller,
+        result: Result<(), ReplicaError>,
+        out: &mut Effects,
+    ) {
+        let message = PeerMessage::Wrote {
+            request: caller.request(),
+            result,
+        };
+        self.say(caller.node, &message, out);
+    }
+
+    /// Tells another node what was read for it.
+    pub(crate) fn tell_peer_read(
+        &mut self,
+        caller: PeerCaller,
+        result: Result<ReadResponse, ReplicaError>,
+        out: &mut Effects,
+    ) {
+        let answer = result.map(|response| {
+            if caller.digest {
+                Answer::Digest(response.digest(), response.tombstones)
+            } else {
+                Answer::Rows(response)
+            }
+        });
+        let message = PeerMessage::Answered {
+            request: caller.request(),
+            result: answer,
+        };
+        self.say(caller.node, &message, out);
+    }
+
+    /// Sends a message to a member; to one that is gone there is nothing to say.
+    pub(crate) fn say(&self, to: NodeId, message: &PeerMessage, out: &mut Effects) {
+        if let Some(address) = self.topology.internode_address(to) {
+            let class = message.class();
+            out.peers
+                .send(address, class, |buffer| message.encode(buffer));
+        }
+    }
+
+    /// Sends a mutation to another replica.
+    pub(crate) fn send_mutation(
+        &self,
+        to: NodeId,
+        id: RequestId,
+        (mutation, counts): (&[u8], bool),
+        wait_ms: u64,
+        out: &mut Effects,
+    ) {
+        let terms = self.terms(id, wait_ms);
+        if let Some(address) = self.topology.internode_address(to) {
+            out.peers.send(address, Class::Small, |buffer| {
+                message::put_write(buffer, &terms, counts, mutation);
+            });
+        }
+    }
+
+    /// Asks another replica to read.
+    pub(crate) fn send_read(
+        &self,
+        to: NodeId,
+        id: RequestId,
+        (command, wanted): (&ReadCommand, Wanted),
+        wait_ms: u64,
+        out: &mut Effects,
+    ) {
+        let terms = self.terms(id, wait_ms);
+        if let Some(address) = self.topology.internode_address(to) {
+            out.peers.send(address, Class::Small, |buffer| {
+                message::put_read(buffer, &terms, wanted, command);
+            });
+        }
+    }
+
+    fn terms(&self, id: RequestId, wait_ms: u64) -> Terms {
+        Terms {
+            request: PeerRequest {
+                shard: self.number,
+                id,
+            },
+            epoch: self.topology.epoch,
+            wait_ms: u32::try_from(wait_ms).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+fn work(
+    node: NodeId,
+    terms: &Terms,
+    wanted: Wanted,
+    request: ReplicaRequest,
+    now: Now,
+) -> PeerWork {
+    PeerWork {
+        caller: PeerCaller::new(node, terms.request, wanted),
+        epoch: terms.epoch,
+        deadline: now.boot.plus_millis(u64::from(terms.wait_ms)),
+        request,
+    }
+}
