@@ -13,6 +13,7 @@ pub mod resolve;
 mod tally;
 pub mod write;
 
+use model::error::RequestError;
 pub use plan::{Access, ReplicaPlan, admit, check_level};
 
 /// Why a replica could not do what it was asked.
@@ -24,6 +25,8 @@ pub enum ReplicaError {
     Failed(u16, String),
     /// What was asked is wrong, found out only with the data at hand; nothing was done.
     Invalid(String),
+    /// Several replicas were asked, and this is what the client is told of them.
+    Told(Box<RequestError>),
 }
 
 impl ReplicaError {
@@ -31,6 +34,7 @@ impl ReplicaError {
     pub fn into_text(self) -> String {
         match self {
             Self::Overloaded(text) | Self::Failed(_, text) | Self::Invalid(text) => text,
+            Self::Told(error) => error.to_string(),
         }
     }
 
@@ -38,7 +42,7 @@ impl ReplicaError {
     fn reason(&self) -> u16 {
         match self {
             Self::Failed(reason, _) => *reason,
-            Self::Overloaded(_) | Self::Invalid(_) => 0,
+            Self::Overloaded(_) | Self::Invalid(_) | Self::Told(_) => 0,
         }
     }
 }

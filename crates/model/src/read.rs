@@ -240,6 +240,35 @@ impl ReadResponse {
         put_range(&mut self.bytes, slice, deletion);
     }
 
+    /// Adds what was read on in the one partition that both are of.
+    pub fn extend_partition(&mut self, more: Self) {
+        self.more = more.more;
+        self.rows += more.rows;
+        self.tombstones += more.tombstones;
+        if self.bytes.is_empty() {
+            self.bytes = more.bytes;
+            return;
+        }
+        for entry in more.entries() {
+            match entry {
+                // The head is there.
+                ReadEntry::Partition { .. } | ReadEntry::Static(_) => {}
+                ReadEntry::Row { clustering, row } => self.put_row(clustering, row),
+                ReadEntry::Range {
+                    start,
+                    end,
+                    deletion,
+                } => {
+                    let slice = Slice {
+                        start: start.to_vec(),
+                        end: end.to_vec(),
+                    };
+                    self.put_range(&slice, deletion);
+                }
+            }
+        }
+    }
+
     /// The entries. Ends early on malformed bytes, which only another node could send and the frame checksum excludes.
     pub fn entries(&self) -> impl Iterator<Item = ReadEntry<'_>> {
         let mut rest = self.bytes.as_slice();

@@ -39,6 +39,11 @@ impl Endpoint {
         }
     }
 
+    /// It could not read what a read over several replicas asked it for.
+    pub(super) fn failed(self, read: &mut Read, error: ReplicaError) -> read::Progress {
+        read.on_failure(self.node, self.address, error)
+    }
+
     /// It read what was asked for, or could not: the rows, or what the client is told.
     pub(super) fn read(
         self,
@@ -46,6 +51,7 @@ impl Endpoint {
         result: Result<ReadResponse, ReplicaError>,
     ) -> Result<ReadResponse, RequestError> {
         let (progress, response) = match result {
+            Err(ReplicaError::Told(error)) => return Err(*error),
             Ok(response) => {
                 let digest = || unreachable!("a node alone has nothing to compare with");
                 (read.on_data(self.node, digest), response)

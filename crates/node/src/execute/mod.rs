@@ -20,6 +20,7 @@ mod modify;
 pub mod operation;
 mod page;
 pub(crate) mod partition_queue;
+mod replicas;
 mod request;
 mod rmw;
 mod rows;

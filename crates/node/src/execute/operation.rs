@@ -9,6 +9,7 @@ use super::batchlog::{LogOperation, ReplayOperation};
 use super::counter::CountOperation;
 use super::gather::GatherOperation;
 use super::modify::WriteOperation;
+use super::replicas::ReplicaRead;
 use super::rmw::RmwOperation;
 use super::scattered::ScatteredOperation;
 use super::schema::{ChangeOperation, WaitingDemand};
@@ -34,6 +35,8 @@ pub enum Operation {
     Log(Box<LogOperation>),
     /// Logged batches being applied again.
     Replay(Box<ReplayOperation>),
+    /// A read of one partition from several replicas.
+    Replicas(Box<ReplicaRead>),
     /// A SELECT.
     Select(Box<SelectOperation>),
     /// Something that reads a partition before it writes it.
@@ -69,6 +72,7 @@ impl Operation {
         match self {
             Self::Write(operation) => operation.deadline,
             Self::Log(operation) => operation.deadline,
+            Self::Replicas(operation) => operation.deadline,
             Self::Select(operation) => operation.deadline,
             Self::Rmw(operation) => operation.deadline,
             Self::Demand(operation) => operation.deadline,
@@ -118,6 +122,7 @@ impl Shard {
         out: &mut Effects,
     ) {
         match self.operations.get_mut(number) {
+            Some(Operation::Replicas(_)) => self.local_replica_read(number, result, now, out),
             Some(Operation::Select(_)) => self.select_read(number, from, result, now, out),
             Some(Operation::Replay(_)) => self.replay_read(number, result, now, out),
             Some(Operation::Rmw(_)) => self.rmw_read(number, result, now, out),
@@ -154,6 +159,7 @@ impl Shard {
         match operation {
             Operation::Write(operation) => self.write_time_out(operation, now, out),
             Operation::Log(operation) => self.batch_log_time_out(*operation, now, out),
+            Operation::Replicas(operation) => self.replica_read_time_out(*operation, now, out),
             Operation::Select(operation) => self.select_time_out(number, &operation, now, out),
             Operation::Scattered(operation) => {
                 self.scattered_time_out(number, &operation, now, out);

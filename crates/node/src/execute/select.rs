@@ -17,15 +17,13 @@ use super::page::PagingState;
 use super::serial::Queueing;
 use crate::budget::{Held, SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS};
 use crate::effects::Effects;
-use crate::message::{ReplicaError, RequestId, ShardMessage};
-use crate::peers::message::Answer;
+use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
-use cluster::coordinate::Access;
 use cluster::coordinate::read::Read;
-use cluster::topology::NodeId;
+use cluster::coordinate::{Access, ReplicaPlan};
 use cql::plan::Plan;
 use cql::plan::select::{BoundSelect, SelectPlan};
 use cql::plan::values::{BoundValues, OwnedValues};
@@ -47,8 +45,10 @@ pub struct SelectOperation {
     values: OwnedValues,
     bound: BoundSelect,
     terms: Terms,
-    /// The read of the partition or range at hand.
+    /// The read of the partition or range at hand, as this node alone has it.
     read: Read,
+    /// Who else has the partition at hand, if anybody.
+    replicas: Option<ReplicaPlan>,
     /// Rows the page may still take.
     page_left: u64,
     /// Rows the limit still allows.
@@ -90,6 +90,7 @@ struct Begun {
     values: OwnedValues,
     terms: Terms,
     read: Read,
+    replicas: Option<ReplicaPlan>,
     /// When the client begins to wait, and when it is told to give up.
     span: [BootNanos; 2],
     tombstone_failure: u64,
@@ -134,6 +135,7 @@ impl SelectOperation {
             bound,
             terms: begun.terms,
             read: begun.read,
+            replicas: begun.replicas,
             page_left: page,
             limit_left: limit,
             next_key,
@@ -254,7 +256,7 @@ impl Shard {
         let (bound, state) = bind(plan, values, &terms)?;
         let range = bound.restrictions.keys.is_none();
         let first = first_token(&bound, state.as_ref());
-        let read = self.plan_read(plan, &bound, terms.consistency, first)?;
+        let (read, replicas) = self.plan_read(plan, &bound, terms.consistency, first)?;
         call.reply().warnings.extend(advice(plan).map(Into::into));
         check_paged_order(plan, &bound, &terms)?;
         let timeout_ms = if range {
@@ -286,6 +288,7 @@ impl Shard {
             values,
             terms,
             read,
+            replicas,
             tombstone_failure: self.config.tombstone_failure,
             span: [now.boot, now.boot.plus_millis(timeout_ms)],
         };
@@ -301,13 +304,17 @@ impl Shard {
         bound: &BoundSelect,
         level: Consistency,
         token: Token,
-    ) -> Result<Read, RequestError> {
+    ) -> Result<(Read, Option<ReplicaPlan>), RequestError> {
         let access = match bound.restrictions.keys {
             Some(_) => Access::Read,
             None => Access::Range,
         };
-        let plan = self.admit(access, level, &plan.table.keyspace, token)?;
-        Ok(Read::new(plan))
+        let replicas = self.admit(access, level, &plan.table.keyspace, token)?;
+        if self.is_local(&replicas) {
+            return Ok((Read::new(replicas), None));
+        }
+        let local = ReplicaPlan::local(level, &self.topology);
+        Ok((Read::new(local), Some(replicas)))
     }
 
     /// Goes on with a SELECT as far as it can at once.
@@ -410,7 +417,7 @@ impl Shard {
             let (plan, level) = (operation.plan(), operation.terms.consistency);
             let first = token.unwrap_or(Token::MIN);
             match self.plan_read(plan, &operation.bound, level, first) {
-                Ok(read) => operation.read = read,
+                Ok((read, replicas)) => (operation.read, operation.replicas) = (read, replicas),
                 Err(error) => {
                     self.fail(&operation.reply, &error, now, out);
                     return None;
@@ -423,6 +430,10 @@ impl Shard {
             return Some((operation, response));
         }
         match token {
+            Some(_) if operation.replicas.is_some() => {
+                self.issue_to_replicas(operation, *command, now, out);
+                None
+            }
             Some(token) => self.issue_to(self.owner(token), operation, command, now, out),
             None => self.issue_to_all(operation, &command, now, out),
         }
@@ -487,6 +498,24 @@ impl Shard {
                 None
             }
         }
+    }
+
+    /// A read of one partition that other nodes have, too.
+    fn issue_to_replicas(
+        &mut self,
+        mut operation: Box<SelectOperation>,
+        command: ReadCommand,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        operation.reply.note(|| "Reading from replicas".to_owned());
+        operation.awaited = 1;
+        operation.asked_shard = Some(self.number);
+        let replicas = operation.replicas.clone().expect("the caller looked");
+        let table = operation.plan().table.clone();
+        let deadline = operation.deadline;
+        let number = self.operations.insert(Operation::Select(operation));
+        self.read_replicas(number, (replicas, table), command, deadline, now, out);
     }
 
     /// A read of a range: every shard has a part of it.
@@ -595,17 +624,5 @@ impl Shard {
             Some(Operation::Select(operation)) => Some((operation, whole)),
             _ => unreachable!("just found"),
         }
-    }
-
-    /// Another replica has read, or could not.
-    pub(crate) fn on_peer_answered(
-        &mut self,
-        node: NodeId,
-        id: RequestId,
-        result: Result<Answer, ReplicaError>,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let _ = (node, id, result, now, out);
     }
 }

@@ -332,6 +332,12 @@ fn put_result<T>(
         Err(ReplicaError::Overloaded(text)) => (1, 0, text),
         Err(ReplicaError::Failed(reason, text)) => (2, *reason, text),
         Err(ReplicaError::Invalid(text)) => (3, 0, text),
+        // What a coordinator here was told; nobody sends it.
+        Err(ReplicaError::Told(error)) => {
+            out.push(2);
+            varint::put(out, 0);
+            return varint::put_bytes(out, error.to_string().as_bytes());
+        }
     };
     out.push(kind);
     varint::put(out, u64::from(reason));
