@@ -416,6 +416,11 @@ impl Raft {
         self.hand_out(out);
     }
 
+    /// A snapshot of what was handed out, which `state` says.
+    pub fn snapshot_now(&self, state: Vec<u8>) -> Snapshot {
+        self.log.snapshot_at(self.applied, state)
+    }
+
     /// What a member that has applied up to `applied` lacks of the committed log: a snapshot if it is too far behind, and
     /// entries after it, of at most about so many bytes.
     pub fn committed_since(&self, applied: Index, bytes: usize) -> (Option<Snapshot>, Vec<Entry>) {

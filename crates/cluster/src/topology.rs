@@ -110,6 +110,13 @@ impl Topology {
             .map(|place| self.nodes[place].internode_address)
     }
 
+    /// Which member is reached there by the others.
+    pub fn node_at(&self, address: SocketAddr) -> Option<NodeId> {
+        let mut nodes = self.nodes.iter();
+        let node = nodes.find(|node| node.internode_address == address)?;
+        Some(node.id)
+    }
+
     /// The same with the replicas of these keyspaces; `place` says where a strategy puts them.
     #[must_use]
     pub fn with_keyspaces<'a>(

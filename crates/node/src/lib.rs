@@ -10,6 +10,7 @@ pub mod execute;
 pub mod latency;
 pub mod machine;
 pub mod members;
+pub mod membership;
 pub mod message;
 pub mod metadata_log;
 pub mod metrics;

@@ -15,6 +15,7 @@ use cql::functions::CallContext;
 use model::read::{ReadCommand, ReadResponse};
 use model::schema::Schema;
 use model::time::BootNanos;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Which operation of the shard that asks, and which part of it; the answer carries the same.
@@ -91,6 +92,8 @@ pub enum ShardMessage {
         /// Whether its counter cells are increments, to be counted here.
         counts: bool,
     },
+    /// The members that answer, the receiver's node aside.
+    Alive(Arc<BTreeSet<NodeId>>),
     /// Another node's request, for the shard that owns what it is about; that shard answers the node.
     PeerWork(Box<PeerWork>),
     /// Another node's answer to a write of the receiver's.

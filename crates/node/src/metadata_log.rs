@@ -25,7 +25,7 @@ pub use record::{DiskRecord, NodeIdentity, Stored, spread_tokens};
 use crate::config::MetadataLogBound;
 use crate::effects::LogLevel;
 use cluster::metadata::{Command, Member, Metadata, Proposal, ProposalId, Refused};
-use cluster::raft::{Entry, Output, Payload, Raft, Status, Timing};
+use cluster::raft::{Entry, Output, Payload, Raft, Snapshot, Status, Timing};
 use cluster::topology::NodeId;
 use model::env::{IoOutcome, IoQueue, IoTag, Random};
 use model::time::BootNanos;
@@ -179,6 +179,13 @@ impl MetadataLog {
     /// What is in force here.
     pub fn metadata(&self) -> &Arc<Metadata> {
         &self.metadata
+    }
+
+    /// What is in force, for a node that begins with it.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut metadata = (*self.metadata).clone();
+        metadata.epoch = self.raft.status().applied;
+        self.raft.snapshot_now(metadata.encode())
     }
 
     /// Where the consensus stands.

@@ -92,12 +92,12 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        let Some(node) = from.node else {
-            return;
-        };
         let Some(message) = PeerMessage::decode(bytes) else {
-            let text = format!("a message of node {} cannot be read", node.0);
+            let text = format!("a message of {} cannot be read", from.address);
             return out.log.push((LogLevel::Warn, text));
+        };
+        let Some(node) = from.node else {
+            return self.on_cluster_message(from, message, now, out);
         };
         match message {
             PeerMessage::Write {
@@ -138,14 +138,7 @@ impl Shard {
                     out,
                 );
             }
-            // Of the cluster itself: shard 0's.
-            PeerMessage::Gossip(_)
-            | PeerMessage::Ping(_)
-            | PeerMessage::Pong(_)
-            | PeerMessage::Metadata(_)
-            | PeerMessage::Join(_)
-            | PeerMessage::Joined { .. }
-            | PeerMessage::NotJoined(_) => {}
+            of_the_cluster => self.on_cluster_message(from, of_the_cluster, now, out),
         }
     }
 

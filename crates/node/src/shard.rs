@@ -105,6 +105,8 @@ pub struct Shard {
     pub(crate) facts: Vec<Option<Arc<crate::system::NodeFacts>>>,
     /// Requests of other nodes that wait.
     pub(crate) peer_work: crate::peers::Waiting,
+    /// Shard 0's, of a node that may have others beside it.
+    pub(crate) membership: Option<crate::membership::Membership>,
     /// Shard 0 alone changes the schema, one change at a time.
     pub(crate) schema_changes: crate::execute::schema::SchemaChanges,
     /// Shard 0's.
@@ -130,6 +132,8 @@ pub struct ShardParts {
     pub store: storage::Store,
     /// The metadata log, on shard 0.
     pub metadata_log: Option<crate::metadata_log::MetadataLog>,
+    /// The others, on shard 0 of a node that may have some.
+    pub membership: Option<crate::membership::Membership>,
     /// The snapshots there are, on shard 0.
     pub snapshots: Option<Snapshots>,
     /// The node's clock for timestamps.
@@ -169,6 +173,7 @@ impl Shard {
             owed_by: vec![0; shards],
             facts: vec![None; shards],
             peer_work: crate::peers::Waiting::default(),
+            membership: parts.membership,
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
             snapshots: parts.snapshots,
             next_expiry: BootNanos(0),
@@ -385,6 +390,7 @@ impl Shard {
                 unreachable!("sent only while shards start")
             }
             ShardMessage::Facts(facts) => self.facts[usize::from(from)] = Some(facts),
+            ShardMessage::Alive(alive) => self.take_alive(&alive),
             ShardMessage::PeerWork(work) => self.do_peer_work(*work, now, out),
             ShardMessage::PeerWrote { node, id, result } => {
                 self.on_peer_wrote(node, id, result, now, out);
@@ -469,6 +475,7 @@ impl Shard {
         {
             self.tend_metadata(now, out);
         }
+        self.tend_membership(now, out);
         self.settle(now, out);
         if now.boot >= self.next_expiry {
             self.expire(now, out);
@@ -495,6 +502,9 @@ impl Shard {
             self.replica.store.next_deadline(),
             self.batchlog.next_deadline(),
             self.schema_changes.next_deadline(),
+            self.membership
+                .as_ref()
+                .map(crate::membership::Membership::next_deadline),
             self.tend_snapshots(now, out),
         ];
         let wake = deadlines.into_iter().flatten().min();
@@ -528,7 +538,9 @@ impl Shard {
                 self.on_metadata(change, now, out);
             }
             for (ticket, decision) in proposals {
-                self.on_proposal_end(ticket, decision, now, out);
+                if !self.on_join_end(ticket, &decision, out) {
+                    self.on_proposal_end(ticket, decision, now, out);
+                }
             }
             while let Some((partition, number)) = self.partitions_given.pop_front() {
                 self.partition_held(&partition, number, now, out);

@@ -449,6 +449,7 @@ impl NodeShard {
             topology: Arc::new(topology),
             store,
             metadata_log: log,
+            membership: None,
             clock: self.config.store.clock.clone(),
             stopwatch: self.config.stopwatch.clone(),
             seed: self.config.seed,

@@ -191,6 +191,12 @@ impl Log {
 
     /// Puts a snapshot in the place of the entries up to `through`.
     pub fn compact(&mut self, through: Index, state: Vec<u8>) {
+        let snapshot = self.snapshot_at(through, state);
+        self.install(snapshot);
+    }
+
+    /// A snapshot that stands for the entries up to `through`.
+    pub fn snapshot_at(&self, through: Index, state: Vec<u8>) -> Snapshot {
         let term = self.term(through).expect("an entry that is held");
         let named = self
             .entries
@@ -201,12 +207,12 @@ impl Log {
                 _ => None,
             });
         let voters = named.unwrap_or_else(|| self.snapshot.voters.clone());
-        self.install(Snapshot {
+        Snapshot {
             index: through,
             term,
             voters,
             state,
-        });
+        }
     }
 
     /// The whole log is being written anew by this record.

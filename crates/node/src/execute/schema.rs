@@ -163,6 +163,11 @@ impl SchemaChanges {
         (log.take_changes(), log.take_finished())
     }
 
+    /// The metadata log, on shard 0.
+    pub(crate) fn log_mut(&mut self) -> Option<&mut MetadataLog> {
+        self.log.as_mut()
+    }
+
     /// When [`Shard::tend_metadata`] is due.
     pub fn next_deadline(&self) -> Option<BootNanos> {
         let due = self.log.as_ref().map(MetadataLog::next_deadline);
