@@ -26,6 +26,10 @@ pub struct NodeConfig {
     pub internode_address: SocketAddr,
     /// Where this node listens for them.
     pub listen_address: IpAddr,
+    /// Where a node that knows nobody finds members; its own address may be among them.
+    pub seeds: Vec<SocketAddr>,
+    /// Whether there is a wire to other nodes.
+    pub has_wire: bool,
     /// Port of shard-aware connections, if one is open.
     pub shard_aware_port: Option<u16>,
     /// Requests one shard has in flight at most.
@@ -108,6 +112,8 @@ impl Default for NodeConfig {
             client_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             internode_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7000)),
             listen_address: Ipv4Addr::UNSPECIFIED.into(),
+            seeds: Vec::new(),
+            has_wire: false,
             shard_aware_port: None,
             max_requests_in_flight: 16_384,
             read_timeout_ms: 5_000,

@@ -1,5 +1,6 @@
 //! Joins cql, storage and cluster into one shard of a node, without I/O: events in, effects out.
 
+pub mod admission;
 pub mod auth;
 pub mod budget;
 pub mod client;

@@ -368,7 +368,7 @@ impl Shard {
                 schema,
                 topology,
                 events,
-            } => self.take_schema((from, request), (schema, topology), &events, out),
+            } => self.take_schema((from, request), (schema, topology), &events, now, out),
             ShardMessage::Prepared { request, statement } => {
                 self.keep_prepared(statement);
                 acknowledge(from, request, out);
@@ -407,9 +407,11 @@ impl Shard {
         (from, request): (u16, u64),
         (schema, topology): (Arc<Schema>, Arc<Topology>),
         events: &[response::Event],
+        now: Now,
         out: &mut Effects,
     ) {
         self.install_schema(schema, topology, out);
+        self.resume_peer_work(now, out);
         events.iter().for_each(|event| self.publish(event, out));
         acknowledge(from, request, out);
     }

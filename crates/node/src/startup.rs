@@ -5,10 +5,13 @@
 //! made final, and all begin to serve. Nothing is written to a store before that.
 
 mod identity;
+mod joining;
 
+use crate::admission::admission;
 use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel};
 use crate::machine::{Event, Machine, TurnEnd};
+use crate::membership::Membership;
 use crate::message::ShardMessage;
 use crate::metadata_log::{MetadataLog, Stored};
 use crate::shard::{
@@ -17,6 +20,7 @@ use crate::shard::{
 use crate::snapshots::Snapshots;
 use cluster::metadata::Metadata;
 use cluster::topology::NodeId;
+use joining::Joining;
 use model::env::{Clock, IoDone, IoOutcome, IoTag};
 use model::time::Now;
 use std::sync::Arc;
@@ -81,6 +85,8 @@ enum State {
         /// Files of the commit log, once they are listed.
         segments: Option<usize>,
     },
+    /// Shard 0 asks the seeds to be let in.
+    Joining(Box<Joining>),
     /// Shard 0 puts on disk what must be there before anything else of this start.
     Counting {
         layout: LayoutFile,
@@ -117,6 +123,10 @@ impl Machine for NodeShard {
             Event::Start => self.start(out),
             Event::Messages { from, batch } => self.on_shard_messages(from, batch, now, out),
             Event::Io { tag, outcome } => self.on_io(tag, outcome, now, out),
+            Event::PeerMessage { message, .. } => {
+                self.on_answer_to_join(&message, out);
+                self.advance(now, out);
+            }
             Event::Admin { id, .. } => {
                 let reason = "the shard does not serve yet".to_owned();
                 out.admin.push((id, Err(reason)));
@@ -125,7 +135,6 @@ impl Machine for NodeShard {
             Event::ClientConnected { .. }
             | Event::ClientFrame { .. }
             | Event::ClientClosed(_)
-            | Event::PeerMessage { .. }
             | Event::Peer(_)
             | Event::Work { .. }
             | Event::Drain => {}
@@ -147,6 +156,7 @@ impl Machine for NodeShard {
         self.advance(now, out);
         let wake = match &self.state {
             State::Recovering(recovering) => recovering.store.next_deadline(),
+            State::Joining(joining) => Some(joining.next_deadline()),
             _ => None,
         };
         TurnEnd {
@@ -282,7 +292,8 @@ impl NodeShard {
                     layout.on_io(tag, outcome, &mut out.io);
                 }
             }
-            State::Waiting | State::Running(_) | State::Failed(_) => {}
+            // Nothing is asked of the disk meanwhile.
+            State::Joining(_) | State::Waiting | State::Running(_) | State::Failed(_) => {}
         }
         self.advance(now, out);
     }
@@ -303,7 +314,8 @@ impl NodeShard {
                     generation,
                     log,
                     segments: Some(segments),
-                } => self.look(layout, generation, log, segments, out),
+                } => self.look(layout, generation, log, segments, now, out),
+                State::Joining(joining) => self.join(joining, now, out),
                 State::Counting {
                     layout,
                     generation,
@@ -413,7 +425,10 @@ impl NodeShard {
         if recovering.go {
             // What the generation before left is nobody's now.
             recovering.store.layout_committed(&mut out.io);
-            (State::Running(Box::new(self.run(*recovering, out))), false)
+            (
+                State::Running(Box::new(self.run(*recovering, now, out))),
+                false,
+            )
         } else {
             (State::Recovering(recovering), false)
         }
@@ -432,12 +447,21 @@ impl NodeShard {
         }
     }
 
-    fn run(&self, recovering: Recovering, out: &mut Effects) -> Shard {
+    fn run(&self, recovering: Recovering, now: Now, out: &mut Effects) -> Shard {
         let Recovering {
             order, store, log, ..
         } = recovering;
         let node = &self.config.node;
         let topology = crate::members::topology(&order.metadata, order.id, node.client_address);
+        let membership = log.as_ref().filter(|_| node.has_wire).map(|log| {
+            let seeds = self.others();
+            Membership::new(log, seeds, node.started_seconds.unsigned_abs(), now.boot)
+        });
+        if let (Some(log), true) = (&log, node.has_wire) {
+            let metadata = Some(&**log.metadata());
+            let admission = admission(node, log.identity(), log.boot(), metadata, |_| false);
+            out.peers.admission = Some(Arc::new(admission));
+        }
         let data_directory = &self.config.store.data_directory;
         let snapshots = (self.config.number == 0)
             .then(|| Snapshots::open(SNAPSHOT_IO_SPACE, data_directory, &mut out.io));
@@ -449,7 +473,7 @@ impl NodeShard {
             topology: Arc::new(topology),
             store,
             metadata_log: log,
-            membership: None,
+            membership,
             clock: self.config.store.clock.clone(),
             stopwatch: self.config.stopwatch.clone(),
             seed: self.config.seed,

@@ -75,6 +75,8 @@ fn node_config(settings: &Settings, addresses: &Addresses) -> NodeConfig {
         client_address: SocketAddr::new(native.broadcast_address, addresses.native.port()),
         internode_address: SocketAddr::new(settings.broadcast_address, settings.storage_port),
         listen_address: settings.listen_address,
+        seeds: Vec::new(),
+        has_wire: false,
         shard_aware_port: addresses.shard_aware.map(|address| address.port()),
         max_requests_in_flight: MAX_REQUESTS_IN_FLIGHT,
         read_timeout_ms: millis(timeouts.read),

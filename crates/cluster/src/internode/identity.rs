@@ -12,7 +12,7 @@ pub struct PeerIdentity {
     pub node: Option<NodeId>,
     /// Its identity for as long as it keeps its disk.
     pub host_id: Uuid,
-    /// Grows with each start of the process: what an earlier one said is void.
+    /// Random, made with its data directory: what another directory of the same host id said is void.
     pub incarnation: u64,
     /// How often this node has begun with this disk; ids of mutations are unique within it.
     pub boot: u32,

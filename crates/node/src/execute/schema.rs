@@ -324,8 +324,12 @@ impl Shard {
     /// The metadata log has decided: puts that in force, whoever proposed it.
     pub(crate) fn on_metadata(&mut self, change: &MetadataChange, now: Now, out: &mut Effects) {
         let (before, after) = (&change.before.schema, &change.after.schema);
+        if let Some(membership) = &mut self.membership {
+            membership.watch(&change.after, self.topology.local, now.boot);
+        }
         if before.epoch == after.epoch {
-            return;
+            // Members, the ring, or no more than the epoch, which requests of other nodes name.
+            return self.put_in_force(&change.after, &Arc::default(), None, now, out);
         }
         let changes = &mut self.schema_changes;
         let own = match &changes.state {
@@ -416,6 +420,7 @@ impl Shard {
         let topology = members::topology(metadata, self.topology.local, client_address);
         let (schema, topology) = (&metadata.schema, Arc::new(topology));
         self.install_schema(schema.clone(), topology.clone(), out);
+        self.resume_peer_work(now, out);
         events.iter().for_each(|event| self.publish(event, out));
         let (then, reply) = match told {
             Some((answer, reply)) => (AfterGather::Schema(answer), reply),
@@ -474,7 +479,15 @@ impl Shard {
             "the schema does not go back"
         );
         self.schema = schema.clone();
-        self.topology = topology;
+        let alive = |id| {
+            let mut known = self.topology.nodes.iter();
+            known.any(|node| node.id == id && node.alive)
+        };
+        self.topology = if topology.nodes.len() > 1 {
+            Arc::new((*topology).clone().with_alive(alive))
+        } else {
+            topology
+        };
         let stored = crate::system::stored(&schema);
         self.replica.store.set_schema(&stored, &mut out.io);
         let store = &self.replica.store;

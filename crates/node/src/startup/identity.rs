@@ -62,11 +62,16 @@ impl NodeShard {
         generation: Generation,
         mut log: MetaLog,
         segments: usize,
+        now: Now,
         out: &mut Effects,
     ) -> (State, bool) {
         match segments {
+            0 if !self.others().is_empty() => {
+                let joining = self.begin_joining(layout, generation, log, now, out);
+                (State::Joining(Box::new(joining)), true)
+            }
             0 => {
-                let stored = self.found();
+                let stored = self.found(self.new_identity());
                 // All of it or none: half of it is no node.
                 log.replace(stored.payloads(), COUNTED, &mut out.io);
                 let state = State::Counting {
@@ -87,11 +92,15 @@ impl NodeShard {
         }
     }
 
-    /// What a new data directory holds: a node that is a cluster of its own.
-    fn found(&self) -> Stored {
+    /// What a new data directory is.
+    pub(super) fn new_identity(&self) -> NodeIdentity {
+        NodeIdentity::new(&mut SplitMix::new(self.config.seed))
+    }
+
+    /// What the data directory of a cluster's first node holds.
+    pub(super) fn found(&self, identity: NodeIdentity) -> Stored {
         let node = &self.config.node;
-        let mut random = SplitMix::new(self.config.seed);
-        let identity = NodeIdentity::new(&mut random);
+        let mut random = SplitMix::new(!self.config.seed);
         let tokens = spread_tokens(node.num_tokens, &mut random);
         let high = u128::from(random.next_u64()) << 64;
         let id = (high | u128::from(random.next_u64())).to_be_bytes();
@@ -107,7 +116,7 @@ impl NodeShard {
     }
 
     /// This node, as its configuration and process have it.
-    fn member(&self, identity: &NodeIdentity, tokens: Vec<Token>) -> Member {
+    pub(super) fn member(&self, identity: &NodeIdentity, tokens: Vec<Token>) -> Member {
         let node = &self.config.node;
         Member {
             host_id: identity.host_id,
