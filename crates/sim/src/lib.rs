@@ -2,6 +2,7 @@
 //!
 //! One seed, one history: everything random comes from one generator, and nothing else decides.
 
+pub mod cluster;
 pub mod disk;
 pub mod fuzz;
 pub mod node;

@@ -2,6 +2,7 @@
 
 use crate::disk::SimDisk;
 use crate::random::Rng;
+use ::cluster::internode::{Class, PeerIdentity};
 use bytes::BytesMut;
 use cql::frame::header::{HEADER_BYTES, flags};
 use cql::frame::put::Put;
@@ -123,6 +124,10 @@ pub struct Machine {
     /// How far the wall clock is from the virtual time, in microseconds.
     wall_offset: i64,
     next_client: u64,
+    /// What was sent to other nodes: by which shard, to whom, as what.
+    sent: Vec<(u16, SocketAddr, Class, Vec<u8>)>,
+    /// Who this node says it is.
+    identity: Option<PeerIdentity>,
     out: Effects,
     rng: Rng,
     store: StoreConfig,
@@ -154,6 +159,8 @@ impl Machine {
             }))),
             wall_offset: 0,
             next_client: 0,
+            sent: Vec::new(),
+            identity: None,
             out: Effects::default(),
             rng,
             store,
@@ -380,6 +387,41 @@ impl Machine {
         }
     }
 
+    /// Runs up to a moment of virtual time, or a little beyond.
+    pub fn run_until(&mut self, nanos: u64) {
+        while self.nanos < nanos {
+            self.turn();
+        }
+    }
+
+    /// What was sent to other nodes since the last call.
+    pub fn take_sent(&mut self) -> Vec<(u16, SocketAddr, Class, Vec<u8>)> {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Who a shard says it is to others, once it talks to them.
+    pub fn identity(&self, shard: u16) -> Option<PeerIdentity> {
+        self.identity
+            .map(|identity| PeerIdentity { shard, ..identity })
+    }
+
+    /// A message of another node arrives.
+    pub fn hear(&mut self, from: &PeerIdentity, class: Class, bytes: Vec<u8>) {
+        if self.shards.is_empty() {
+            return;
+        }
+        let shard = from.serving_shard(self.shard_count());
+        let message = bytes.into();
+        self.tell(
+            shard,
+            Event::PeerMessage {
+                from,
+                class,
+                message,
+            },
+        );
+    }
+
     /// Runs for some virtual time.
     pub fn pass(&mut self, millis: u64) {
         let until = self.millis() + millis;
@@ -417,6 +459,13 @@ impl Machine {
             self.messages
                 .insert((*arrival, self.counter), (number, to, message));
         }
+        if let Some(admission) = self.out.peers.admission.take() {
+            self.identity = Some(admission.own);
+        }
+        let sent = &mut self.sent;
+        self.out.peers.drain(0, |to, class, message| {
+            sent.push((number, to, class, message.to_vec()));
+        });
         let buffer = std::mem::take(&mut self.out.buffer);
         for (client, range) in std::mem::take(&mut self.out.responses) {
             self.answered(client, &buffer[range]);
