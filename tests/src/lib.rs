@@ -18,6 +18,7 @@
 #![allow(clippy::format_push_string)]
 
 pub mod checks;
+pub mod cluster;
 pub mod crash;
 pub mod disk;
 pub mod golden;

@@ -62,6 +62,8 @@ pub struct Start {
     pub binary: PathBuf,
     /// Where its data lives.
     pub data: PathBuf,
+    /// Where clients reach it.
+    pub host: Ipv4Addr,
     /// `--set key=value` pairs beside address and ports.
     pub settings: Vec<String>,
     /// A command to run it under, such as `strace -f …`.
@@ -99,10 +101,11 @@ impl Helenus {
         };
         command.arg("server").arg("--data-dir").arg(&start.data);
         let settings = [
-            "rpc_address=127.0.0.1".to_owned(),
+            format!("rpc_address={}", start.host),
             format!("native_transport_port={port}"),
+            "storage_port=0".to_owned(),
             format!("helenus_shard_aware_port={}", free_port()?),
-            format!("helenus_admin_address=127.0.0.1:{}", free_port()?),
+            format!("helenus_admin_address={}:{}", start.host, free_port()?),
         ];
         for setting in settings.iter().chain(&start.settings) {
             command.arg("--set").arg(setting);
@@ -118,7 +121,7 @@ impl Helenus {
             .spawn();
         let child =
             child.map_err(|error| ProcessError(format!("{}: {error}", start.binary.display())))?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let address = SocketAddr::from((start.host, port));
         let mut helenus = Self {
             child,
             wrapped: !start.wrapper.is_empty(),

@@ -461,6 +461,7 @@ impl Servers {
             data,
             settings,
             wrapper: Vec::new(),
+            host: std::net::Ipv4Addr::LOCALHOST,
         };
         let helenus = Helenus::start(&start).map_err(|error| error.to_string())?;
         let address = helenus.address;

@@ -3,7 +3,7 @@
 use crate::replication::KeyspaceReplicas;
 use crate::ring::{Placement, Strategy};
 use model::key::Token;
-use model::schema::Replication;
+use model::schema::{Replication, TableId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,6 +49,10 @@ pub struct Topology {
     pub epoch: u64,
     /// The last epoch that changed who replicates what.
     pub placement_epoch: u64,
+    /// When tables were last emptied.
+    truncations: Arc<BTreeMap<TableId, u64>>,
+    /// The last of those.
+    last_truncation: u64,
     /// Names of the data centres, ascending.
     datacenters: Vec<String>,
     /// The place of each node's data centre in `datacenters`.
@@ -79,6 +83,8 @@ impl Topology {
             local,
             epoch: 0,
             placement_epoch: 0,
+            truncations: Arc::default(),
+            last_truncation: 0,
             datacenters,
             datacenter_of,
             keyspaces: BTreeMap::new(),
@@ -93,6 +99,26 @@ impl Topology {
             placement_epoch,
             ..self
         }
+    }
+
+    /// The same with the epochs at which tables were last emptied.
+    #[must_use]
+    pub fn with_truncations(mut self, truncations: &BTreeMap<TableId, u64>) -> Self {
+        if *self.truncations != *truncations {
+            self.truncations = Arc::new(truncations.clone());
+            self.last_truncation = truncations.values().copied().max().unwrap_or(0);
+        }
+        self
+    }
+
+    /// Whether a table may have been emptied after this epoch.
+    pub fn has_truncations_since(&self, epoch: u64) -> bool {
+        self.last_truncation > epoch
+    }
+
+    /// Whether a table was emptied after this epoch.
+    pub fn is_truncated_since(&self, table: TableId, epoch: u64) -> bool {
+        self.truncations.get(&table).is_some_and(|at| *at > epoch)
     }
 
     /// The same with these members alone known to answer, beside this node.

@@ -15,7 +15,7 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a node to develop against: CQL on 127.0.0.1:9042, data in ./helenus-data.
+    /// Start a node, or several, to develop against: CQL on 127.0.0.1:9042, data in ./helenus-data.
     Dev(DevOptions),
     /// Start a node as configured.
     Server(StartOptions),
@@ -24,6 +24,12 @@ pub enum Command {
 /// Options of `dev`.
 #[derive(Debug, Default, Args)]
 pub struct DevOptions {
+    /// Run so many nodes as one cluster, on 127.0.0.1, 127.0.0.2, …
+    #[arg(long, value_name = "COUNT")]
+    pub nodes: Option<usize>,
+    /// Data centres and racks of the nodes, one node a rack unless --nodes says otherwise.
+    #[arg(long, value_name = "DC:RACK,RACK;DC:RACK")]
+    pub topology: Option<String>,
     /// Where the data lives.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -83,6 +89,13 @@ mod tests {
         };
         assert_eq!(options.seeds.as_deref(), Some("1.2.3.4,5.6.7.8"));
         assert_eq!(options.set, ["a=b", "c.d=e"]);
+        let line = "helenus dev --nodes 3 --topology a:b,c;d:e --memory 2G";
+        let Some(Command::Dev(options)) = Cli::try_parse_from(line.split(' ')).unwrap().command
+        else {
+            panic!()
+        };
+        assert_eq!(options.nodes, Some(3));
+        assert_eq!(options.topology.as_deref(), Some("a:b,c;d:e"));
         assert!(Cli::try_parse_from(["helenus", "nothing"]).is_err());
     }
 }

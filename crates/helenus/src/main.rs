@@ -2,6 +2,7 @@
 
 mod banner;
 mod cli;
+mod cluster;
 mod log;
 
 use clap::Parser;
@@ -17,6 +18,9 @@ fn main() -> ExitCode {
     let started = Instant::now();
     match Cli::parse().command {
         None => start(Profile::Dev, StartOptions::default(), started),
+        Some(Command::Dev(options)) if options.nodes.is_some() || options.topology.is_some() => {
+            cluster::run(&options, started).unwrap_or_else(|error| fail(&error))
+        }
         Some(Command::Dev(options)) => start(Profile::Dev, options.into(), started),
         Some(Command::Server(options)) => start(Profile::Server, options, started),
     }

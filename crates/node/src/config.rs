@@ -26,8 +26,10 @@ pub struct NodeConfig {
     pub internode_address: SocketAddr,
     /// Where this node listens for them.
     pub listen_address: IpAddr,
-    /// Where a node that knows nobody finds members; its own address may be among them.
+    /// Where a node that knows nobody finds members.
     pub seeds: Vec<SocketAddr>,
+    /// Whether this node founds a cluster if none of them is in one.
+    pub founds: bool,
     /// Whether there is a wire to other nodes.
     pub has_wire: bool,
     /// Port of shard-aware connections, if one is open.
@@ -113,6 +115,7 @@ impl Default for NodeConfig {
             internode_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7000)),
             listen_address: Ipv4Addr::UNSPECIFIED.into(),
             seeds: Vec::new(),
+            founds: true,
             has_wire: false,
             shard_aware_port: None,
             max_requests_in_flight: 16_384,

@@ -1,20 +1,24 @@
 //! The cluster as statements see it, from what its members agree on.
 
+use crate::config::NodeConfig;
 use cluster::metadata::Metadata;
 use cluster::topology::{Node, NodeId, Topology};
-use std::net::SocketAddr;
 
-/// The members and who of them replicates what. Where clients reach this node itself its own process knows first.
-pub fn topology(metadata: &Metadata, local: NodeId, client_address: SocketAddr) -> Topology {
+/// The members and who of them replicates what. Where this node itself is reached its own process knows first.
+pub fn topology(metadata: &Metadata, local: NodeId, config: &NodeConfig) -> Topology {
     let nodes = metadata.members.iter().map(|(id, member)| Node {
         id: *id,
         host_id: member.host_id,
         client_address: if *id == local {
-            client_address
+            config.client_address
         } else {
             member.client_address
         },
-        internode_address: member.internode_address,
+        internode_address: if *id == local {
+            config.internode_address
+        } else {
+            member.internode_address
+        },
         datacenter: member.location.datacenter.clone(),
         rack: member.location.rack.clone(),
         tokens: member.tokens.clone(),
@@ -24,5 +28,6 @@ pub fn topology(metadata: &Metadata, local: NodeId, client_address: SocketAddr) 
     let keyspaces = keyspaces.map(|(name, keyspace)| (name.as_str(), &keyspace.replication));
     Topology::new(metadata.cluster.name.clone(), nodes.collect(), local)
         .at(metadata.epoch, metadata.placement_epoch)
+        .with_truncations(&metadata.truncations)
         .with_keyspaces(keyspaces, |strategy| metadata.place(strategy))
 }

@@ -3,6 +3,7 @@
 //! Gossip finds the members and carries what each says of itself; the detector alone judges who answers, from pings and from the
 //! heartbeats that gossip brings. Its judgement goes to all shards, whose plans leave out who is away.
 
+use crate::admission::admission;
 use crate::effects::{Effects, LogLevel};
 use crate::message::ShardMessage;
 use crate::metadata_log::{Decision, MetadataLog};
@@ -13,8 +14,9 @@ use cluster::gossip::config::GossipConfig;
 use cluster::gossip::state::{State, StateKey, Status};
 use cluster::gossip::{self, Generation, Gossip, Identity};
 use cluster::internode::PeerIdentity;
-use cluster::metadata::{Command, Member, Metadata};
+use cluster::metadata::{Change, Command, Member, Metadata};
 use cluster::topology::NodeId;
+use cql::frame::response::Event;
 use model::time::{BootNanos, Now};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -28,12 +30,32 @@ const JOIN_MS: u64 = 10_000;
 /// Proposals for nodes that ask to be let in have tickets from here on.
 const JOIN_TICKETS: u64 = 1 << 62;
 
+/// What is known of the other members at the moment, beside what all agree on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// Those that answer.
+    pub alive: BTreeSet<NodeId>,
+    /// What each has in force, as it said last.
+    pub in_force: BTreeMap<NodeId, InForce>,
+}
+
+/// What a member has in force on all its shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InForce {
+    /// The epoch of the metadata.
+    pub epoch: u64,
+    /// The version of the schema, as tools show it.
+    pub schema: Uuid,
+}
+
 /// Gossip, the detector, and who asks to be let in.
 pub struct Membership {
     gossip: Gossip,
     detector: Detector,
-    /// The members that answer, this one aside, as the shards were told.
-    alive: Arc<BTreeSet<NodeId>>,
+    /// What the shards were told of the others.
+    outlook: Arc<Outlook>,
+    /// What is known of what the others have in force.
+    in_force: BTreeMap<NodeId, InForce>,
     next_self: BootNanos,
     /// Who asked to be let in, by the ticket of its proposal: where it is, and its host id.
     joining: BTreeMap<u64, (SocketAddr, Uuid)>,
@@ -72,15 +94,25 @@ impl Membership {
         let mut membership = Self {
             gossip,
             detector: Detector::new(DetectorConfig::default(), now),
-            alive: Arc::default(),
+            outlook: Arc::default(),
+            in_force: BTreeMap::new(),
             next_self: now,
             joining: BTreeMap::new(),
             next_join: JOIN_TICKETS,
             heard: Vec::new(),
             judged: Vec::new(),
         };
-        membership.gossip.set_local(State::Status(Status::Normal));
-        membership.gossip.set_local(State::NodeNumber(log.id()));
+        let location = &own.location;
+        for state in [
+            State::NodeNumber(log.id()),
+            State::DataCenter(location.datacenter.clone()),
+            State::Rack(location.rack.clone()),
+            State::ReleaseVersion(own.version.clone()),
+            State::ShardCount(own.shards),
+            State::NativeAddress(own.client_address),
+        ] {
+            membership.gossip.set_local(state);
+        }
         membership.watch(metadata, log.id(), now);
         membership
     }
@@ -95,12 +127,35 @@ impl Membership {
         for id in gone.into_iter().filter(|id| !neighbours.contains(id)) {
             self.detector.forget(id);
         }
+        self.in_force.retain(|id, _| neighbours.contains(id));
         self.detector.set_neighbours(&neighbours, now);
+        let status = status(metadata, own);
+        self.gossip.set_local(State::Status(status));
+        let serves = matches!(status, Status::Normal | Status::Leaving | Status::Moving);
+        self.gossip.set_local(State::NativeReady(serves));
+    }
+
+    /// A member has said what it has in force; what came late tells nothing new.
+    fn learn_in_force(&mut self, node: NodeId, said: InForce) {
+        let known = self.in_force.entry(node).or_insert(said);
+        if said.epoch >= known.epoch {
+            *known = said;
+        }
     }
 
     /// The members that answer, this one aside.
     pub fn alive(&self) -> &BTreeSet<NodeId> {
-        &self.alive
+        &self.outlook.alive
+    }
+
+    /// What this node thinks of the others, and what each says of those it cannot reach.
+    pub fn detector(&self) -> &Detector {
+        &self.detector
+    }
+
+    /// What the members say of themselves.
+    pub fn gossip(&self) -> &Gossip {
+        &self.gossip
     }
 
     /// When [`Shard::tend_membership`] is due.
@@ -148,9 +203,37 @@ impl Shard {
                 }
             }
             (PeerMessage::Join(member), _) => self.let_in(from.address, member, now),
+            (PeerMessage::InForce(said), Some(node)) => {
+                membership.learn_in_force(node, said);
+                if said.epoch > self.topology.epoch
+                    && let Some(log) = self.schema_changes.log_mut()
+                {
+                    log.catch_up(node);
+                }
+            }
             _ => {}
         }
         self.carry_out_membership(now, out);
+    }
+
+    /// All shards have the metadata in force: the others are told.
+    pub(crate) fn tell_in_force(&mut self, out: &mut Effects) {
+        let said = InForce {
+            epoch: self.topology.epoch,
+            schema: self.schema.version(),
+        };
+        let Some(membership) = &mut self.membership else {
+            return;
+        };
+        membership.gossip.set_local(State::Schema {
+            epoch: said.epoch,
+            version: said.schema,
+        });
+        let local = self.topology.local;
+        let others = self.topology.nodes.iter().map(|node| node.id);
+        for node in others.filter(|id| *id != local) {
+            self.say(node, &PeerMessage::InForce(said), out);
+        }
     }
 
     /// A node with an empty data directory asks to be a member.
@@ -223,6 +306,13 @@ impl Shard {
                 version: self.schema.version(),
             };
             membership.gossip.set_local(schema);
+            // Whoever was asked for what this node lacks may have gone before it answered.
+            let ahead = membership.in_force.iter();
+            let mut ahead = ahead.filter(|(_, said)| said.epoch > self.topology.epoch);
+            let ahead = ahead.next_back().map(|(node, _)| *node);
+            if let (Some(node), Some(log)) = (ahead, self.schema_changes.log_mut()) {
+                log.catch_up(node);
+            }
         }
         self.carry_out_membership(now, out);
     }
@@ -247,7 +337,7 @@ impl Shard {
                 self.say(to, &PeerMessage::Metadata(message), out);
             }
         }
-        self.tell_alive(out);
+        self.tell_outlook(now, out);
     }
 
     fn on_gossip_effect(&mut self, effect: gossip::Effect, now: Now, out: &mut Effects) {
@@ -279,10 +369,15 @@ impl Shard {
                     (StateKey::Status, Some(State::Status(Status::Shutdown)), Some(node)) => {
                         membership.detector.on_stop(node, now.boot, judged);
                     }
-                    (StateKey::Schema, Some(State::Schema { epoch, .. }), Some(node))
-                        if *epoch > self.topology.epoch =>
-                    {
-                        if let Some(log) = self.schema_changes.log_mut() {
+                    (StateKey::Schema, Some(State::Schema { epoch, version }), Some(node)) => {
+                        let said = InForce {
+                            epoch: *epoch,
+                            schema: *version,
+                        };
+                        membership.learn_in_force(node, said);
+                        if said.epoch > self.topology.epoch
+                            && let Some(log) = self.schema_changes.log_mut()
+                        {
                             log.catch_up(node);
                         }
                     }
@@ -340,29 +435,116 @@ impl Shard {
         }
     }
 
-    /// Tells all shards who answers, if that has changed.
-    fn tell_alive(&mut self, out: &mut Effects) {
+    /// Tells all shards what is known of the others, if that has changed.
+    fn tell_outlook(&mut self, now: Now, out: &mut Effects) {
         let Some(membership) = &mut self.membership else {
             return;
         };
         let up = membership.detector.peers();
         let up = up.filter(|(_, opinion)| opinion.state.is_up());
-        let alive: BTreeSet<NodeId> = up.map(|(id, _)| id).collect();
-        if alive == *membership.alive {
+        let outlook = Outlook {
+            alive: up.map(|(id, _)| id).collect(),
+            in_force: membership.in_force.clone(),
+        };
+        if outlook == *membership.outlook {
             return;
         }
-        let alive = Arc::new(alive);
-        membership.alive = alive.clone();
-        for shard in self.other_shards() {
-            out.messages
-                .push((shard, ShardMessage::Alive(alive.clone())));
+        let outlook = Arc::new(outlook);
+        let others_answer = outlook.alive != membership.outlook.alive;
+        membership.outlook = outlook.clone();
+        if others_answer {
+            self.renew_admission(out);
         }
-        self.take_alive(&alive);
+        for shard in self.other_shards() {
+            let message = ShardMessage::Outlook(outlook.clone());
+            out.messages.push((shard, message));
+        }
+        self.take_outlook(outlook, now, out);
     }
 
-    /// These members answer, as far as is known.
-    pub(crate) fn take_alive(&mut self, alive: &BTreeSet<NodeId>) {
+    /// Connections are judged by the members there are now.
+    pub(crate) fn renew_admission(&self, out: &mut Effects) {
+        let (Some(membership), Some(log)) = (&self.membership, self.schema_changes.log()) else {
+            return;
+        };
+        let away = |id: NodeId| id != log.id() && !membership.alive().contains(&id);
+        let metadata = Some(&**log.metadata());
+        let admission = admission(&self.config, log.identity(), log.boot(), metadata, away);
+        out.peers.admission = Some(Arc::new(admission));
+    }
+
+    /// So much is known of the others: plans leave out who is away, and clients are told who came and went.
+    pub(crate) fn take_outlook(&mut self, outlook: Arc<Outlook>, now: Now, out: &mut Effects) {
+        let before = std::mem::replace(&mut self.outlook, outlook);
+        self.resume_agreements(now, out);
+        let alive = &self.outlook.alive;
+        if before.alive == *alive {
+            return;
+        }
+        let events: Vec<Event> = self
+            .topology
+            .nodes
+            .iter()
+            .filter(|node| node.id != self.topology.local && !node.tokens.is_empty())
+            .filter_map(|node| {
+                let address = node.client_address;
+                match (before.alive.contains(&node.id), alive.contains(&node.id)) {
+                    (false, true) => Some(Event::NodeUp(address)),
+                    (true, false) => Some(Event::NodeDown(address)),
+                    _ => None,
+                }
+            })
+            .collect();
         let topology = (*self.topology).clone();
         self.topology = Arc::new(topology.with_alive(|id| alive.contains(&id)));
+        events.iter().for_each(|event| self.publish(event, out));
     }
+}
+
+/// Where a node stands in its life, by the metadata.
+fn status(metadata: &Metadata, node: NodeId) -> Status {
+    let transition = metadata.transitions.get(&node);
+    match (
+        metadata.members.get(&node),
+        transition.map(|under_way| &under_way.change),
+    ) {
+        (None, _) => Status::Left,
+        (Some(_), Some(Change::Leave | Change::Remove)) => Status::Leaving,
+        (Some(_), Some(Change::Move(_))) => Status::Moving,
+        (Some(member), _) if member.tokens.is_empty() => Status::Joining,
+        (Some(_), _) => Status::Normal,
+    }
+}
+
+/// What clients are told when the members change: who has tokens now that had none, and the other way round.
+pub fn member_events(
+    before: &Metadata,
+    after: &Metadata,
+    own: NodeId,
+    alive: &BTreeSet<NodeId>,
+) -> Vec<Event> {
+    let owners = |metadata: &Metadata| -> BTreeMap<NodeId, SocketAddr> {
+        let members = metadata.members.iter();
+        let owners = members.filter(|(id, member)| **id != own && !member.tokens.is_empty());
+        owners
+            .map(|(id, member)| (*id, member.client_address))
+            .collect()
+    };
+    let (then, now) = (owners(before), owners(after));
+    let gone = then
+        .iter()
+        .filter(|(id, address)| now.get(id) != Some(address));
+    let mut events: Vec<Event> = gone
+        .map(|(_, address)| Event::NodeRemoved(*address))
+        .collect();
+    for (id, address) in now
+        .iter()
+        .filter(|(id, address)| then.get(id) != Some(address))
+    {
+        events.push(Event::NodeAdded(*address));
+        if alive.contains(id) {
+            events.push(Event::NodeUp(*address));
+        }
+    }
+    events
 }

@@ -2,6 +2,7 @@
 
 use crate::budget::Held;
 use crate::execute::serial::Queueing;
+use crate::membership::Outlook;
 use crate::peers::PeerWork;
 use crate::peers::message::Answer;
 use crate::statement::Statement;
@@ -13,9 +14,8 @@ use cql::frame::response::Event;
 use cql::frame::{ProtocolVersion, RequestFrame};
 use cql::functions::CallContext;
 use model::read::{ReadCommand, ReadResponse};
-use model::schema::Schema;
+use model::schema::{Schema, TableId};
 use model::time::BootNanos;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Which operation of the shard that asks, and which part of it; the answer carries the same.
@@ -80,6 +80,17 @@ impl ShardMessage {
     }
 }
 
+/// A table that is emptied of everything written up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Emptied {
+    /// Which.
+    pub table: TableId,
+    /// Now, in microseconds.
+    pub at: i64,
+    /// The epoch of the metadata that says so; 0 if it is this node's own table.
+    pub epoch: u64,
+}
+
 /// One message. Those of clients' work are answered, each by one message.
 #[derive(Debug)]
 pub enum ShardMessage {
@@ -91,9 +102,11 @@ pub enum ShardMessage {
         mutation: Vec<u8>,
         /// Whether its counter cells are increments, to be counted here.
         counts: bool,
+        /// The epoch of the metadata it was planned with.
+        epoch: u64,
     },
-    /// The members that answer, the receiver's node aside.
-    Alive(Arc<BTreeSet<NodeId>>),
+    /// What is known of the other members.
+    Outlook(Arc<Outlook>),
     /// Another node's request, for the shard that owns what it is about; that shard answers the node.
     PeerWork(Box<PeerWork>),
     /// Another node's answer to a write of the receiver's.
@@ -187,9 +200,7 @@ pub enum ShardMessage {
         /// Answer under this number.
         request: u64,
         /// Which.
-        table: model::schema::TableId,
-        /// Everything written up to this time, in microseconds.
-        at: i64,
+        emptied: Emptied,
     },
     /// A table's data is about to go; answered by `Acknowledged` once what is to be kept is.
     Farewell {

@@ -24,12 +24,13 @@ pub struct ShardMetrics {
     pub failures: u64,
     pub overloaded: u64,
     pub dropped_reads: u64,
+    pub truncated_writes: u64,
     pub invalid: u64,
 }
 
 impl ShardMetrics {
     /// Names and values, for the metrics endpoint and virtual tables.
-    pub fn entries(&self) -> [(&'static str, u64); 19] {
+    pub fn entries(&self) -> [(&'static str, u64); 20] {
         [
             ("requests", self.requests),
             ("reads", self.reads),
@@ -49,6 +50,7 @@ impl ShardMetrics {
             ("failures", self.failures),
             ("overloaded", self.overloaded),
             ("dropped_reads", self.dropped_reads),
+            ("truncated_writes", self.truncated_writes),
             ("invalid", self.invalid),
         ]
     }
@@ -73,6 +75,7 @@ impl ShardMetrics {
         self.failures += other.failures;
         self.overloaded += other.overloaded;
         self.dropped_reads += other.dropped_reads;
+        self.truncated_writes += other.truncated_writes;
         self.invalid += other.invalid;
     }
 }

@@ -207,7 +207,7 @@ impl Shard {
         let caller = Caller::Peer(work.caller);
         match work.request {
             ReplicaRequest::Write(mutation, counts) => {
-                self.apply_here(mutation, counts, caller, now, out);
+                self.apply_planned(mutation, (work.epoch, counts), caller, now, out);
             }
             ReplicaRequest::Read(command) => {
                 self.metrics.replica_reads += 1;

@@ -4,7 +4,7 @@
 //! gives the answers as the store finishes them.
 
 use crate::latency::{Latencies, Measure};
-use crate::message::{READ_TOO_MANY_TOMBSTONES, ReplicaError, RequestId};
+use crate::message::{Emptied, READ_TOO_MANY_TOMBSTONES, ReplicaError, RequestId};
 use crate::peers::PeerCaller;
 use crate::shard::DRAIN_TICKET;
 use crate::slab::Slab;
@@ -170,16 +170,10 @@ impl Replica {
     }
 
     /// Empties a table of what was written up to a time in microseconds.
-    pub fn truncate(
-        &mut self,
-        table: TableId,
-        at: i64,
-        caller: Caller,
-        now: Now,
-        io: &mut IoQueue,
-    ) {
+    pub fn truncate(&mut self, emptied: Emptied, caller: Caller, now: Now, io: &mut IoQueue) {
         let ticket = self.tickets.insert(Ticket::untimed(caller));
-        if let Err(error) = self.store.truncate(table, at, ticket, now, io) {
+        let Emptied { table, at, epoch } = emptied;
+        if let Err(error) = self.store.truncate(table, (at, epoch), ticket, now, io) {
             self.tickets.remove(ticket);
             self.finished
                 .push(Finished::Task(caller, Err(classed(&error))));

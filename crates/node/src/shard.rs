@@ -16,6 +16,7 @@ use crate::execute::operation::Operation;
 use crate::execute::partition_queue::{Partition, PartitionQueue};
 use crate::execute::serial::Queueing;
 use crate::machine::{Event, TurnEnd};
+use crate::membership::Outlook;
 use crate::message::{ReplicaError, ShardMessage};
 use crate::metrics::ShardMetrics;
 use crate::random::SplitMix;
@@ -105,6 +106,8 @@ pub struct Shard {
     pub(crate) facts: Vec<Option<Arc<crate::system::NodeFacts>>>,
     /// Requests of other nodes that wait.
     pub(crate) peer_work: crate::peers::Waiting,
+    /// What is known of the other members.
+    pub(crate) outlook: Arc<Outlook>,
     /// Shard 0's, of a node that may have others beside it.
     pub(crate) membership: Option<crate::membership::Membership>,
     /// Shard 0 alone changes the schema, one change at a time.
@@ -173,6 +176,7 @@ impl Shard {
             owed_by: vec![0; shards],
             facts: vec![None; shards],
             peer_work: crate::peers::Waiting::default(),
+            outlook: Arc::default(),
             membership: parts.membership,
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
             snapshots: parts.snapshots,
@@ -329,8 +333,10 @@ impl Shard {
                 request,
                 mutation,
                 counts,
+                epoch,
             } => {
-                self.apply_here(mutation, counts, Caller::Shard(from, request), now, out);
+                let caller = Caller::Shard(from, request);
+                self.apply_planned(mutation, (epoch, counts), caller, now, out);
             }
             ShardMessage::Read {
                 request,
@@ -368,19 +374,17 @@ impl Shard {
                 schema,
                 topology,
                 events,
-            } => self.take_schema((from, request), (schema, topology), &events, now, out),
+            } => {
+                self.install(schema, topology, &events, now, out);
+                acknowledge(from, request, out);
+            }
             ShardMessage::Prepared { request, statement } => {
                 self.keep_prepared(statement);
                 acknowledge(from, request, out);
             }
-            ShardMessage::Truncate { request, table, at } => {
-                self.replica.truncate(
-                    table,
-                    at,
-                    Caller::Shard(from, request.into()),
-                    now,
-                    &mut out.io,
-                );
+            ShardMessage::Truncate { request, emptied } => {
+                let caller = Caller::Shard(from, request.into());
+                self.replica.truncate(emptied, caller, now, &mut out.io);
             }
             ShardMessage::Farewell { request, farewell } => {
                 self.replica
@@ -390,7 +394,7 @@ impl Shard {
                 unreachable!("sent only while shards start")
             }
             ShardMessage::Facts(facts) => self.facts[usize::from(from)] = Some(facts),
-            ShardMessage::Alive(alive) => self.take_alive(&alive),
+            ShardMessage::Outlook(outlook) => self.take_outlook(outlook, now, out),
             ShardMessage::PeerWork(work) => self.do_peer_work(*work, now, out),
             ShardMessage::PeerWrote { node, id, result } => {
                 self.on_peer_wrote(node, id, result, now, out);
@@ -399,21 +403,6 @@ impl Shard {
                 self.on_peer_answered(node, id, result, now, out);
             }
         }
-    }
-
-    /// Puts a schema that shard 0 sent in force, and tells this shard's clients.
-    fn take_schema(
-        &mut self,
-        (from, request): (u16, u64),
-        (schema, topology): (Arc<Schema>, Arc<Topology>),
-        events: &[response::Event],
-        now: Now,
-        out: &mut Effects,
-    ) {
-        self.install_schema(schema, topology, out);
-        self.resume_peer_work(now, out);
-        events.iter().for_each(|event| self.publish(event, out));
-        acknowledge(from, request, out);
     }
 
     /// A disk request ended.
@@ -433,6 +422,11 @@ impl Shard {
                 self.replica.store.on_io(tag, outcome, now, &mut out.io);
             }
         }
+    }
+
+    /// Whether clients may come: a node that is to be one of several serves once it has its ranges.
+    pub fn serves(&self) -> bool {
+        self.membership.is_none() || !self.topology.local().tokens.is_empty()
     }
 
     /// Whether no request is under way, what the node does for itself aside. Once that is so on every shard, and none

@@ -112,6 +112,8 @@ struct Recovering {
     others_ready: u16,
     told: bool,
     go: bool,
+    /// Tables being emptied because the metadata says so and a crash came between, once that was looked at.
+    emptying: Option<usize>,
 }
 
 impl Machine for NodeShard {
@@ -166,7 +168,7 @@ impl Machine for NodeShard {
     }
 
     fn is_ready(&self) -> bool {
-        matches!(self.state, State::Running(_))
+        matches!(&self.state, State::Running(shard) if shard.serves())
     }
 
     fn failure(&self) -> Option<&str> {
@@ -384,6 +386,7 @@ impl NodeShard {
             others_ready: 0,
             told: false,
             go: false,
+            emptying: None,
         }))
     }
 
@@ -402,6 +405,11 @@ impl NodeShard {
             .extend(notices.map(|notice| (LogLevel::Error, notice)));
         if !recovering.store.is_ready() {
             return (State::Recovering(recovering), false);
+        }
+        match self.empty_tables(&mut recovering, now, out) {
+            Ok(0) => {}
+            Ok(_) => return (State::Recovering(recovering), false),
+            Err(reason) => return (State::Failed(reason), false),
         }
         if let Some(layout) = &mut recovering.layout {
             if let Some(error) = layout.error() {
@@ -434,6 +442,47 @@ impl NodeShard {
         }
     }
 
+    /// Empties tables that the metadata says were, if a crash came between; returns how many are not empty yet.
+    fn empty_tables(
+        &self,
+        recovering: &mut Recovering,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<usize, String> {
+        let failed = |error| format!("a table that was truncated cannot be emptied: {error}");
+        let Recovering {
+            order,
+            store,
+            emptying,
+            ..
+        } = recovering;
+        let mut left = match *emptying {
+            Some(left) => left,
+            None => {
+                let mut left = 0;
+                for (table, epoch) in &order.metadata.truncations {
+                    if store
+                        .truncated_epoch(*table)
+                        .is_some_and(|done| done < *epoch)
+                    {
+                        let at = self.config.store.clock.next(now);
+                        let ticket = left as u64;
+                        let begun = store.truncate(*table, (at, *epoch), ticket, now, &mut out.io);
+                        begun.map_err(failed)?;
+                        left += 1;
+                    }
+                }
+                left
+            }
+        };
+        for (_, result) in store.take_finished_tasks() {
+            result.map_err(failed)?;
+            left -= 1;
+        }
+        *emptying = Some(left);
+        Ok(left)
+    }
+
     /// Every shard has observed what the node gave before: says so if the wall clock is behind it.
     fn compare_clocks(&self, now: Now, out: &mut Effects) {
         let ahead = self.config.store.clock.last().saturating_sub(now.wall.0);
@@ -452,10 +501,14 @@ impl NodeShard {
             order, store, log, ..
         } = recovering;
         let node = &self.config.node;
-        let topology = crate::members::topology(&order.metadata, order.id, node.client_address);
+        let topology = crate::members::topology(&order.metadata, order.id, node);
         let membership = log.as_ref().filter(|_| node.has_wire).map(|log| {
-            let seeds = self.others();
-            Membership::new(log, seeds, node.started_seconds.unsigned_abs(), now.boot)
+            Membership::new(
+                log,
+                node.seeds.clone(),
+                node.started_seconds.unsigned_abs(),
+                now.boot,
+            )
         });
         if let (Some(log), true) = (&log, node.has_wire) {
             let metadata = Some(&**log.metadata());

@@ -71,6 +71,7 @@ async fn start(number: u32, compression: CompressionScope) -> Node {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let settings = Internode {
+        enabled: true,
         listen: vec![address],
         listen_encrypted: None,
         announced: address,

@@ -2,6 +2,7 @@
 
 use crate::clock::SystemClock;
 use crate::config::{Authentication, CommitlogSync, Settings, memory};
+use crate::internode::seeds::{self, Seeds};
 use crate::process::{self, Addresses, Factory, Serving, StartError};
 use ::node::config::{MetadataLogBound, NodeConfig};
 use ::node::startup::{NodeShard, StartupConfig};
@@ -19,8 +20,9 @@ const PASSWORD_COST: u32 = 10;
 
 /// Runs a node until a signal ends it. `ready` is called once clients are served.
 pub fn run(settings: &Settings, ready: impl FnOnce(Serving)) -> Result<(), StartError> {
+    let seeds = seeds::resolve(settings)?;
     let factory = |addresses: &Addresses| Node {
-        config: Arc::new(node_config(settings, addresses)),
+        config: Arc::new(node_config(settings, seeds, addresses)),
         store: store_config(settings),
         seed: seed(),
     };
@@ -58,7 +60,7 @@ fn seed() -> u64 {
     u64::from_ne_bytes(bytes) ^ now.wall.0 as u64 ^ now.boot.0.rotate_left(32)
 }
 
-fn node_config(settings: &Settings, addresses: &Addresses) -> NodeConfig {
+fn node_config(settings: &Settings, seeds: Seeds, addresses: &Addresses) -> NodeConfig {
     let millis = |duration: Duration| duration.as_millis() as u64;
     let limit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let (native, timeouts, thresholds) =
@@ -73,10 +75,11 @@ fn node_config(settings: &Settings, addresses: &Addresses) -> NodeConfig {
         num_tokens: settings.num_tokens,
         password_authentication: settings.authentication == Authentication::Password,
         client_address: SocketAddr::new(native.broadcast_address, addresses.native.port()),
-        internode_address: SocketAddr::new(settings.broadcast_address, settings.storage_port),
+        internode_address: addresses.internode.unwrap_or(settings.internode.announced),
         listen_address: settings.listen_address,
-        seeds: Vec::new(),
-        has_wire: false,
+        has_wire: addresses.internode.is_some(),
+        seeds: seeds.others,
+        founds: seeds.founds,
         shard_aware_port: addresses.shard_aware.map(|address| address.port()),
         max_requests_in_flight: MAX_REQUESTS_IN_FLIGHT,
         read_timeout_ms: millis(timeouts.read),

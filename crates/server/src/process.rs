@@ -9,7 +9,9 @@ use crate::client::{Acceptor, Admission, Choice, Encryption, Target};
 use crate::config::{Settings, memory};
 use crate::descriptors::Descriptors;
 use crate::disk::{Completions, DiskPool};
-use crate::internode::{Arrival, InternodePorts, PeerBook, PeerCollector, PeerTarget, Wire};
+use crate::internode::{
+    Arrival, InternodePorts, PeerBook, PeerCollector, PeerTarget, SeedsError, Wire,
+};
 use crate::listen::{ListenError, Reserved, reserve};
 use crate::lock::{DirectoryLock, LockError};
 use crate::metrics::{Counters, Metrics, ShardMetrics};
@@ -44,6 +46,8 @@ pub enum StartError {
     Port(#[from] ListenError),
     #[error(transparent)]
     Encryption(#[from] TlsError),
+    #[error(transparent)]
+    Seeds(#[from] SeedsError),
     /// The operating system refuses something that every process may have.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -54,8 +58,6 @@ pub enum StartError {
 
 /// What makes the shards.
 pub trait Factory: Send + Sync + 'static {
-    /// Whether the shards talk to other nodes; only then the ports for them are listened on.
-    const HAS_PEERS: bool = false;
     /// The state machine of a shard.
     type Shard: Machine;
     /// Makes shard `index` of `shards`, on its own thread.
@@ -142,7 +144,7 @@ struct Ports {
 }
 
 impl Ports {
-    fn take(settings: &Settings, has_peers: bool) -> Result<Self, StartError> {
+    fn take(settings: &Settings) -> Result<Self, StartError> {
         let native = &settings.native;
         let clients = reserve(
             SocketAddr::new(native.address, native.port),
@@ -167,7 +169,9 @@ impl Ports {
             .admin
             .map(|address| reserve(address, "helenus_admin_address"))
             .transpose()?;
-        let internode = has_peers
+        let internode = settings
+            .internode
+            .enabled
             .then(|| InternodePorts::take(settings))
             .transpose()?;
         Ok(Self {
@@ -195,7 +199,7 @@ async fn start<F: Factory>(
 ) -> Result<(), StartError> {
     let descriptors = Descriptors::raise();
     let _lock = DirectoryLock::take(&settings.data_directory)?;
-    let ports = Ports::take(settings, F::HAS_PEERS)?;
+    let ports = Ports::take(settings)?;
     let addresses = ports.addresses();
     let (stop, stopped) = oneshot::channel();
     let mut signals = Signals::new(stopped)?;
@@ -382,10 +386,13 @@ async fn start_shards<F: Factory>(
         shards.peers.push(environment.peers.clone());
         recovered.push(wait);
         let (factory, count) = (factory.clone(), settings.shards);
+        // Of several nodes in one process each says which it is.
+        let node = tracing::Span::current();
         let thread = thread::Builder::new()
             .name(format!("shard-{index}"))
             .spawn(move || {
                 let _abort = AbortOnPanic;
+                let _node = node.entered();
                 if let Err(error) = crate::shard::run(factory.make(index, count), environment) {
                     tracing::error!(shard = index, %error, "the shard's loop ended");
                 }

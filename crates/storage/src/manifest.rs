@@ -38,6 +38,8 @@ pub(crate) struct Manifest {
     pub log_synced: Position,
     /// When the table was last truncated, in microseconds; `i64::MIN` if never.
     pub truncated_at: i64,
+    /// The epoch of the metadata at which that was decided; 0 if never, or if this node alone emptied it.
+    pub truncated_epoch: u64,
     pub entries: Vec<ManifestEntry>,
 }
 
@@ -81,6 +83,7 @@ impl Manifest {
             varint::put(&mut body, u64::from(position.offset));
         }
         varint::put_signed(&mut body, self.truncated_at);
+        varint::put(&mut body, self.truncated_epoch);
         varint::put(&mut body, self.entries.len() as u64);
         for entry in &self.entries {
             body.extend_from_slice(&entry.name.encode());
@@ -124,6 +127,7 @@ impl Manifest {
         };
         let (flushed, log_synced) = (position(input)?, position(input)?);
         let truncated_at = varint::get_signed(input)?;
+        let truncated_epoch = varint::get(input)?;
         let mut entries = Vec::new();
         for _ in 0..varint::get(input)? {
             entries.push(ManifestEntry {
@@ -139,6 +143,7 @@ impl Manifest {
             flushed,
             log_synced,
             truncated_at,
+            truncated_epoch,
             entries,
         })
     }
@@ -167,6 +172,7 @@ mod tests {
                 offset: 900,
             },
             truncated_at: i64::MIN,
+            truncated_epoch: 300,
             entries: vec![ManifestEntry {
                 name,
                 origin: FileName {

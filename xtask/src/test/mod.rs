@@ -16,7 +16,7 @@ use crate::golden;
 use crate::paths::{self, Profile};
 use crate::{TaskResult, tidy};
 use blackbox::process::{Helenus, Scratch, Start};
-use blackbox::{crash, disk, handshake, memory, refusals};
+use blackbox::{cluster, crash, disk, handshake, memory, refusals};
 use report::Report;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -73,6 +73,7 @@ fn running_server(binary: &Path, report: &mut Report) {
         data: scratch.path().join(name),
         settings: Vec::new(),
         wrapper: Vec::new(),
+        host: std::net::Ipv4Addr::LOCALHOST,
     };
     match Helenus::start(&start("clients")) {
         Ok(helenus) => {
@@ -89,6 +90,8 @@ fn running_server(binary: &Path, report: &mut Report) {
         Err(error) => report.step("start", Err(error.to_string())),
     }
     durability(&start, scratch.path(), report);
+    report.section("several nodes");
+    report.checks(cluster::checks(&start("cluster")));
 }
 
 /// What survives: crashes, other numbers of shards, a clean end; and that the disk comes before the answer.
@@ -158,6 +161,7 @@ fn durability_only() -> TaskResult {
         data: scratch.path().join(name),
         settings: Vec::new(),
         wrapper: Vec::new(),
+        host: std::net::Ipv4Addr::LOCALHOST,
     };
     durability(&start, scratch.path(), &mut report);
     report.close()

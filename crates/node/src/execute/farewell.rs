@@ -8,7 +8,7 @@ use super::gather::{AfterGather, GatherOperation};
 use super::operation::Operation;
 use super::schema::PlannedChange;
 use crate::effects::{Effects, LogLevel};
-use crate::message::ShardMessage;
+use crate::message::{Emptied, ShardMessage};
 use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
@@ -23,10 +23,12 @@ use storage::{Farewell, Removal};
 /// What is done once the farewell is.
 #[derive(Debug)]
 pub enum Goal {
-    /// The table is emptied.
-    Truncate(TableId),
-    /// The schema is changed.
-    Change(Box<PlannedChange>),
+    /// A change is proposed to the metadata log.
+    Propose(Box<PlannedChange>),
+    /// What the metadata log has decided comes into force.
+    Apply,
+    /// A table of the node's own is emptied.
+    Empty(TableId),
 }
 
 /// A farewell under way.
@@ -41,17 +43,17 @@ pub struct Leaving {
 impl Leaving {
     /// What a client is told when it came to nothing.
     pub(super) fn error(&self, reason: &str) -> RequestError {
-        match self.goal {
-            Goal::Truncate(_) => RequestError::Truncate(format!("Error during truncate: {reason}")),
-            Goal::Change(..) => RequestError::Server(format!(
+        match &self.goal {
+            Goal::Propose(planned) if !planned.truncates() => RequestError::Server(format!(
                 "Nothing was dropped, for what is dropped could not be kept in a snapshot: {reason}"
             )),
+            _ => RequestError::Truncate(format!("Error during truncate: {reason}")),
         }
     }
 
     /// Whether the next change of the schema waits for it.
     pub(super) fn is_change(&self) -> bool {
-        matches!(self.goal, Goal::Change(..))
+        matches!(self.goal, Goal::Propose(_))
     }
 }
 
@@ -66,7 +68,7 @@ impl Shard {
     }
 
     /// The tables that edits drop.
-    pub(super) fn tables_dropped(&self, edits: &[SchemaEdit]) -> Vec<Arc<Table>> {
+    pub(super) fn tables_dropped(&self, edits: &[SchemaEdit]) -> Vec<(Arc<Table>, Removal)> {
         let mut dropped = Vec::new();
         for edit in edits {
             match edit {
@@ -80,26 +82,25 @@ impl Shard {
                 _ => {}
             }
         }
-        dropped.retain(|table| table.kind == TableKind::Stored);
-        dropped
+        let stored = dropped
+            .into_iter()
+            .filter(|table| table.kind == TableKind::Stored);
+        stored.map(|table| (table, Removal::Drop)).collect()
     }
 
     /// Bids tables farewell on every shard, then goes on to the goal.
     pub(super) fn leave(
         &mut self,
-        tables: &[Arc<Table>],
+        tables: &[(Arc<Table>, Removal)],
         goal: Goal,
-        reply: Reply,
+        reply: Option<Reply>,
         now: Now,
         out: &mut Effects,
     ) {
-        let removal = match &goal {
-            Goal::Truncate(_) => Removal::Truncate,
-            Goal::Change(..) => Removal::Drop,
-        };
         let mut farewells = Vec::with_capacity(tables.len());
         let mut linked = Vec::new();
-        for table in tables {
+        for (table, removal) in tables {
+            let removal = *removal;
             let snapshot = self.snapshot_before(table, removal, now);
             let farewell = Farewell {
                 table: table.id,
@@ -116,11 +117,15 @@ impl Shard {
             return self.reach(leaving.goal, reply, now, out);
         }
         let gather = GatherOperation {
-            reply: Some(reply),
+            reply,
             left: farewells.len() * usize::from(self.config.shards),
+            deadline: match leaving.goal {
+                // Nobody waits for it, and nothing comes after it before it is done.
+                Goal::Apply => BootNanos(u64::MAX),
+                _ => now.boot.plus_millis(self.config.truncate_timeout_ms),
+            },
             then: AfterGather::Linked(Box::new(leaving)),
             failed: None,
-            deadline: now.boot.plus_millis(self.config.truncate_timeout_ms),
         };
         let request = self.operations.insert(Operation::Gather(gather));
         for farewell in farewells {
@@ -171,7 +176,6 @@ impl Shard {
             AfterGather::Kept(leaving) => (leaving, true),
             _ => unreachable!("the caller looked"),
         };
-        let reply = reply.expect("who waits for a farewell is told by its end or its deadline");
         if let Some(error) = failed {
             let reason = error.into_text();
             if let Some(snapshots) = &mut self.snapshots {
@@ -179,7 +183,15 @@ impl Shard {
                     snapshots.discard(linked, &mut out.io);
                 }
             }
-            self.fail(&reply, &leaving.error(&reason), now, out);
+            match reply {
+                Some(reply) => self.fail(&reply, &leaving.error(&reason), now, out),
+                // It is decided, and goes all the same.
+                None => {
+                    let text = format!("data goes that could not be kept in a snapshot: {reason}");
+                    out.log.push((LogLevel::Error, text));
+                    return self.reach(leaving.goal, None, now, out);
+                }
+            }
             if leaving.is_change() {
                 self.next_schema_change(now, out);
             }
@@ -190,7 +202,7 @@ impl Shard {
         }
         let linked = leaving.linked.clone();
         let gather = GatherOperation {
-            reply: Some(reply),
+            reply,
             left: linked.len(),
             then: AfterGather::Kept(leaving),
             failed: None,
@@ -205,21 +217,27 @@ impl Shard {
     }
 
     /// The farewell is done: now the data goes.
-    fn reach(&mut self, goal: Goal, reply: Reply, now: Now, out: &mut Effects) {
-        match goal {
-            Goal::Truncate(table) => {
-                let at = self.clock.next(now);
-                self.truncate(table, at, reply, now, out);
+    fn reach(&mut self, goal: Goal, reply: Option<Reply>, now: Now, out: &mut Effects) {
+        match (goal, reply) {
+            (Goal::Empty(table), reply) => {
+                let emptied = Emptied {
+                    table,
+                    at: self.clock.next(now),
+                    epoch: 0,
+                };
+                self.empty(emptied, reply, now, out);
             }
-            Goal::Change(planned) => self.propose_change(planned, reply, now, out),
+            (Goal::Propose(planned), Some(reply)) => self.propose_change(planned, reply, now, out),
+            (Goal::Propose(_), None) => unreachable!("who asks is told by the end or the deadline"),
+            (Goal::Apply, _) => self.empty_tables(now, out),
         }
     }
 
-    fn truncate(&mut self, table: TableId, at: i64, reply: Reply, now: Now, out: &mut Effects) {
+    fn empty(&mut self, emptied: Emptied, reply: Option<Reply>, now: Now, out: &mut Effects) {
         let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
         let left = usize::from(self.config.shards);
         let gather = GatherOperation {
-            reply: Some(reply),
+            reply,
             left,
             then: AfterGather::Truncated,
             failed: None,
@@ -227,10 +245,10 @@ impl Shard {
         };
         let request = self.operations.insert(Operation::Gather(gather));
         for shard in self.other_shards() {
-            self.tell(shard, ShardMessage::Truncate { request, table, at }, out);
+            self.tell(shard, ShardMessage::Truncate { request, emptied }, out);
         }
-        self.replica
-            .truncate(table, at, Caller::Local(request.into()), now, &mut out.io);
+        let caller = Caller::Local(request.into());
+        self.replica.truncate(emptied, caller, now, &mut out.io);
     }
 
     /// A time for the names of snapshots that none had before, in milliseconds.

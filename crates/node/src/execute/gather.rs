@@ -4,13 +4,12 @@
 use super::farewell::Leaving;
 use super::operation::Operation;
 use super::request::put_statement;
-use super::schema::SchemaAnswer;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
-use cql::frame::response::{put_schema_change, put_void};
+use cql::frame::response::put_void;
 use model::error::RequestError;
 use model::time::{BootNanos, Now};
 use std::sync::Arc;
@@ -35,11 +34,11 @@ pub struct GatherOperation {
 pub enum AfterGather {
     /// PREPARE: the statement can be executed everywhere.
     Prepared(Arc<Statement>),
-    /// The schema is in force everywhere.
-    Schema(SchemaAnswer),
-    /// A schema that nobody here asked for is in force everywhere.
-    Foreign,
-    /// TRUNCATE is done.
+    /// A change of the metadata is in force everywhere.
+    InForce,
+    /// What a change of the metadata empties is empty.
+    Emptied,
+    /// TRUNCATE of a table of the node's own is done.
     Truncated,
     /// What each shard has is in its snapshots.
     Linked(Box<Leaving>),
@@ -53,7 +52,7 @@ impl AfterGather {
         match self {
             Self::Truncated => RequestError::Truncate(format!("Error during truncate: {reason}")),
             Self::Linked(leaving) | Self::Kept(leaving) => leaving.error(&reason),
-            Self::Schema(_) | Self::Foreign | Self::Prepared(_) => RequestError::Server(reason),
+            Self::InForce | Self::Emptied | Self::Prepared(_) => RequestError::Server(reason),
         }
     }
 
@@ -68,9 +67,8 @@ impl AfterGather {
     /// Whether the next change of the schema waits for it.
     fn is_change(&self) -> bool {
         match self {
-            Self::Schema(_) => true,
             Self::Linked(leaving) | Self::Kept(leaving) => leaving.is_change(),
-            Self::Prepared(_) | Self::Foreign | Self::Truncated => false,
+            Self::Prepared(_) | Self::InForce | Self::Emptied | Self::Truncated => false,
         }
     }
 
@@ -78,11 +76,10 @@ impl AfterGather {
     fn put(&self, reply: &Reply, buffer: &mut Vec<u8>) {
         match self {
             Self::Prepared(statement) => put_statement(statement, reply, buffer),
-            Self::Schema(SchemaAnswer::Change(event)) => {
-                put_schema_change(buffer, reply.version, event.change, &event.target);
+            Self::Truncated => put_void(buffer),
+            Self::InForce | Self::Emptied | Self::Linked(_) | Self::Kept(_) => {
+                unreachable!("goes on")
             }
-            Self::Schema(SchemaAnswer::Void) | Self::Foreign | Self::Truncated => put_void(buffer),
-            Self::Linked(_) | Self::Kept(_) => unreachable!("the farewell goes on"),
         }
     }
 }
@@ -112,8 +109,11 @@ impl Shard {
 
     /// Every shard has answered.
     pub(super) fn gathered(&mut self, gather: GatherOperation, now: Now, out: &mut Effects) {
-        if let AfterGather::Linked(_) | AfterGather::Kept(_) = gather.then {
-            return self.left(gather, now, out);
+        match gather.then {
+            AfterGather::Linked(_) | AfterGather::Kept(_) => return self.left(gather, now, out),
+            AfterGather::Emptied => return self.tables_emptied(gather.failed, now, out),
+            AfterGather::InForce => return self.in_force(now, out),
+            AfterGather::Prepared(_) | AfterGather::Truncated => {}
         }
         let then = gather.then;
         if let Some(reply) = &gather.reply {
@@ -121,9 +121,6 @@ impl Shard {
                 Some(error) => self.fail(reply, &then.error(error.into_text()), now, out),
                 None => self.succeed(reply, now, out, |buffer| then.put(reply, buffer)),
             }
-        }
-        if then.is_change() {
-            self.next_schema_change(now, out);
         }
     }
 

@@ -7,7 +7,7 @@ use super::operation::Operation;
 use crate::effects::Effects;
 use crate::latency::Measure;
 use crate::message::{ReplicaError, RequestId, ShardMessage};
-use crate::replica::Caller;
+use crate::replica::{Caller, Finished};
 use crate::reply::Reply;
 use crate::shard::Shard;
 use cluster::coordinate::Access;
@@ -190,8 +190,33 @@ impl Shard {
             request,
             mutation,
             counts,
+            epoch: self.topology.epoch,
         };
         self.tell(owner, message, out);
+    }
+
+    /// Applies what is left of a mutation that was planned at this epoch: what was meant for a table that was emptied since
+    /// was written before that.
+    pub(crate) fn apply_planned(
+        &mut self,
+        mutation: Vec<u8>,
+        (epoch, counts): (u64, bool),
+        caller: Caller,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if !self.topology.has_truncations_since(epoch) {
+            return self.apply_here(mutation, counts, caller, now, out);
+        }
+        let topology = self.topology.clone();
+        let kept = |table| !topology.is_truncated_since(table, epoch);
+        match MutationView::retain(&mutation, kept) {
+            Some(rest) => self.apply_here(rest, counts, caller, now, out),
+            None => {
+                self.metrics.truncated_writes += 1;
+                self.deliver(Finished::Applied(caller, Ok(())), now, out);
+            }
+        }
     }
 
     /// Applies a mutation this shard owns; one of increments is counted first.

@@ -12,6 +12,7 @@ use super::modify::WriteOperation;
 use super::replicas::ReplicaRead;
 use super::rmw::RmwOperation;
 use super::scattered::ScatteredOperation;
+use super::schema::apply::AgreementOperation;
 use super::schema::{ChangeOperation, WaitingDemand};
 use super::select::SelectOperation;
 use super::serial::SerialOperation;
@@ -60,6 +61,8 @@ pub enum Operation {
     Demand(WaitingDemand),
     /// A change of the schema being made durable.
     Change(ChangeOperation),
+    /// A change that is in force here, and soon on the other members.
+    Agreement(Box<AgreementOperation>),
     /// What an operator asked for.
     Admin(AdminOperation),
     /// Slow work.
@@ -77,6 +80,7 @@ impl Operation {
             Self::Rmw(operation) => operation.deadline,
             Self::Demand(operation) => operation.deadline,
             Self::Change(operation) => operation.deadline,
+            Self::Agreement(operation) => operation.deadline,
             Self::Scattered(operation) => operation.deadline,
             Self::Gather(operation) => operation.deadline,
             Self::Work(operation) => operation.deadline,
@@ -168,6 +172,7 @@ impl Shard {
             Operation::Work(operation) => self.work_time_out(&operation, now, out),
             Operation::Gather(gather) => self.gather_time_out(&gather, now, out),
             Operation::Demand(waiting) => self.demand_time_out(&waiting, now, out),
+            Operation::Agreement(operation) => self.agreement_time_out(*operation, now, out),
             Operation::Change(operation) => self.change_time_out(&operation, now, out),
             Operation::Rmw(_)
             | Operation::Count(_)

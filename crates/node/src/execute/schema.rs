@@ -2,50 +2,68 @@
 //! force on every shard before the client is answered.
 //!
 //! A statement becomes a [`Demand`], which waits for the change before it; what it comes to is decided against the schema
-//! in force ([`decide`]) and proposed to the metadata log. Whatever that decides is put in force, whoever proposed it; a proposal
-//! that another change came before is planned again. Each client is told by its own deadline, and what was not decided by then
-//! may still come into force.
+//! in force ([`decide`]) and proposed to the metadata log. Whatever that decides is put in force, whoever proposed it
+//! ([`apply`]); a proposal that another change came before is planned again. Each client is told by its own deadline, and what was
+//! not decided by then may still come into force.
 
+pub(super) mod apply;
 mod decide;
 mod events;
 
 use super::call::{Call, Requester};
 use super::farewell::Goal;
-use super::gather::{AfterGather, GatherOperation};
 use super::operation::Operation;
 use super::work::AfterWork;
 use crate::effects::{Effects, LogLevel};
-use crate::members;
-use crate::message::ShardMessage;
 use crate::metadata_log::{self, Change as MetadataChange, MetadataLog};
 use crate::reply::Reply;
 use crate::shard::Shard;
-use cluster::metadata::{Command, Metadata, Refused};
-use cluster::topology::Topology;
+use cluster::metadata::{Command, Refused};
 use cql::ast::Statement as Syntax;
-use cql::frame::response::{Event, put_void};
+use cql::frame::ProtocolVersion;
+use cql::frame::response::{put_schema_change, put_void};
 use cql::plan::ddl::SchemaEvent;
 use decide::Decision;
-use events::{differences, events};
 use model::env::{IoOutcome, IoQueue, IoTag};
 use model::error::RequestError;
-use model::schema::{Schema, SchemaEdit};
+use model::schema::Table;
 use model::time::{BootNanos, Now};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use storage::Removal;
 
 /// What a client is told whose change was not decided in time.
 const UNDECIDED: &str = "The schema change was not decided in time; it may still take effect";
 /// What a client is told whose change nobody can decide on.
 const NO_MAJORITY: &str = "The schema cannot be changed now: no majority of the voters of the metadata log can be reached";
 
-/// What is answered once a schema is in force everywhere.
+/// What is answered once a change is in force everywhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaAnswer {
     /// A change clients are told of.
     Change(SchemaEvent),
     /// Nothing to tell: roles.
     Void,
+    /// A table is empty.
+    Truncated,
+}
+
+impl SchemaAnswer {
+    /// What a client is told whose change came to nothing.
+    pub(super) fn error(&self, reason: String) -> RequestError {
+        match self {
+            Self::Truncated => RequestError::Truncate(format!("Error during truncate: {reason}")),
+            Self::Change(_) | Self::Void => RequestError::Server(reason),
+        }
+    }
+
+    /// Appends the answer.
+    fn put(&self, version: ProtocolVersion, buffer: &mut Vec<u8>) {
+        match self {
+            Self::Change(event) => put_schema_change(buffer, version, event.change, &event.target),
+            Self::Void | Self::Truncated => put_void(buffer),
+        }
+    }
 }
 
 /// What a client wants: planned again if another change comes between.
@@ -60,12 +78,17 @@ pub struct Wish {
 /// What a wish comes to, against one schema.
 #[derive(Debug)]
 pub struct PlannedChange {
-    /// The epoch of the schema it was planned on.
-    planned_on: u64,
-    /// The changes.
-    pub(super) edits: Vec<SchemaEdit>,
+    /// What the metadata log is asked for.
+    command: Command,
     answer: SchemaAnswer,
     wish: Wish,
+}
+
+impl PlannedChange {
+    /// Whether it empties a table.
+    pub(super) fn truncates(&self) -> bool {
+        self.answer == SchemaAnswer::Truncated
+    }
 }
 
 /// A change that is proposed.
@@ -105,6 +128,8 @@ pub struct WaitingDemand {
 #[derive(Debug)]
 pub struct ChangeOperation {
     reply: Reply,
+    /// Whether it empties a table.
+    truncates: bool,
     /// When the client is told to give up; the change goes on.
     pub deadline: BootNanos,
 }
@@ -118,14 +143,16 @@ enum ChangeState {
     Leaving,
     /// It is proposed to the metadata log.
     Proposed(Change),
-    /// It is being put in force on all shards.
-    Installing,
+    /// It is decided, and not in force on all shards yet.
+    Decided,
 }
 
 /// The metadata log and the changes under way. On other shards than 0 there is no log, and nothing is ever under way.
 pub struct SchemaChanges {
     log: Option<MetadataLog>,
     state: ChangeState,
+    /// What was decided and is not in force here yet.
+    applying: apply::Applying,
     /// Operations that wait for their turn, in order; some may have been given up.
     waiting: VecDeque<u64>,
     next_ticket: u64,
@@ -138,6 +165,7 @@ impl SchemaChanges {
         Self {
             log,
             state: ChangeState::Idle,
+            applying: apply::Applying::default(),
             waiting: VecDeque::new(),
             next_ticket: 0,
             last_snapshot_millis: 0,
@@ -164,6 +192,11 @@ impl SchemaChanges {
     }
 
     /// The metadata log, on shard 0.
+    pub(crate) fn log(&self) -> Option<&MetadataLog> {
+        self.log.as_ref()
+    }
+
+    /// The same, to be told something.
     pub(crate) fn log_mut(&mut self) -> Option<&mut MetadataLog> {
         self.log.as_mut()
     }
@@ -171,12 +204,13 @@ impl SchemaChanges {
     /// When [`Shard::tend_metadata`] is due.
     pub fn next_deadline(&self) -> Option<BootNanos> {
         let due = self.log.as_ref().map(MetadataLog::next_deadline);
-        due.filter(|due| *due < BootNanos(u64::MAX))
+        let due = due.filter(|due| *due < BootNanos(u64::MAX));
+        due.into_iter().chain(self.applying.retry_at()).min()
     }
 
     /// Whether no change is under way and none waits.
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.is_busy() && self.waiting.is_empty()
+        !self.is_busy() && self.waiting.is_empty() && self.applying.is_done()
     }
 
     fn is_busy(&self) -> bool {
@@ -237,30 +271,60 @@ impl Shard {
                     decide::put_listing(buffer, version, &listing);
                 });
             }
+            Decision::Truncate(table) if self.schema.tables().any(|known| known.id == table.id) => {
+                let command = Command::Truncate(table.id);
+                let leaving = [(table, Removal::Truncate)];
+                self.plan_change(
+                    *demand,
+                    command,
+                    SchemaAnswer::Truncated,
+                    &leaving,
+                    now,
+                    out,
+                );
+            }
+            // Every node has its own, and nobody else knows of it.
             Decision::Truncate(table) => {
-                let goal = Goal::Truncate(table.id);
-                self.leave(&[table], goal, demand.reply, now, out);
+                let goal = Goal::Empty(table.id);
+                let leaving = [(table, Removal::Truncate)];
+                self.leave(&leaving, goal, Some(demand.reply), now, out);
             }
             Decision::Change(edits, answer) => {
-                let Demand { wish, reply } = *demand;
-                let dropped = self.tables_dropped(&edits);
-                let planned = Box::new(PlannedChange {
+                let leaving = self.tables_dropped(&edits);
+                let command = Command::Edit {
                     planned_on: self.schema.epoch,
                     edits,
-                    answer,
-                    wish,
-                });
-                if dropped.is_empty() {
-                    return self.propose_change(planned, reply, now, out);
-                }
-                self.schema_changes.state = ChangeState::Leaving;
-                self.leave(&dropped, Goal::Change(planned), reply, now, out);
+                };
+                self.plan_change(*demand, command, answer, &leaving, now, out);
             }
             Decision::Hash(work) => {
                 let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
                 self.order_work(work, AfterWork::StoreRole(demand), deadline, out);
             }
         }
+    }
+
+    /// Keeps what is to be kept of tables that go, then proposes.
+    fn plan_change(
+        &mut self,
+        demand: Demand,
+        command: Command,
+        answer: SchemaAnswer,
+        leaving: &[(Arc<Table>, Removal)],
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Demand { wish, reply } = demand;
+        let planned = Box::new(PlannedChange {
+            command,
+            answer,
+            wish,
+        });
+        if leaving.is_empty() {
+            return self.propose_change(planned, reply, now, out);
+        }
+        self.schema_changes.state = ChangeState::Leaving;
+        self.leave(leaving, Goal::Propose(planned), Some(reply), now, out);
     }
 
     /// Has the metadata log decide on a change, after which it is put in force.
@@ -272,12 +336,13 @@ impl Shard {
         out: &mut Effects,
     ) {
         let deadline = now.boot.plus_millis(self.config.truncate_timeout_ms);
-        let waiting = ChangeOperation { reply, deadline };
-        let operation = self.operations.insert(Operation::Change(waiting));
-        let command = Command::Edit {
-            planned_on: planned.planned_on,
-            edits: planned.edits.clone(),
+        let waiting = ChangeOperation {
+            reply,
+            truncates: planned.truncates(),
+            deadline,
         };
+        let operation = self.operations.insert(Operation::Change(waiting));
+        let command = planned.command.clone();
         let changes = &mut self.schema_changes;
         assert!(
             matches!(changes.state, ChangeState::Idle | ChangeState::Leaving),
@@ -302,6 +367,7 @@ impl Shard {
             let alive: BTreeSet<_> = alive.map(|node| node.id).collect();
             log.tick(&alive, now.boot, &mut self.random, &mut out.io);
         }
+        self.retry_applying(now, out);
     }
 
     /// The change is not decided when the client's deadline passes.
@@ -311,7 +377,11 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        let error = RequestError::Server(UNDECIDED.into());
+        let error = if operation.truncates {
+            RequestError::Truncate("Truncate timed out".into())
+        } else {
+            RequestError::Server(UNDECIDED.into())
+        };
         self.fail(&operation.reply, &error, now, out);
     }
 
@@ -319,40 +389,6 @@ impl Shard {
     pub(super) fn demand_time_out(&mut self, waiting: &WaitingDemand, now: Now, out: &mut Effects) {
         let error = RequestError::Server("The change before this one takes too long".into());
         self.fail(&waiting.demand.reply, &error, now, out);
-    }
-
-    /// The metadata log has decided: puts that in force, whoever proposed it.
-    pub(crate) fn on_metadata(&mut self, change: &MetadataChange, now: Now, out: &mut Effects) {
-        let (before, after) = (&change.before.schema, &change.after.schema);
-        if let Some(membership) = &mut self.membership {
-            membership.watch(&change.after, self.topology.local, now.boot);
-        }
-        if before.epoch == after.epoch {
-            // Members, the ring, or no more than the epoch, which requests of other nodes name.
-            return self.put_in_force(&change.after, &Arc::default(), None, now, out);
-        }
-        let changes = &mut self.schema_changes;
-        let own = match &changes.state {
-            ChangeState::Proposed(own) => change.ticket == Some(own.ticket),
-            _ => false,
-        };
-        if !own {
-            let events = differences(before, after).into();
-            return self.put_in_force(&change.after, &events, None, now, out);
-        }
-        let state = std::mem::replace(&mut changes.state, ChangeState::Installing);
-        let ChangeState::Proposed(own) = state else {
-            unreachable!("it was looked at above")
-        };
-        let reply = self.take_change(own.operation);
-        let answer = own.planned.answer;
-        let events: Arc<[Event]> = match &answer {
-            SchemaAnswer::Change(event) => {
-                events(event.change, &event.target, before, after).into()
-            }
-            SchemaAnswer::Void => Arc::default(),
-        };
-        self.put_in_force(&change.after, &events, Some((answer, reply)), now, out);
     }
 
     /// Whoever waits for a change, if its deadline has not passed.
@@ -380,7 +416,7 @@ impl Shard {
             unreachable!("it was looked at above")
         };
         let reply = self.take_change(own.operation);
-        let error = match decision {
+        let reason = match decision {
             metadata_log::Decision::Refused(Refused::SchemaChanged) => {
                 if let Some(reply) = reply {
                     let wish = own.planned.wish;
@@ -401,51 +437,10 @@ impl Shard {
             }
         };
         match reply {
-            Some(reply) => self.fail(&reply, &RequestError::Server(error), now, out),
-            None => out.log.push((LogLevel::Error, error)),
+            Some(reply) => self.fail(&reply, &own.planned.answer.error(reason), now, out),
+            None => out.log.push((LogLevel::Error, reason)),
         }
         self.next_schema_change(now, out);
-    }
-
-    /// Puts a schema in force on every shard, after which whoever waits is told.
-    fn put_in_force(
-        &mut self,
-        metadata: &Metadata,
-        events: &Arc<[Event]>,
-        told: Option<(SchemaAnswer, Option<Reply>)>,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let client_address = self.config.client_address;
-        let topology = members::topology(metadata, self.topology.local, client_address);
-        let (schema, topology) = (&metadata.schema, Arc::new(topology));
-        self.install_schema(schema.clone(), topology.clone(), out);
-        self.resume_peer_work(now, out);
-        events.iter().for_each(|event| self.publish(event, out));
-        let (then, reply) = match told {
-            Some((answer, reply)) => (AfterGather::Schema(answer), reply),
-            None => (AfterGather::Foreign, None),
-        };
-        let gather = GatherOperation {
-            reply,
-            left: usize::from(self.config.shards) - 1,
-            then,
-            failed: None,
-            deadline: now.boot.plus_millis(self.config.truncate_timeout_ms),
-        };
-        if gather.left == 0 {
-            return self.gathered(gather, now, out);
-        }
-        let request = self.operations.insert(Operation::Gather(gather));
-        for shard in self.other_shards() {
-            let message = ShardMessage::Schema {
-                request,
-                schema: schema.clone(),
-                topology: topology.clone(),
-                events: events.clone(),
-            };
-            self.tell(shard, message, out);
-        }
     }
 
     fn go_on_if_idle(&mut self, now: Now, out: &mut Effects) {
@@ -465,32 +460,5 @@ impl Shard {
                 self.carry_out(waiting.demand, now, out);
             }
         }
-    }
-
-    /// Puts a schema in force on this shard.
-    pub(crate) fn install_schema(
-        &mut self,
-        schema: Arc<Schema>,
-        topology: Arc<Topology>,
-        out: &mut Effects,
-    ) {
-        assert!(
-            schema.epoch >= self.schema.epoch,
-            "the schema does not go back"
-        );
-        self.schema = schema.clone();
-        let alive = |id| {
-            let mut known = self.topology.nodes.iter();
-            known.any(|node| node.id == id && node.alive)
-        };
-        self.topology = if topology.nodes.len() > 1 {
-            Arc::new((*topology).clone().with_alive(alive))
-        } else {
-            topology
-        };
-        let stored = crate::system::stored(&schema);
-        self.replica.store.set_schema(&stored, &mut out.io);
-        let store = &self.replica.store;
-        self.replica.latencies.retain(|id| store.has_table(id));
     }
 }

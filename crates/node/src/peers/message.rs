@@ -3,6 +3,7 @@
 //! Requests of clients' work carry the epoch of the metadata they were planned with, and how long their coordinator waits. An answer
 //! carries the request's id, in which the asking shard is named: it may come to another.
 
+use crate::membership::InForce;
 use crate::message::{ReplicaError, RequestId};
 use crate::metadata_log::MetadataMessage;
 use cluster::internode::Class;
@@ -11,6 +12,7 @@ use cluster::raft::Snapshot;
 use cluster::topology::NodeId;
 use model::read::{ReadCommand, ReadResponse};
 use model::varint;
+use uuid::Uuid;
 
 /// Which request of which shard of the node that asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,8 @@ pub enum PeerMessage {
     },
     /// It is not, for this reason; it may ask again.
     NotJoined(String),
+    /// All shards of the sender have this in force.
+    InForce(InForce),
     /// Apply a mutation.
     Write {
         /// By which terms.
@@ -113,6 +117,7 @@ const METADATA: u8 = 4;
 const JOIN: u8 = 5;
 const JOINED: u8 = 6;
 const NOT_JOINED: u8 = 7;
+const IN_FORCE: u8 = 8;
 const WRITE: u8 = 16;
 const WROTE: u8 = 17;
 const READ: u8 = 18;
@@ -126,6 +131,7 @@ impl PeerMessage {
             | Self::Ping(_)
             | Self::Pong(_)
             | Self::Metadata(_)
+            | Self::InForce(_)
             | Self::Wrote { .. } => Class::Urgent,
             Self::Join(_)
             | Self::Joined { .. }
@@ -161,6 +167,10 @@ impl PeerMessage {
             Self::NotJoined(reason) => {
                 out.push(NOT_JOINED);
                 out.extend_from_slice(reason.as_bytes());
+            }
+            Self::InForce(said) => {
+                put_number(out, IN_FORCE, said.epoch);
+                out.extend_from_slice(said.schema.as_bytes());
             }
             Self::Write {
                 terms,
@@ -203,6 +213,10 @@ impl PeerMessage {
                 let reason = String::from_utf8(input.to_vec()).ok();
                 return reason.map(Self::NotJoined);
             }
+            IN_FORCE => Self::InForce(InForce {
+                epoch: varint::get(input)?,
+                schema: Uuid::from_bytes(varint::take(input, 16)?.try_into().ok()?),
+            }),
             WRITE => Self::Write {
                 terms: Terms::decode(input)?,
                 counts: flag(input)?,
@@ -411,6 +425,10 @@ mod tests {
                 snapshot: Snapshot::default(),
             },
             PeerMessage::NotJoined("no".into()),
+            PeerMessage::InForce(InForce {
+                epoch: 300,
+                schema: Uuid::from_u128(7),
+            }),
             PeerMessage::Write {
                 terms,
                 counts: true,

@@ -66,7 +66,7 @@ impl NodeShard {
         out: &mut Effects,
     ) -> (State, bool) {
         match segments {
-            0 if !self.others().is_empty() => {
+            0 if !self.config.node.seeds.is_empty() => {
                 let joining = self.begin_joining(layout, generation, log, now, out);
                 (State::Joining(Box::new(joining)), true)
             }

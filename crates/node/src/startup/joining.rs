@@ -1,5 +1,5 @@
-//! A node with an empty data directory that has seeds beside itself: it asks them to be let in, until a member does. The seed that
-//! comes first founds the cluster if nobody answers for a while; every other node waits for as long as it takes, and says so, so that
+//! A node with an empty data directory that has seeds: it asks them to be let in, until a member does. The seed that
+//! comes first in the list founds the cluster if nobody answers for a while; every other node waits for as long as it takes, and says so, so that
 //! nodes that are started at once make one cluster, not several.
 
 use super::{COUNTED, NodeShard, State};
@@ -11,7 +11,6 @@ use cluster::internode::Class;
 use cluster::raft::Snapshot;
 use cluster::topology::NodeId;
 use model::time::{BootNanos, Now};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use storage::{Generation, LayoutFile, MetaLog};
 
@@ -44,13 +43,6 @@ impl Joining {
 }
 
 impl NodeShard {
-    /// The seeds beside this node.
-    pub(super) fn others(&self) -> Vec<SocketAddr> {
-        let own = self.config.node.internode_address;
-        let seeds = self.config.node.seeds.iter().copied();
-        seeds.filter(|seed| *seed != own).collect()
-    }
-
     /// Begins to ask.
     pub(super) fn begin_joining(
         &self,
@@ -63,15 +55,14 @@ impl NodeShard {
         let identity = self.new_identity();
         let admission = admission(&self.config.node, &identity, 0, None, |_| false);
         out.peers.admission = Some(Arc::new(admission));
-        let own = self.config.node.internode_address;
-        let first = self.config.node.seeds.iter().min() == Some(&own);
+        let founds = self.config.node.founds;
         Joining {
             layout,
             generation,
             log,
             identity,
             next_ask: now.boot,
-            founds_at: first.then(|| now.boot.plus_millis(FOUND_MS)),
+            founds_at: founds.then(|| now.boot.plus_millis(FOUND_MS)),
             next_tell: now.boot.plus_millis(TELL_MS),
             joined: None,
         }
@@ -139,9 +130,9 @@ impl NodeShard {
     fn ask_to_join(&self, joining: &Joining, out: &mut Effects) {
         let member = self.member(&joining.identity, Vec::new());
         let message = PeerMessage::Join(Box::new(member));
-        for seed in self.others() {
+        for seed in &self.config.node.seeds {
             out.peers
-                .send(seed, Class::Small, |buffer| message.encode(buffer));
+                .send(*seed, Class::Small, |buffer| message.encode(buffer));
         }
     }
 }

@@ -31,7 +31,7 @@ impl Shard {
             schema: &self.schema,
             virtual_keyspaces: &self.virtual_keyspaces,
             topology: &self.topology,
-            internode_address: self.config.internode_address,
+            outlook: &self.outlook,
             listen_address: self.config.listen_address,
             generation: self.config.started_seconds,
             settings: &self.config.settings,

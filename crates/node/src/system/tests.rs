@@ -79,11 +79,12 @@ impl Bench {
 
     fn read(&self, table: &Table, command: &ReadCommand) -> ReadResponse {
         let settings = [("cluster_name".to_owned(), "Helenus Dev".to_owned())];
+        let outlook = crate::membership::Outlook::default();
         let view = NodeView {
             schema: &self.schema,
             virtual_keyspaces: &self.keyspaces,
             topology: &self.topology,
-            internode_address: "127.0.0.1:7000".parse().expect("an address"),
+            outlook: &outlook,
             listen_address: "127.0.0.1".parse().expect("an address"),
             generation: 5,
             settings: &settings,

@@ -3,6 +3,7 @@
 //! What every shard has alike (schema, topology, settings) comes with the [`NodeView`]; what each has of its own are its
 //! [`NodeFacts`], which shards send to one another, so that whichever shard answers shows the whole node.
 
+use crate::membership::Outlook;
 use crate::statement::StatementId;
 use cluster::topology::Topology;
 use model::schema::{Keyspace, Schema, TableId};
@@ -21,8 +22,8 @@ pub struct NodeView<'a> {
     pub virtual_keyspaces: &'a BTreeMap<String, Arc<Keyspace>>,
     /// The cluster.
     pub topology: &'a Topology,
-    /// Where other nodes reach this one.
-    pub internode_address: SocketAddr,
+    /// What is known of its other members.
+    pub outlook: &'a Outlook,
     /// Where this node listens for them.
     pub listen_address: IpAddr,
     /// When the process started, in seconds: the generation that gossip shows.

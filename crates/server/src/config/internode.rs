@@ -15,6 +15,8 @@ const QUEUE_BYTES: u64 = 4 << 20;
 /// Everything about the wire between nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Internode {
+    /// Whether there may be other nodes: else nothing is listened on for them.
+    pub enabled: bool,
     /// Where to listen; at least one address.
     pub listen: Vec<SocketAddr>,
     /// Where to listen for encrypted connections only.
@@ -64,7 +66,12 @@ impl CompressionScope {
 }
 
 /// Types what was configured.
-pub(super) fn read(configured: &mut Configured, listen: IpAddr, broadcast: IpAddr) -> Internode {
+pub(super) fn read(
+    configured: &mut Configured,
+    enabled: bool,
+    listen: IpAddr,
+    broadcast: IpAddr,
+) -> Internode {
     let storage_port = port(configured, "storage_port").unwrap_or(7000);
     let ssl_port = port(configured, "ssl_storage_port").unwrap_or(7001);
     let encryption = server_encryption(configured);
@@ -81,6 +88,7 @@ pub(super) fn read(configured: &mut Configured, listen: IpAddr, broadcast: IpAdd
         usize::try_from(bytes).ok()
     };
     Internode {
+        enabled,
         listen: listened,
         listen_encrypted: encryption
             .as_ref()

@@ -13,9 +13,9 @@ mod internode;
 pub mod keys;
 mod machine;
 pub mod memory;
-mod rackdc;
 mod report;
 mod settings;
+mod snitch;
 mod tree;
 mod units;
 mod value;
@@ -265,12 +265,12 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
         configured.set("helenus_memory", &Node::scalar(memory), Origin::CommandLine);
     }
     judge_states(&mut configured);
-    let rackdc = sources
+    let files = sources
         .file
         .as_deref()
-        .map(rackdc::beside)
+        .map(snitch::Files::beside)
         .unwrap_or_default();
-    let settings = Settings::build(&mut configured, sources.profile, &rackdc);
+    let settings = Settings::build(&mut configured, sources.profile, &files);
     if configured.errors.is_empty() {
         Ok(settings)
     } else {

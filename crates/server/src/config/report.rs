@@ -4,7 +4,6 @@ use super::access::text;
 use super::settings::Settings;
 use super::value::Value;
 use super::{Configured, ignored, keys};
-use std::net::{IpAddr, SocketAddr};
 
 const DEFAULT_SNITCH: &str = "SimpleSnitch";
 
@@ -56,20 +55,9 @@ pub(super) fn snitch(configured: &Configured) -> String {
     written.rsplit('.').next().unwrap_or_default().to_owned()
 }
 
-/// `own` are this node's addresses.
-pub(super) fn warnings(configured: &Configured, seeds: &[String], own: &[IpAddr]) -> Vec<String> {
+/// What the operator should know.
+pub(super) fn warnings(configured: &Configured) -> Vec<String> {
     let mut warnings = Vec::new();
-    let others: Vec<&str> = seeds
-        .iter()
-        .map(String::as_str)
-        .filter(|seed| !is_own(seed, own))
-        .collect();
-    if !others.is_empty() {
-        warnings.push(format!(
-            "clusters of several nodes are not built yet: seeds {} are not asked, and THIS NODE IS A CLUSTER OF ITS OWN, whose data no other node has",
-            others.join(", ")
-        ));
-    }
     let ignored = ignored(configured);
     if !ignored.is_empty() {
         warnings.push(format!(
@@ -77,25 +65,5 @@ pub(super) fn warnings(configured: &Configured, seeds: &[String], own: &[IpAddr]
             ignored.join(", ")
         ));
     }
-    let snitch = snitch(configured);
-    if !matches!(
-        snitch.as_str(),
-        DEFAULT_SNITCH | "GossipingPropertyFileSnitch"
-    ) {
-        warnings.push(format!(
-            "endpoint_snitch `{snitch}` is not known; data centre and rack come from helenus_dc, helenus_rack and cassandra-rackdc.properties"
-        ));
-    }
     warnings
-}
-
-/// Whether a seed, `address` or `address:port`, is this node.
-fn is_own(seed: &str, own: &[IpAddr]) -> bool {
-    let address = seed
-        .parse()
-        .or_else(|_| seed.parse().map(|socket: SocketAddr| socket.ip()));
-    match address {
-        Ok(address) => address.is_loopback() || own.contains(&address),
-        Err(_) => seed.eq_ignore_ascii_case("localhost"),
-    }
 }

@@ -3,8 +3,8 @@
 use super::access::{address, class, duration, flag, integer, port, positive, size, text};
 use super::encryption::{self, ClientEncryption};
 use super::internode::{self, Internode};
-use super::rackdc::RackDc;
 use super::report::{snitch, view, warnings};
+use super::snitch::{self as location, Files, Place};
 use super::value::Value;
 use super::{Configured, Profile, machine, memory, units};
 use model::limits::{MAX_CLUSTER_NAME_BYTES, MAX_SHARDS};
@@ -179,7 +179,7 @@ pub struct Features {
 
 impl Settings {
     /// Types what was configured. Whatever is wrong is added to its errors, and a default stands in its place.
-    pub(super) fn build(configured: &mut Configured, profile: Profile, rackdc: &RackDc) -> Self {
+    pub(super) fn build(configured: &mut Configured, profile: Profile, files: &Files) -> Self {
         let address = address(configured, "rpc_address").unwrap_or(Ipv4Addr::LOCALHOST.into());
         let listen_address = super::access::address(configured, "listen_address").unwrap_or(
             if address.is_unspecified() {
@@ -196,15 +196,14 @@ impl Settings {
             Some(threads) => threads as usize,
             None => (usize::from(shards) * 2).max(2),
         };
-        let named = |written: Option<String>, properties: &Option<String>, default: &str| {
-            written
-                .or_else(|| properties.clone())
-                .unwrap_or_else(|| default.to_owned())
-        };
+        let Place { dc, rack } = place(configured, broadcast_address, files);
+        let seeds = seeds(configured);
+        // A node to develop against is alone unless it was told of others.
+        let has_peers = profile == Profile::Server || !seeds.is_empty();
         let mut settings = Self {
             cluster_name: cluster_name(configured, profile),
-            dc: named(text(configured, "helenus_dc"), &rackdc.dc, "datacenter1"),
-            rack: named(text(configured, "helenus_rack"), &rackdc.rack, "rack1"),
+            dc: dc.unwrap_or_else(|| "datacenter1".to_owned()),
+            rack: rack.unwrap_or_else(|| "rack1".to_owned()),
             snitch: snitch(configured),
             data_directory: data_directory(configured),
             native: native(configured, address, broadcast_address, memory_bytes),
@@ -212,8 +211,8 @@ impl Settings {
             broadcast_address,
             listen_address,
             storage_port: port(configured, "storage_port").unwrap_or(7000),
-            internode: internode::read(configured, listen_address, broadcast_address),
-            seeds: seeds(configured),
+            internode: internode::read(configured, has_peers, listen_address, broadcast_address),
+            seeds,
             num_tokens: positive(configured, "num_tokens").unwrap_or(DEFAULT_TOKENS) as u32,
             shards,
             io_threads,
@@ -234,12 +233,30 @@ impl Settings {
         };
         check_partitioner(configured);
         settings.view = view(configured, &settings);
-        settings.warnings = warnings(
-            configured,
-            &settings.seeds,
-            &[listen_address, broadcast_address],
-        );
+        settings.warnings = warnings(configured);
         settings
+    }
+}
+
+/// Where the node stands: as configured by name, else as the snitch says.
+fn place(configured: &mut Configured, own: IpAddr, files: &Files) -> Place {
+    let named = Place {
+        dc: text(configured, "helenus_dc"),
+        rack: text(configured, "helenus_rack"),
+    };
+    if named.dc.is_some() && named.rack.is_some() {
+        return named;
+    }
+    let zone = text(configured, "helenus_availability_zone");
+    match location::place(&snitch(configured), zone.as_deref(), own, files) {
+        Ok(found) => Place {
+            dc: named.dc.or(found.dc),
+            rack: named.rack.or(found.rack),
+        },
+        Err(reason) => {
+            configured.refuse("endpoint_snitch", reason);
+            named
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod link;
 mod metrics;
 mod opening;
 mod ports;
+pub mod seeds;
 mod socket;
 mod transport;
 mod wire;
@@ -32,6 +33,7 @@ pub use acceptor::{Arrival, NewPeer, PeerAcceptor, PeerTarget, Port};
 pub use endpoint::{Endpoint, PeerEvents};
 pub use metrics::{PeerBook, PeerCollector, PeerMetrics};
 pub use ports::InternodePorts;
+pub use seeds::SeedsError;
 pub use wire::Wire;
 
 #[cfg(test)]

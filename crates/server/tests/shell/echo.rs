@@ -55,7 +55,6 @@ impl Factory for Echo {
 }
 
 impl Factory for EchoPeer {
-    const HAS_PEERS: bool = true;
     type Shard = EchoShard;
 
     fn make(&self, index: u16, shards: u16) -> EchoShard {

@@ -40,6 +40,7 @@ impl Process {
             std::env::temp_dir().join(format!("helenus-shell-{}-{name}", std::process::id()));
         let mut all: Vec<String> = [
             "native_transport_port=0",
+            "storage_port=0",
             "helenus_shard_aware_port=1",
             "helenus_admin_address=127.0.0.1:0",
         ]

@@ -57,7 +57,11 @@ impl Cluster {
             machine.config = NodeConfig {
                 internode_address: address(number),
                 listen_address: address(number).ip(),
-                seeds: (0..count.min(2)).map(address).collect(),
+                seeds: (0..count.min(2))
+                    .filter(|seed| *seed != number)
+                    .map(address)
+                    .collect(),
+                founds: number == 0,
                 has_wire: true,
                 ..NodeConfig::default()
             };

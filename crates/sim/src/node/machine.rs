@@ -225,6 +225,12 @@ impl Machine {
         }
     }
 
+    /// How many members the node knows, itself included; `None` before it is one.
+    pub fn members(&mut self) -> Option<usize> {
+        let shard = self.shards.first_mut()?.running()?;
+        Some(shard.topology.nodes.len())
+    }
+
     /// Whether every shard serves; an error if one cannot.
     pub fn is_ready(&self) -> Result<bool, String> {
         match self.shards.iter().find_map(NodeShard::failure) {

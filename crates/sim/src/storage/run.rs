@@ -283,7 +283,7 @@ impl Run {
             let ticket = self.node.ticket();
             let at = self.node.now().wall.0;
             let begun = self.node.with_store(shard, |store, now, io| {
-                store.truncate(name.id(), at, ticket, now, io)
+                store.truncate(name.id(), (at, 0), ticket, now, io)
             });
             if begun.is_ok() {
                 self.truncating.insert(ticket, (shard, name, self.next));

@@ -123,12 +123,18 @@ impl Store {
         self.remove_retired(io);
     }
 
+    /// Up to which epoch of the metadata what it says of emptied tables is carried out for a table.
+    pub fn truncated_epoch(&self, id: TableId) -> Option<u64> {
+        self.tables.get(&id).map(|state| state.truncated_epoch)
+    }
+
     /// Deletes everything a table holds at this moment. `at` is the time of the truncation in microseconds, kept for
-    /// whoever asks. The ticket is finished when that is durable.
+    /// whoever asks, and `epoch` that of the metadata that says so, 0 if none does. The ticket is finished when that is
+    /// durable.
     pub fn truncate(
         &mut self,
         id: TableId,
-        at: i64,
+        (at, epoch): (i64, u64),
         ticket: u64,
         now: Now,
         io: &mut IoQueue,
@@ -155,6 +161,7 @@ impl Store {
         let frozen = std::mem::take(&mut state.frozen);
         state.flushed = state.flushed.max(end);
         state.truncated_at = state.truncated_at.max(at);
+        state.truncated_epoch = state.truncated_epoch.max(epoch);
         state.unlisted.extend(firsts.iter().copied());
         state.change(firsts.into_iter().map(Then::Release));
         let tables = std::mem::take(&mut state.sstables);

@@ -84,6 +84,7 @@ pub(crate) struct TableState {
     /// What was flushed was synced in the log up to here.
     pub log_synced: Position,
     pub truncated_at: i64,
+    pub truncated_epoch: u64,
     pub next_number: u64,
     pub manifest: ManifestState,
     /// Counts truncations: a job of an earlier epoch is void.
@@ -112,6 +113,7 @@ impl TableState {
             flushed: Position::default(),
             log_synced: Position::default(),
             truncated_at: i64::MIN,
+            truncated_epoch: 0,
             next_number: 1,
             manifest: ManifestState::default(),
             epoch: 0,
@@ -135,6 +137,7 @@ impl TableState {
             flushed: self.flushed,
             log_synced: self.log_synced,
             truncated_at: self.truncated_at,
+            truncated_epoch: self.truncated_epoch,
             entries: self
                 .sstables
                 .iter()

@@ -14,7 +14,8 @@ pub(super) const KEYS: &[Key] = &[
     key("helenus_on_rot", Word(&["refuse", "skip"]), "refuse", &[], Effective("What a start does when a record of the commit log that was synced is not what was written, or a segment is missing: `refuse` ends it and names file and offset; `skip` goes on without what cannot be read and counts it. For one start, by an operator who knows that the data is elsewhere or lost.")),
     key("helenus_shard_aware_port", Integer, "19042", &[], Effective("Port where a client chooses its shard by its own source port, as Scylla's drivers do. 0: none. If the default is taken, there is none, with a warning.")),
     key("helenus_admin_address", Text, "127.0.0.1:7199", &[], Effective("Where `/metrics`, `/health` and the admin API listen. Empty: nowhere. Must be a loopback address. Requests of web pages (with an `Origin` header, or a `Host` that is neither `localhost` nor a loopback address) are refused with 403.")),
-    key("helenus_dc", Text, "", &[], Effective("Data centre of this node. Unset: `dc` of `cassandra-rackdc.properties` beside the configuration file, else `datacenter1`.")),
-    key("helenus_rack", Text, "", &[], Effective("Rack of this node. Unset: `rack` of `cassandra-rackdc.properties` beside the configuration file, else `rack1`.")),
+    key("helenus_availability_zone", Text, "", &[], Effective("The zone this node runs in, as the cloud names it (`us-east-1a`, `us-central1-a`, `eastus-1`): what the clouds' snitches make data centre and rack of.")),
+    key("helenus_dc", Text, "", &[], Effective("Data centre of this node. Unset: what `endpoint_snitch` says, else `datacenter1`.")),
+    key("helenus_rack", Text, "", &[], Effective("Rack of this node. Unset: what `endpoint_snitch` says, else `rack1`.")),
     key("helenus_max_requests_in_flight_per_connection", Integer, "2048", &[], Effective("Requests of one connection that may wait for their answers. Above it nothing more is read from that connection until some are answered.")),
 ];

@@ -130,6 +130,7 @@ impl Node {
         let reserved = reserve(options.address, "storage_port").unwrap();
         let address = reserved.address();
         let settings = Internode {
+            enabled: true,
             listen: vec![address],
             listen_encrypted: None,
             announced: address,

@@ -130,6 +130,7 @@ impl Store {
                     state.flushed = manifest.flushed;
                     state.log_synced = manifest.log_synced;
                     state.truncated_at = manifest.truncated_at;
+                    state.truncated_epoch = manifest.truncated_epoch;
                     for entry in manifest.entries {
                         self.open_sstable(id, entry, io);
                     }
@@ -138,6 +139,11 @@ impl Store {
             };
             let mut shared: BTreeMap<FileName, ManifestEntry> = BTreeMap::new();
             let state = self.tables.get_mut(&id).expect("one of the tables");
+            // Emptied is what every shard has emptied.
+            let epochs = manifests
+                .iter()
+                .map(|(_, manifest)| manifest.truncated_epoch);
+            state.truncated_epoch = epochs.min().unwrap_or(0);
             for (shard, manifest) in manifests {
                 state.truncated_at = state.truncated_at.max(manifest.truncated_at);
                 let theirs = Places::of_shard(shard, previous_shards);
