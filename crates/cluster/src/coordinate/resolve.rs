@@ -50,10 +50,10 @@ struct End<'a> {
 }
 
 /// A replica's answer, taken apart.
-fn parts<'a>(
-    response: &'a ReadResponse,
+fn parts(
+    response: &ReadResponse,
     now_seconds: i64,
-) -> (BTreeMap<PartitionKey<'a>, Part<'a>>, Option<End<'a>>) {
+) -> (BTreeMap<PartitionKey<'_>, Part<'_>>, Option<End<'_>>) {
     let mut parts: BTreeMap<PartitionKey<'_>, Part<'_>> = BTreeMap::new();
     let mut at: Option<PartitionKey<'_>> = None;
     for entry in response.entries() {

@@ -360,7 +360,7 @@ fn any_damaged_file_is_read_or_refused() {
             Err(error) => assert!(!error.to_string().is_empty()),
         }
         judge_states(&mut configured);
-        let _ = Settings::build(&mut configured, Profile::Dev, &rackdc::RackDc::default());
+        let _ = Settings::build(&mut configured, Profile::Dev, &snitch::Files::default());
         if configured.errors.is_empty() {
             read += 1;
         } else {

@@ -90,10 +90,10 @@ impl Decided {
         let stored = stored.filter(|table| table.kind == TableKind::Stored);
         let leaving = stored.filter_map(|table| {
             let emptied = after.truncations.get(&table.id) != before.truncations.get(&table.id);
-            if !stays(table) {
-                Some((table.clone(), Removal::Drop))
-            } else {
+            if stays(table) {
                 emptied.then(|| (table.clone(), Removal::Truncate))
+            } else {
+                Some((table.clone(), Removal::Drop))
             }
         });
         leaving.collect()
