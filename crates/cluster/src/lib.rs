@@ -4,7 +4,8 @@
 //! [`coordinate`] drives one request through them. A cluster of one node walks the same path as any other.
 //!
 //! What members agree on is [`metadata`], ordered by [`raft`]; who of them lives is found out by [`gossip`] and [`detector`]. [`track`]
-//! knows which writes each replica holds, [`paxos`] decides what conditional statements do, and [`internode`] is the wire.
+//! knows which writes each replica holds, [`paxos`] decides what conditional statements do, and [`internode`] is the wire. [`stream`] brings
+//! data to who has to have it because the ring changed.
 //!
 //! Of a node alone [`coordinate`], [`metadata`] and [`raft`] are at work; the others are tested by simulations beside them and wait for
 //! the wire between nodes to be connected.
@@ -20,5 +21,6 @@ pub mod replication;
 pub mod ring;
 #[cfg(test)]
 mod seeded;
+pub mod stream;
 pub mod topology;
 pub mod track;

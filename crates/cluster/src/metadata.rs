@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-pub use transition::{Change, Step, Transition};
+pub use transition::{Change, Moved, Step, Transition};
 use uuid::Uuid;
 
 /// Number of the entry of the metadata log that something became so with.
@@ -74,6 +74,9 @@ pub struct Metadata {
     pub epoch: Epoch,
     /// The last one that changed who replicates what.
     pub placement_epoch: Epoch,
+    /// Who planned before it may have missed two steps of a change of the ring, and is refused.
+    #[serde(default)]
+    pub refused_before: Epoch,
     /// Of which cluster.
     pub cluster: ClusterIdentity,
     /// The members.
@@ -99,6 +102,7 @@ impl Metadata {
         Self {
             epoch: 1,
             placement_epoch: 1,
+            refused_before: 0,
             cluster,
             members: BTreeMap::from([(first, founder)]),
             gone: BTreeMap::new(),

@@ -8,11 +8,13 @@
 //! What must stay true: placement is a pure function of members and strategy, so that all who know the same epoch of the
 //! metadata agree; no set of replicas names a member twice.
 
+mod allocate;
 mod strategy;
 #[cfg(test)]
 mod tests;
 
 use crate::topology::NodeId;
+pub use allocate::allocate;
 use model::key::Token;
 use std::collections::BTreeMap;
 use std::sync::Arc;

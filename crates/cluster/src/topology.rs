@@ -47,8 +47,8 @@ pub struct Topology {
     pub local: NodeId,
     /// The epoch of the metadata that says so.
     pub epoch: u64,
-    /// The last epoch that changed who replicates what.
-    pub placement_epoch: u64,
+    /// Who planned before it may have missed two steps of a change of the ring.
+    pub refused_before: u64,
     /// When tables were last emptied.
     truncations: Arc<BTreeMap<TableId, u64>>,
     /// The last of those.
@@ -82,7 +82,7 @@ impl Topology {
             nodes,
             local,
             epoch: 0,
-            placement_epoch: 0,
+            refused_before: 0,
             truncations: Arc::default(),
             last_truncation: 0,
             datacenters,
@@ -91,12 +91,12 @@ impl Topology {
         }
     }
 
-    /// The same at an epoch of the metadata, and with the last one that changed who replicates what.
+    /// The same at an epoch of the metadata, and with the one before which requests are refused.
     #[must_use]
-    pub fn at(self, epoch: u64, placement_epoch: u64) -> Self {
+    pub fn at(self, epoch: u64, refused_before: u64) -> Self {
         Self {
             epoch,
-            placement_epoch,
+            refused_before,
             ..self
         }
     }

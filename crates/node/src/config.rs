@@ -1,5 +1,6 @@
 //! What a node is told, in the units it uses.
 
+use model::key::Token;
 use model::limits::METADATA_LOG_BYTES;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -18,6 +19,12 @@ pub struct NodeConfig {
     pub snitch: String,
     /// Tokens a node takes at its first start.
     pub num_tokens: u32,
+    /// `initial_token`: the tokens it takes instead, if any are named.
+    pub initial_tokens: Vec<Token>,
+    /// `auto_bootstrap`: whether a node that takes its first tokens takes the data too.
+    pub auto_bootstrap: bool,
+    /// `replace_address_first_boot`: where the dead member was reached whose tokens a node without any takes over.
+    pub replaces: Option<IpAddr>,
     /// Whether clients log in with a password.
     pub password_authentication: bool,
     /// Where clients connect, as told to drivers.
@@ -110,6 +117,9 @@ impl Default for NodeConfig {
             rack: "rack1".to_owned(),
             snitch: "SimpleSnitch".to_owned(),
             num_tokens: 16,
+            initial_tokens: Vec::new(),
+            auto_bootstrap: true,
+            replaces: None,
             password_authentication: false,
             client_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             internode_address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7000)),

@@ -24,5 +24,6 @@ pub mod slab;
 pub mod snapshots;
 pub mod startup;
 pub mod statement;
+pub mod stream;
 pub mod system;
 pub mod trace;

@@ -27,7 +27,7 @@ pub fn topology(metadata: &Metadata, local: NodeId, config: &NodeConfig) -> Topo
     let keyspaces = metadata.schema.keyspaces.iter();
     let keyspaces = keyspaces.map(|(name, keyspace)| (name.as_str(), &keyspace.replication));
     Topology::new(metadata.cluster.name.clone(), nodes.collect(), local)
-        .at(metadata.epoch, metadata.placement_epoch)
+        .at(metadata.epoch, metadata.refused_before)
         .with_truncations(&metadata.truncations)
         .with_keyspaces(keyspaces, |strategy| metadata.place(strategy))
 }

@@ -143,6 +143,17 @@ impl Membership {
         }
     }
 
+    /// Whether a member is known not to answer.
+    pub fn is_away(&self, node: NodeId) -> bool {
+        let mut peers = self.detector.peers();
+        peers.any(|(id, opinion)| id == node && !opinion.state.is_up())
+    }
+
+    /// What this node says of where it stands in its life.
+    pub fn set_status(&mut self, status: Status) {
+        self.gossip.set_local(State::Status(status));
+    }
+
     /// The members that answer, this one aside.
     pub fn alive(&self) -> &BTreeSet<NodeId> {
         &self.outlook.alive

@@ -6,6 +6,7 @@ use crate::membership::Outlook;
 use crate::peers::PeerWork;
 use crate::peers::message::Answer;
 use crate::statement::Statement;
+use crate::stream::StreamMail;
 use crate::system::NodeFacts;
 use bytes::Bytes;
 pub use cluster::coordinate::ReplicaError;
@@ -202,6 +203,17 @@ pub enum ShardMessage {
         /// Which.
         emptied: Emptied,
     },
+    /// Another node says something of data that moves, to this shard.
+    Stream(Box<StreamMail>),
+    /// What the receiver owns of a chunk of such data; answered by `Acknowledged` once it is durable.
+    Take {
+        /// Answer under this number.
+        request: u64,
+        /// Encoded mutations.
+        mutations: Vec<Vec<u8>>,
+    },
+    /// The node is no member of its cluster any more.
+    Left,
     /// A table's data is about to go; answered by `Acknowledged` once what is to be kept is.
     Farewell {
         /// Answer under this number.

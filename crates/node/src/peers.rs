@@ -4,8 +4,8 @@
 //! whichever shard serves the connection, which hands it on to the one that asked. What must stay true:
 //! - what comes from outside is verified before it is applied;
 //! - a request that was planned with metadata this node does not have yet waits for it, for as long as its coordinator does, and
-//!   among a bounded number of such; one that was planned before the ring last changed is refused, for its coordinator may not know
-//!   all replicas.
+//!   among a bounded number of such; one whose coordinator may have missed two steps of a change of the ring is refused, for it
+//!   may not know all replicas.
 
 pub mod message;
 
@@ -13,6 +13,7 @@ use crate::effects::{Effects, LogLevel};
 use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::replica::Caller;
 use crate::shard::Shard;
+use crate::stream::StreamMail;
 use cluster::internode::{Class, PeerIdentity};
 use cluster::topology::NodeId;
 use message::{Answer, PeerMessage, PeerRequest, Terms, Wanted};
@@ -116,6 +117,15 @@ impl Shard {
                 let request = ReplicaRequest::Read(command);
                 self.take_peer_work(work(node, &terms, wanted, request, now), now, out);
             }
+            PeerMessage::Stream(message) => {
+                let address = from.address;
+                let mail = StreamMail {
+                    node,
+                    address,
+                    message,
+                };
+                self.on_stream_mail(mail, now, out);
+            }
             PeerMessage::Wrote { request, result } => {
                 if request.shard == self.number {
                     return self.on_peer_wrote(node, request.id, result, now, out);
@@ -164,7 +174,7 @@ impl Shard {
             }
             return;
         }
-        if work.epoch < self.topology.placement_epoch {
+        if work.epoch < self.topology.refused_before {
             let error =
                 ReplicaError::Failed(0, "the ring has changed since this was planned".into());
             return self.refuse_peer_work(&work, error, out);
@@ -206,6 +216,11 @@ impl Shard {
     pub(crate) fn do_peer_work(&mut self, work: PeerWork, now: Now, out: &mut Effects) {
         let caller = Caller::Peer(work.caller);
         match work.request {
+            ReplicaRequest::Write(..) if self.comes_too_late(work.epoch) => {
+                let error =
+                    ReplicaError::Failed(0, "the ring has changed since this was planned".into());
+                self.tell_peer_written(work.caller, Err(error), out);
+            }
             ReplicaRequest::Write(mutation, counts) => {
                 self.apply_planned(mutation, (work.epoch, counts), caller, now, out);
             }

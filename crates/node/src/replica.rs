@@ -13,7 +13,8 @@ use model::read::{Partitions, ReadCommand, ReadResponse};
 use model::schema::TableId;
 use model::time::{BootNanos, Now};
 use std::collections::BTreeSet;
-use storage::{Farewell, ReadProgress, Store, StoreError};
+use std::sync::Arc;
+use storage::{Farewell, KeptTokens, ReadProgress, Store, StoreError};
 
 /// Who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -198,6 +199,13 @@ impl Replica {
     pub fn compact(&mut self, table: TableId, caller: Caller) {
         let ticket = self.tickets.insert(Ticket::untimed(caller));
         let begun = self.store.compact(table, ticket);
+        self.task_begun(begun, ticket, caller);
+    }
+
+    /// Leaves out what a table's SSTables hold of other tokens.
+    pub fn clean_up(&mut self, table: TableId, kept: Arc<KeptTokens>, caller: Caller) {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
+        let begun = self.store.clean_up(table, kept, ticket);
         self.task_begun(begun, ticket, caller);
     }
 

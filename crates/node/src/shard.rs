@@ -108,6 +108,8 @@ pub struct Shard {
     pub(crate) peer_work: crate::peers::Waiting,
     /// What is known of the other members.
     pub(crate) outlook: Arc<Outlook>,
+    /// Data that moves because the ring changes.
+    pub(crate) streams: crate::stream::Streams,
     /// Shard 0's, of a node that may have others beside it.
     pub(crate) membership: Option<crate::membership::Membership>,
     /// Shard 0 alone changes the schema, one change at a time.
@@ -177,6 +179,7 @@ impl Shard {
             facts: vec![None; shards],
             peer_work: crate::peers::Waiting::default(),
             outlook: Arc::default(),
+            streams: crate::stream::Streams::default(),
             membership: parts.membership,
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
             snapshots: parts.snapshots,
@@ -218,7 +221,7 @@ impl Shard {
             // What it still waits for is dropped when it is done.
             Event::ClientClosed(client) => drop(self.clients.remove(&client)),
             Event::Work { number, done } => self.on_work_done(number, done, now, out),
-            Event::Admin { id, work } => self.on_admin(id, work, out),
+            Event::Admin { id, work } => self.on_admin(id, work, now, out),
             Event::Drain => self.drain(out),
             Event::PeerMessage { from, message, .. } => {
                 self.on_peer_message(from, &message, now, out);
@@ -235,6 +238,7 @@ impl Shard {
             return;
         };
         client.requests += 1;
+        let is_refused = self.streams.has_left();
         client.version = frame.header.version;
         self.metrics.requests += 1;
         let reply = Reply {
@@ -245,6 +249,11 @@ impl Shard {
             warnings: Vec::new(),
             keyspace: None,
         };
+        if is_refused {
+            let error = RequestError::Server("This node has left the cluster".into());
+            out.closes.push(id);
+            return reply.error(out, &error);
+        }
         let queue = self.owed_by.iter().max().copied().unwrap_or(0);
         if self.operations.len() >= self.config.max_requests_in_flight || queue >= MAX_SHARD_QUEUE {
             self.metrics.overloaded += 1;
@@ -386,6 +395,11 @@ impl Shard {
                 let caller = Caller::Shard(from, request.into());
                 self.replica.truncate(emptied, caller, now, &mut out.io);
             }
+            ShardMessage::Stream(mail) => self.on_stream_mail(*mail, now, out),
+            ShardMessage::Take { request, mutations } => {
+                self.apply_chunk(from, request, mutations, now);
+            }
+            ShardMessage::Left => self.stop_serving(out),
             ShardMessage::Farewell { request, farewell } => {
                 self.replica
                     .bid_farewell(&farewell, Caller::Shard(from, request.into()));
@@ -433,7 +447,10 @@ impl Shard {
     /// takes requests, nothing is lost by [`Self::drain`].
     pub fn is_quiet(&self) -> bool {
         let of_clients = |operation: &Operation| {
-            !matches!(operation, Operation::Replay(_) | Operation::Admin(_))
+            !matches!(
+                operation,
+                Operation::Replay(_) | Operation::Admin(_) | Operation::Stream(_)
+            )
         };
         self.schema_changes.is_quiet() && self.operations.select(of_clients).is_empty()
     }
@@ -472,6 +489,7 @@ impl Shard {
             self.tend_metadata(now, out);
         }
         self.tend_membership(now, out);
+        self.tend_ring(now, out);
         self.settle(now, out);
         if now.boot >= self.next_expiry {
             self.expire(now, out);
@@ -501,6 +519,7 @@ impl Shard {
             self.membership
                 .as_ref()
                 .map(crate::membership::Membership::next_deadline),
+            self.next_ring_deadline(),
             self.tend_snapshots(now, out),
         ];
         let wake = deadlines.into_iter().flatten().min();
@@ -534,7 +553,9 @@ impl Shard {
                 self.on_metadata(change, now, out);
             }
             for (ticket, decision) in proposals {
-                if !self.on_join_end(ticket, &decision, out) {
+                if !self.on_join_end(ticket, &decision, out)
+                    && !self.on_ring_end(ticket, &decision, now, out)
+                {
                     self.on_proposal_end(ticket, decision, now, out);
                 }
             }

@@ -33,6 +33,6 @@ pub use manifest::DROP_MARK;
 pub use metalog::MetaLog;
 pub use sstable::{Stats, TombstoneHistogram};
 pub use store::{
-    Applied, CompactionStats, Farewell, JobKind, JobStats, ReadProgress, Removal, Store,
-    StoreStats, TableStats,
+    Applied, CompactionStats, Farewell, JobKind, JobStats, KeptTokens, ReadProgress, Removal,
+    Store, StoreStats, TableStats,
 };

@@ -9,8 +9,10 @@
 //! ```
 //! A change goes a step on only when every replica of the ranges it touches, those that are down aside, knows the step it
 //! is at, and from `WriteBoth` only when the new replicas have streamed what they lack. Coordinators then know one of two
-//! neighbouring steps, and in each such pair writes reach a quorum of what the other reads. A replica refuses what was planned
-//! on an older placement of the range, so that who missed a step learns of it before it does harm.
+//! neighbouring steps, and in each such pair writes reach a quorum of what the other reads. Who missed a step altogether, because
+//! nobody could reach it, is refused ([`Metadata::refused_before`]), so that it learns of it before it does harm.
+//!
+//! A member without tokens has nothing to give up: it leaves, or is removed, at once.
 //!
 //! Several changes may be under way as long as no arc of any keyspace is touched by two.
 
@@ -56,6 +58,20 @@ pub struct Transition {
     pub step: Step,
     /// When it came to that.
     pub since: super::Epoch,
+}
+
+/// A stretch of the ring that a change gives to others: tokens after `after`, up to `through`; over the end of the ring if
+/// `after` is not the smaller one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The token before it.
+    pub after: Token,
+    /// Its last token.
+    pub through: Token,
+    /// Who replicates it before the change.
+    pub old: Vec<NodeId>,
+    /// Who does after it.
+    pub new: Vec<NodeId>,
 }
 
 /// All tokens that bound arcs of any of these rings.
@@ -127,6 +143,11 @@ impl Metadata {
     }
 
     pub(super) fn begin(&mut self, node: NodeId, change: &Change) -> Result<(), Refused> {
+        if let (Change::Leave | Change::Remove, Some(member)) = (change, self.members.get(&node))
+            && member.tokens.is_empty()
+        {
+            return self.forget(node);
+        }
         self.check_tokens(node, change)?;
         if self.transitions.contains_key(&node) {
             return Err(Refused::Overlaps(node));
@@ -158,6 +179,22 @@ impl Metadata {
         Ok(())
     }
 
+    /// Takes off a member that has no tokens, with the change that would have given it some.
+    fn forget(&mut self, node: NodeId) -> Result<(), Refused> {
+        match self.transitions.get(&node) {
+            Some(transition) if transition.step != Step::WriteBoth => {
+                return Err(Refused::Overlaps(node));
+            }
+            Some(_) => {
+                self.transitions.remove(&node);
+                self.placement_epoch = self.epoch;
+            }
+            None => {}
+        }
+        self.remove(node);
+        Ok(())
+    }
+
     /// Whether two changes of a ring touch the replicas of one token, in any keyspace.
     fn overlap(&self, base: &Ring, one: &Ring, other: &Ring) -> bool {
         let ends = ends([base, one, other]);
@@ -178,6 +215,8 @@ impl Metadata {
             return Err(Refused::NothingUnderWay);
         }
         self.placement_epoch = epoch;
+        // Everybody who could be reached has heard of the step that ends here.
+        self.refused_before = self.refused_before.max(transition.since);
         match transition.step {
             Step::WriteBoth => (transition.step, transition.since) = (Step::ReadNew, epoch),
             Step::ReadNew => self.finish(node),
@@ -221,6 +260,36 @@ impl Metadata {
             }
             _ => Err(Refused::NothingUnderWay),
         }
+    }
+
+    /// What a change under way gives to others, of what a strategy places.
+    pub fn moved(&self, node: NodeId, strategy: &Strategy) -> Vec<Moved> {
+        let base = self.ring();
+        let Some(transition) = self.transitions.get(&node) else {
+            return Vec::new();
+        };
+        let Ok(after) = self.ring_after(&base, node, &transition.change) else {
+            return Vec::new();
+        };
+        let ends = ends([&base, &after]);
+        let mut before = ends.last().copied();
+        let mut moved = Vec::new();
+        for through in ends {
+            let (old, new) = (
+                base.replicas(strategy, through),
+                after.replicas(strategy, through),
+            );
+            let after = before.replace(through).expect("an end there is");
+            if old != new {
+                moved.push(Moved {
+                    after,
+                    through,
+                    old,
+                    new,
+                });
+            }
+        }
+        moved
     }
 
     /// Who replicates what by a strategy, changes under way included.

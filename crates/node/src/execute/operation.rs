@@ -21,6 +21,7 @@ use crate::effects::Effects;
 use crate::message::{ReplicaError, RequestId};
 use crate::reply::Reply;
 use crate::shard::Shard;
+use crate::stream::StreamOperation;
 use model::error::RequestError;
 use model::read::ReadResponse;
 use model::time::{BootNanos, Now};
@@ -67,6 +68,8 @@ pub enum Operation {
     Admin(AdminOperation),
     /// Slow work.
     Work(WorkOperation),
+    /// A chunk of data that moves to another replica.
+    Stream(StreamOperation),
 }
 
 impl Operation {
@@ -90,6 +93,7 @@ impl Operation {
             | Self::Serial(_)
             | Self::Replay(_)
             | Self::Reserved
+            | Self::Stream(_)
             | Self::Admin(_) => BootNanos(u64::MAX),
         }
     }
@@ -112,6 +116,7 @@ impl Shard {
             Some(Operation::Rmw(_)) => self.rmw_applied(number, result, now, out),
             Some(Operation::Count(_)) => self.count_applied(number, result, now, out),
             Some(Operation::Serial(_)) => self.serial_end(number, result, now, out),
+            Some(Operation::Stream(_)) => self.chunk_applied(number, result, now, out),
             Some(_) | None => {}
         }
     }
@@ -133,6 +138,7 @@ impl Shard {
             Some(Operation::Scattered(_)) => self.scattered_read(number, result, now, out),
             Some(Operation::Count(_)) => self.count_read(number, result, now, out),
             Some(Operation::Serial(_)) => self.serial_read(number, result, now, out),
+            Some(Operation::Stream(_)) => self.chunk_read(number, result, out),
             Some(_) | None => {}
         }
     }
@@ -148,6 +154,7 @@ impl Shard {
         match self.operations.get_mut(number) {
             Some(Operation::Gather(_)) => self.gather_acknowledged(number, result, now, out),
             Some(Operation::Admin(_)) => self.admin_acknowledged(number, result, out),
+            Some(Operation::Stream(_)) => self.chunk_acknowledged(number, result, now, out),
             Some(_) | None => {}
         }
     }
@@ -179,6 +186,7 @@ impl Shard {
             | Operation::Serial(_)
             | Operation::Replay(_)
             | Operation::Reserved
+            | Operation::Stream(_)
             | Operation::Admin(_) => unreachable!("has no deadline, or keeps its place"),
         }
     }

@@ -208,6 +208,11 @@ impl SchemaChanges {
         due.into_iter().chain(self.applying.retry_at()).min()
     }
 
+    /// Whether all that was decided is in force on all shards.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.applying.is_done()
+    }
+
     /// Whether no change is under way and none waits.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.is_busy() && self.waiting.is_empty() && self.applying.is_done()

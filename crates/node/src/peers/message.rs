@@ -6,6 +6,7 @@
 use crate::membership::InForce;
 use crate::message::{ReplicaError, RequestId};
 use crate::metadata_log::MetadataMessage;
+use crate::stream::message::StreamMessage;
 use cluster::internode::Class;
 use cluster::metadata::Member;
 use cluster::raft::Snapshot;
@@ -76,6 +77,8 @@ pub enum PeerMessage {
     NotJoined(String),
     /// All shards of the sender have this in force.
     InForce(InForce),
+    /// Of data that moves because the ring changes.
+    Stream(StreamMessage),
     /// Apply a mutation.
     Write {
         /// By which terms.
@@ -118,6 +121,7 @@ const JOIN: u8 = 5;
 const JOINED: u8 = 6;
 const NOT_JOINED: u8 = 7;
 const IN_FORCE: u8 = 8;
+const STREAM: u8 = 9;
 const WRITE: u8 = 16;
 const WROTE: u8 = 17;
 const READ: u8 = 18;
@@ -133,6 +137,7 @@ impl PeerMessage {
             | Self::Metadata(_)
             | Self::InForce(_)
             | Self::Wrote { .. } => Class::Urgent,
+            Self::Stream(message) => message.class(),
             Self::Join(_)
             | Self::Joined { .. }
             | Self::NotJoined(_)
@@ -171,6 +176,10 @@ impl PeerMessage {
             Self::InForce(said) => {
                 put_number(out, IN_FORCE, said.epoch);
                 out.extend_from_slice(said.schema.as_bytes());
+            }
+            Self::Stream(message) => {
+                out.push(STREAM);
+                message.encode(out);
             }
             Self::Write {
                 terms,
@@ -217,6 +226,7 @@ impl PeerMessage {
                 epoch: varint::get(input)?,
                 schema: Uuid::from_bytes(varint::take(input, 16)?.try_into().ok()?),
             }),
+            STREAM => Self::Stream(StreamMessage::decode(input)?),
             WRITE => Self::Write {
                 terms: Terms::decode(input)?,
                 counts: flag(input)?,

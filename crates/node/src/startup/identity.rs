@@ -101,7 +101,10 @@ impl NodeShard {
     pub(super) fn found(&self, identity: NodeIdentity) -> Stored {
         let node = &self.config.node;
         let mut random = SplitMix::new(!self.config.seed);
-        let tokens = spread_tokens(node.num_tokens, &mut random);
+        let tokens = match node.initial_tokens.as_slice() {
+            [] => spread_tokens(node.num_tokens, &mut random),
+            told => told.to_vec(),
+        };
         let high = u128::from(random.next_u64()) << 64;
         let id = (high | u128::from(random.next_u64())).to_be_bytes();
         let cluster = ClusterIdentity {

@@ -430,7 +430,15 @@ impl Sink for Responder<'_> {
         } else {
             Flow::Continue
         };
-        self.answer.partition = None;
+        let partition = self.answer.partition.take();
+        let written = partition.is_some_and(|partition| partition.written);
+        let full = self.answer.response.bytes.len() >= self.command.limits.bytes;
+        let is_range = matches!(self.command.partitions, Partitions::Range(_));
+        if flow == Flow::Continue && self.keeps() && is_range && written && full {
+            // Partitions of which nothing is left but that they were deleted fill an answer too.
+            self.answer.response.more = true;
+            return Flow::Stop;
+        }
         flow
     }
 

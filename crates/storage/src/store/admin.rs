@@ -72,8 +72,10 @@ impl Store {
             .frozen
             .iter_mut()
             .flat_map(|frozen| std::mem::take(&mut frozen.tasks));
+        let cleanup = state.cleanup.take().map_or(Vec::new(), |begun| begun.tasks);
         for task in frozen
             .chain(std::mem::take(&mut state.major))
+            .chain(cleanup)
             .collect::<Vec<_>>()
         {
             self.task_step(task, Some(StoreError::Superseded));
@@ -167,7 +169,8 @@ impl Store {
         let tables = std::mem::take(&mut state.sstables);
         state.change([Then::Remove(tables), Then::Task(task)]);
         self.agenda.manifests = true;
-        let waiting = std::mem::take(&mut state.major);
+        let mut waiting = std::mem::take(&mut state.major);
+        waiting.extend(state.cleanup.take().map_or(Vec::new(), |begun| begun.tasks));
         for task in frozen
             .into_iter()
             .flat_map(|frozen| frozen.tasks)

@@ -5,6 +5,7 @@
 //! every replica is known to hold it: all ids of the inputs are proven. Tables that are not tracked have no ids, so
 //! the last costs them nothing.
 
+use super::cleanup::KeptTokens;
 use super::flush::writer_options;
 use super::job::{NewJob, Work};
 use super::stats::CompactionStats;
@@ -51,6 +52,7 @@ impl Store {
         let due = |id: &TableId, state: &TableState| {
             let automatic = self.config.compaction && state.compaction_due;
             let wanted = !state.major.is_empty() || automatic && !state.sstables.is_empty();
+            let wanted = wanted || state.cleanup.is_some();
             wanted && !running.contains(id)
         };
         let due: Vec<TableId> = self
@@ -61,6 +63,16 @@ impl Store {
             .collect();
         self.agenda.compactions = false;
         for id in super::in_turn(due, self.agenda.compacted_last) {
+            let state = self.tables.get_mut(&id).expect("listed above");
+            match state.next_cleanup() {
+                Ok(Some((choice, kept))) => {
+                    self.agenda.compactions = true;
+                    self.agenda.compacted_last = Some(id);
+                    return self.start_compaction(id, &choice, (Vec::new(), Some(kept)), now, io);
+                }
+                Ok(None) => {}
+                Err(done) => done.into_iter().for_each(|task| self.task_step(task, None)),
+            }
             let state = self.tables.get_mut(&id).expect("listed above");
             state.compaction_due = false;
             super::sooner(
@@ -84,7 +96,7 @@ impl Store {
                 Some(choice) => {
                     self.agenda.compactions = true;
                     self.agenda.compacted_last = Some(id);
-                    return self.start_compaction(id, &choice, tasks, now, io);
+                    return self.start_compaction(id, &choice, (tasks, None), now, io);
                 }
                 None => tasks
                     .into_iter()
@@ -97,7 +109,7 @@ impl Store {
         &mut self,
         id: TableId,
         choice: &Choice,
-        tasks: Vec<u64>,
+        (tasks, kept): (Vec<u64>, Option<Arc<KeptTokens>>),
         now: Now,
         io: &mut IoQueue,
     ) {
@@ -136,6 +148,7 @@ impl Store {
                 inputs,
                 purge,
                 split_bytes: choice.split_bytes,
+                kept,
                 tasks,
                 at: AtHand::default(),
             },
@@ -281,6 +294,8 @@ pub(super) struct CompactionSink<'a> {
     /// What may be forgotten at most.
     purge: Purge,
     split_bytes: u64,
+    /// Tokens of which alone anything is kept.
+    pub kept: Option<&'a KeptTokens>,
     /// Columns whose cells are left out, ascending.
     dropped: Vec<ColumnId>,
     at: &'a mut AtHand,
@@ -309,6 +324,7 @@ impl<'a> CompactionSink<'a> {
             others: others.collect(),
             purge,
             split_bytes: split_bytes.unwrap_or(u64::MAX),
+            kept: None,
             dropped,
             at,
         }
@@ -400,6 +416,9 @@ impl Sink for CompactionSink<'_> {
         self.at.token = token;
         key.clone_into(&mut self.at.key);
         self.at.is_pending = true;
+        if self.kept.is_some_and(|kept| !kept.contains(token)) {
+            return Flow::NextPartition;
+        }
         let deletion = if !deletion.is_none() && self.forgets(deletion) {
             Deletion::NONE
         } else {

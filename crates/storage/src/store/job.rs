@@ -11,6 +11,7 @@ use crate::io::Purpose;
 use crate::merge::{Fetch, Outcome, Pins, View, Walk};
 use crate::sstable::bloom::Bloom;
 use crate::sstable::{SsTable, SsTableWriter, WriterOptions, Written};
+use crate::store::cleanup::KeptTokens;
 use crate::store::compact::{AtHand, CompactionSink};
 use crate::store::flush::FlushSink;
 use crate::store::table::Then;
@@ -41,6 +42,8 @@ pub(crate) enum Work {
         purge: Purge,
         /// Bytes after which the output goes on in another file.
         split_bytes: Option<u64>,
+        /// Tokens of which alone anything is kept.
+        kept: Option<Arc<KeptTokens>>,
         /// Tasks that wait for it.
         tasks: Vec<u64>,
         /// The partition it is in.
@@ -233,6 +236,7 @@ impl Store {
                 inputs,
                 purge,
                 split_bytes,
+                kept,
                 at,
                 ..
             } => {
@@ -242,6 +246,7 @@ impl Store {
                 };
                 let writer = &mut job.writer;
                 let mut sink = CompactionSink::new(writer, state, inputs, *purge, *split_bytes, at);
+                sink.kept = kept.as_deref();
                 job.walk.run(view, &mut fetch, &mut sink, budget)
             }
         };
@@ -378,8 +383,14 @@ impl Store {
             .get(&job.table)
             .is_some_and(|state| state.epoch == job.epoch);
         let error = job.error.clone().expect("it failed");
-        if let Work::Compaction { tasks, .. } = &mut job.work {
-            for task in std::mem::take(tasks) {
+        if let Work::Compaction { tasks, kept, .. } = &mut job.work {
+            let mut tasks = std::mem::take(tasks);
+            if kept.is_some()
+                && let Some(state) = self.tables.get_mut(&job.table)
+            {
+                tasks.extend(state.cleanup.take().map_or(Vec::new(), |begun| begun.tasks));
+            }
+            for task in tasks {
                 self.task_step(task, Some(error.clone()));
             }
         }

@@ -11,6 +11,7 @@
 
 mod admin;
 mod blocks;
+mod cleanup;
 mod compact;
 mod flush;
 mod job;
@@ -22,6 +23,7 @@ mod stats;
 mod table;
 mod write;
 
+pub use cleanup::KeptTokens;
 pub use reads::ReadProgress;
 pub use removal::{Farewell, Removal};
 pub use stats::{CompactionStats, JobKind, JobStats, StoreStats, TableStats};

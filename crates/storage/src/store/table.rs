@@ -1,5 +1,6 @@
 //! What a store holds of one table.
 
+use super::cleanup::Cleanup;
 use crate::commitlog::Position;
 use crate::config::StoreConfig;
 use crate::manifest::{Manifest, ManifestEntry, manifest_name, table_directory};
@@ -91,6 +92,8 @@ pub(crate) struct TableState {
     pub epoch: u64,
     /// Tasks that want everything compacted into one.
     pub major: Vec<u64>,
+    /// A cleanup that is under way.
+    pub cleanup: Option<Cleanup>,
     /// Whether anything changed that could make a compaction worth while.
     pub compaction_due: bool,
     pub counters: Counters,
@@ -118,6 +121,7 @@ impl TableState {
             manifest: ManifestState::default(),
             epoch: 0,
             major: Vec::new(),
+            cleanup: None,
             compaction_due: false,
             counters: Counters::default(),
         }

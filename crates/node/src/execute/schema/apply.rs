@@ -210,9 +210,7 @@ impl Shard {
         let told = decided.own.as_ref().map(|own| own.answer.clone());
         if !change.after.members.contains_key(&self.topology.local) {
             // What it would do now is nobody's business any more.
-            let text = "this node is no member of its cluster any more".to_owned();
-            out.log.push((LogLevel::Error, text));
-            return;
+            return self.leave_cluster(out);
         }
         if let Some(membership) = &mut self.membership {
             membership.watch(&change.after, self.topology.local, now.boot);

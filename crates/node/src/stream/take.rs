@@ -1,0 +1,297 @@
+//! The other end: chunks come in on shard 0, the shards that own their partitions apply them, and when all have them durable the
+//! session goes on.
+
+use super::message::{Pull, StreamMessage};
+use super::{StreamOperation, Taking};
+use crate::effects::{Effects, LogLevel};
+use crate::execute::operation::Operation;
+use crate::message::{ReplicaError, ShardMessage};
+use crate::peers::message::PeerMessage;
+use crate::replica::Caller;
+use crate::shard::Shard;
+use cluster::stream::chunk::{self, Checked, Chunk};
+use cluster::stream::plan::Unit;
+use cluster::stream::session::Session;
+use cluster::topology::NodeId;
+use model::env::Random;
+use model::time::{BootNanos, Now};
+use std::collections::BTreeMap;
+
+/// How often the operator is told how far a session is, in milliseconds.
+const TELL_MS: u64 = 10_000;
+
+/// What is taken, and why: by whose change of tokens, or to rebuild.
+pub(super) type Reason = Option<NodeId>;
+
+impl Taking {
+    pub(super) fn new(
+        units: Vec<Unit>,
+        since: u64,
+        random: &mut dyn Random,
+        now: BootNanos,
+    ) -> Self {
+        Self {
+            since,
+            session: Session::new(units, random.next_u64()),
+            next_tell: now.plus_millis(TELL_MS),
+            told: false,
+        }
+    }
+}
+
+impl Shard {
+    fn taking_mut(&mut self, reason: Reason) -> Option<&mut Taking> {
+        match reason {
+            Some(node) => self.streams.takings.get_mut(&node),
+            None => self.streams.rebuild.as_mut(),
+        }
+    }
+
+    /// Asks for what sessions want next.
+    pub(super) fn poll_takings(&mut self, now: Now, out: &mut Effects) {
+        let nodes: Vec<NodeId> = self.streams.takings.keys().copied().collect();
+        let reasons = nodes.into_iter().map(Some).chain([None]);
+        for reason in reasons {
+            self.poll_taking(reason, now, out);
+        }
+    }
+
+    fn poll_taking(&mut self, reason: Reason, now: Now, out: &mut Effects) {
+        let Some(log) = self.schema_changes.log() else {
+            return;
+        };
+        let members = log.metadata().members.iter();
+        let living: BTreeMap<NodeId, u16> = members
+            .filter(|(id, _)| !self.is_away(**id))
+            .map(|(id, member)| (*id, member.shards))
+            .collect();
+        let Some(taking) = self.taking_mut(reason) else {
+            return;
+        };
+        let (since, mut asks) = (taking.since, Vec::new());
+        let shards = |id| living.get(&id).copied();
+        taking.session.poll(shards, now.boot, &mut asks);
+        self.tell_progress(reason, now, out);
+        for ask in asks {
+            let pull = Pull {
+                number: ask.number,
+                shard: ask.shard,
+                shards: ask.shards,
+                epoch: self.topology.epoch,
+                since,
+                command: Box::new(chunk::command(ask.unit.table, ask.unit.range, ask.resume)),
+            };
+            let message = StreamMessage::Pull(pull);
+            self.say(ask.source, &PeerMessage::Stream(message), out);
+        }
+    }
+
+    /// Tells the operator how far a session is, now and then, and when it is done.
+    fn tell_progress(&mut self, reason: Reason, now: Now, out: &mut Effects) {
+        let Some(taking) = self.taking_mut(reason) else {
+            return;
+        };
+        let is_done = taking.session.is_done();
+        if taking.told || !is_done && now.boot < taking.next_tell {
+            return;
+        }
+        taking.told = is_done;
+        taking.next_tell = now.boot.plus_millis(TELL_MS);
+        let progress = taking.session.progress();
+        let mut text = format!(
+            "{} of {} stretches of tables taken from other replicas, {} bytes",
+            progress.units_done, progress.units, progress.bytes
+        );
+        if progress.units_doubtful > 0 {
+            let doubtful = format!(
+                "; {} of them from fewer replicas than a quorum: repair them",
+                progress.units_doubtful
+            );
+            text.push_str(&doubtful);
+            return out.log.push((LogLevel::Warn, text));
+        }
+        if progress.units > 0 {
+            out.log.push((LogLevel::Info, text));
+        }
+    }
+
+    /// A source has answered.
+    pub(super) fn on_chunk(
+        &mut self,
+        number: u64,
+        epoch: u64,
+        result: Result<Checked, String>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some((reason, unit)) = self.begin_chunk(number) else {
+            return;
+        };
+        let response = match result {
+            Ok(checked) => checked.verified(),
+            Err(_) => None,
+        };
+        let Some(response) = response else {
+            return self.end_chunk(reason, number, Err(()), now, out);
+        };
+        // Of a table that was emptied meanwhile it may be what was there before.
+        let metadata = self.metadata();
+        let emptied = metadata.and_then(|all| all.truncations.get(&unit.table).copied());
+        if emptied.is_some_and(|at| at > epoch) {
+            return self.end_chunk(reason, number, Err(()), now, out);
+        }
+        // Of a table that was dropped meanwhile there is nothing to be had.
+        if !self.schema.tables().any(|table| table.id == unit.table) {
+            return self.end_chunk(reason, number, Ok((None, 0)), now, out);
+        }
+        let Chunk { mutations, resume } = Chunk::of(unit.table, &response);
+        let bytes = response.bytes.len() as u64;
+        if mutations.is_empty() {
+            return self.end_chunk(reason, number, Ok((resume, bytes)), now, out);
+        }
+        let mut parts: BTreeMap<u16, Vec<Vec<u8>>> = BTreeMap::new();
+        for mutation in mutations {
+            let owner = self.owner(mutation.key.token);
+            parts.entry(owner).or_default().push(mutation.encode());
+        }
+        let take = StreamOperation::Take {
+            number,
+            left: parts.len(),
+            failed: false,
+            resume,
+            bytes,
+        };
+        let request = self.operations.insert(Operation::Stream(take));
+        for (shard, mutations) in parts {
+            if shard == self.number {
+                self.apply_chunk(shard, request, mutations, now);
+            } else {
+                self.tell(shard, ShardMessage::Take { request, mutations }, out);
+            }
+        }
+    }
+
+    /// Which session waits for the answer to a question, and what of.
+    fn begin_chunk(&mut self, number: u64) -> Option<(Reason, Unit)> {
+        let takings = self.streams.takings.iter_mut();
+        let takings = takings.map(|(node, taking)| (Some(*node), taking));
+        let mut all = takings.chain(self.streams.rebuild.iter_mut().map(|taking| (None, taking)));
+        all.find_map(|(reason, taking)| {
+            let unit = taking.session.on_chunk(number)?;
+            Some((reason, unit.clone()))
+        })
+    }
+
+    fn end_chunk(
+        &mut self,
+        reason: Reason,
+        number: u64,
+        result: Result<(Option<model::read::Resume>, u64), ()>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if let Some(taking) = self.taking_mut(reason) {
+            match result {
+                Ok((resume, bytes)) => {
+                    taking.session.on_durable(number, resume, bytes, now.boot);
+                }
+                Err(()) => taking.session.on_failure(number, now.boot),
+            }
+        }
+        self.poll_taking(reason, now, out);
+    }
+
+    /// Makes durable what this shard owns of a chunk; `from` hears when it is.
+    pub(crate) fn apply_chunk(
+        &mut self,
+        from: u16,
+        request: u64,
+        mutations: Vec<Vec<u8>>,
+        now: Now,
+    ) {
+        let apply = StreamOperation::Apply {
+            from,
+            request,
+            left: mutations.len(),
+            failed: None,
+        };
+        let operation = self.operations.insert(Operation::Stream(apply));
+        for mutation in mutations {
+            self.replica
+                .apply(&mutation, Caller::Local(operation.into()), now);
+        }
+    }
+
+    /// One mutation of a chunk is durable, or was refused.
+    pub(crate) fn chunk_applied(
+        &mut self,
+        operation: u64,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Stream(StreamOperation::Apply { left, failed, .. })) =
+            self.operations.get_mut(operation)
+        else {
+            return;
+        };
+        *left -= 1;
+        if let Err(error) = result {
+            failed.get_or_insert(error);
+        }
+        if *left > 0 {
+            return;
+        }
+        let Some(Operation::Stream(StreamOperation::Apply {
+            from,
+            request,
+            failed,
+            ..
+        })) = self.operations.remove(operation)
+        else {
+            return;
+        };
+        let result = failed.map_or(Ok(()), Err);
+        if from == self.number {
+            return self.chunk_acknowledged(request, result, now, out);
+        }
+        let message = ShardMessage::Acknowledged { request, result };
+        out.messages.push((from, message));
+    }
+
+    /// A shard has its part of a chunk durable, or could not take it.
+    pub(crate) fn chunk_acknowledged(
+        &mut self,
+        operation: u64,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Stream(StreamOperation::Take { left, failed, .. })) =
+            self.operations.get_mut(operation)
+        else {
+            return;
+        };
+        *left -= 1;
+        *failed |= result.is_err();
+        if *left > 0 {
+            return;
+        }
+        let Some(Operation::Stream(StreamOperation::Take {
+            number,
+            failed,
+            resume,
+            bytes,
+            ..
+        })) = self.operations.remove(operation)
+        else {
+            return;
+        };
+        let takings = self.streams.takings.iter();
+        let mut takings = takings.map(|(node, taking)| (Some(*node), taking));
+        let of_change = takings.find(|(_, taking)| taking.session.is_waiting_for(number));
+        let reason = of_change.and_then(|(reason, _)| reason);
+        let result = if failed { Err(()) } else { Ok((resume, bytes)) };
+        self.end_chunk(reason, number, result, now, out);
+    }
+}
