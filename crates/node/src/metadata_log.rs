@@ -99,6 +99,8 @@ pub struct MetadataLog {
     /// Why the disk did not take the last records.
     disk_error: Option<StoreError>,
     snapshot_bytes: u64,
+    /// Whether members came or went since a leader here last looked: without this, one that has nobody to send to sleeps.
+    members_changed: bool,
     proposals: BTreeMap<ProposalId, Waiting>,
     next_proposal: u64,
     leaderless_since: Option<BootNanos>,
@@ -139,6 +141,7 @@ impl MetadataLog {
             retry_disk: None,
             disk_error: None,
             snapshot_bytes: 0,
+            members_changed: false,
             proposals: BTreeMap::new(),
             next_proposal: 0,
             leaderless_since: None,
@@ -258,7 +261,8 @@ impl MetadataLog {
             due.min(waiting.deadline)
         });
         let own = (!self.is_known()).then_some(self.compare_own);
-        let others = proposals.chain(self.retry_disk).chain(own);
+        let steer = (self.members_changed && self.raft.is_leader()).then_some(BootNanos(0));
+        let others = proposals.chain(self.retry_disk).chain(own).chain(steer);
         others.fold(self.raft.next_deadline(), BootNanos::min)
     }
 
@@ -323,6 +327,7 @@ impl MetadataLog {
         if !self.raft.is_leader() {
             return;
         }
+        self.members_changed = false;
         let members: BTreeSet<NodeId> = self.metadata.members.keys().copied().collect();
         self.raft.set_learners(members, now, out);
         if let Some(voters) = self.metadata.next_voters(self.raft.voters(), alive) {
@@ -501,7 +506,10 @@ impl MetadataLog {
             .extend(messages.map(|(to, message)| (to, MetadataMessage::Raft(message))));
         if let Some(snapshot) = out.installed {
             match record::metadata_of(&snapshot) {
-                Ok(metadata) => self.put_in_force(metadata, None),
+                Ok(metadata) => {
+                    self.put_in_force(metadata, None);
+                    self.end_decided();
+                }
                 Err(reason) => self.halt(reason),
             }
         }
@@ -509,6 +517,17 @@ impl MetadataLog {
             self.apply(&entry);
         }
         self.shorten(now, io);
+    }
+
+    /// Ends proposals that were decided in what a snapshot has replaced: it does not tell how, and they are not sent again.
+    fn end_decided(&mut self) {
+        let decided = self.proposals.keys().copied();
+        let decided: Vec<ProposalId> = decided
+            .filter(|id| self.metadata.has_decided(*id))
+            .collect();
+        for id in decided {
+            self.end(id, Decision::Undecided);
+        }
     }
 
     fn ticket(&mut self, position: u64) -> u64 {
@@ -520,6 +539,7 @@ impl MetadataLog {
     fn put_in_force(&mut self, metadata: Metadata, ticket: Option<u64>) {
         let before = std::mem::replace(&mut self.metadata, Arc::new(metadata));
         let after = self.metadata.clone();
+        self.members_changed |= !before.members.keys().eq(after.members.keys());
         self.changes.push(Change {
             before,
             after,
