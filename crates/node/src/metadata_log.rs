@@ -99,7 +99,7 @@ pub struct MetadataLog {
     /// Why the disk did not take the last records.
     disk_error: Option<StoreError>,
     snapshot_bytes: u64,
-    /// Whether members came or went since a leader here last looked: without this, one that has nobody to send to sleeps.
+    /// Whether members came or went since a leader here last looked: one that has nobody to send to sleeps.
     members_changed: bool,
     proposals: BTreeMap<ProposalId, Waiting>,
     next_proposal: u64,
@@ -521,13 +521,11 @@ impl MetadataLog {
 
     /// Ends proposals that were decided in what a snapshot has replaced: it does not tell how, and they are not sent again.
     fn end_decided(&mut self) {
-        let decided = self.proposals.keys().copied();
-        let decided: Vec<ProposalId> = decided
-            .filter(|id| self.metadata.has_decided(*id))
-            .collect();
-        for id in decided {
-            self.end(id, Decision::Undecided);
-        }
+        let mut decided: Vec<ProposalId> = self.proposals.keys().copied().collect();
+        decided.retain(|id| self.metadata.has_decided(*id));
+        decided
+            .into_iter()
+            .for_each(|id| self.end(id, Decision::Undecided));
     }
 
     fn ticket(&mut self, position: u64) -> u64 {

@@ -51,6 +51,16 @@ pub(crate) enum Work {
     },
 }
 
+impl Work {
+    /// The SSTables it reads.
+    fn inputs(&self) -> Vec<Arc<SsTable>> {
+        match self {
+            Self::Flush => Vec::new(),
+            Self::Compaction { inputs, .. } => inputs.clone(),
+        }
+    }
+}
+
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -253,11 +263,7 @@ impl Store {
         match outcome {
             Outcome::Yielded => {}
             Outcome::Missing => {
-                let inputs = match &job.work {
-                    Work::Flush => Vec::new(),
-                    Work::Compaction { inputs, .. } => inputs.clone(),
-                };
-                let table = job.table;
+                let (table, inputs) = (job.table, job.work.inputs());
                 let waits = self.load(table, &wanted, Waiter::Job(id), &inputs, io);
                 self.jobs.get_mut(&id).expect("looked up above").waits = waits;
             }

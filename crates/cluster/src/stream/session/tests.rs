@@ -69,7 +69,7 @@ fn everything_is_taken_whatever_happens_on_the_way() {
             }
             now = now.plus_millis(random.next_u64() % 300);
             let calm = step > 2_000;
-            if !calm && random.next_u64() % 50 == 0 {
+            if !calm && random.chance(2) {
                 let id = NodeId((random.next_u64() % 3) as u32 + 1);
                 if shards.remove(&id).is_none() {
                     shards.insert(id, (random.next_u64() % 3) as u16 + 1);
@@ -85,12 +85,12 @@ fn everything_is_taken_whatever_happens_on_the_way() {
             assert!(asks.len() <= WINDOW);
             under_way.extend(asks);
             let Some(ask) = under_way.pop() else { continue };
-            let lost = !calm && random.next_u64() % 4 == 0;
+            let lost = !calm && random.chance(25);
             if lost || session.on_chunk(ask.number).is_none() {
                 continue;
             }
             assert!(session.on_chunk(ask.number).is_none(), "it came already");
-            if !calm && random.next_u64() % 4 == 0 {
+            if !calm && random.chance(25) {
                 session.on_failure(ask.number, now);
                 continue;
             }
