@@ -93,7 +93,11 @@ impl NodeShard {
         out: &mut Effects,
     ) -> (State, bool) {
         let stored = match joining.joined.take() {
-            Some((node, snapshot)) => Stored::joined(joining.identity.clone(), node, snapshot),
+            Some((node, snapshot)) => {
+                // Those connections are of a node without a number: what comes on them would not be taken for a member's.
+                out.peers.closes.extend(&self.config.node.seeds);
+                Stored::joined(joining.identity.clone(), node, snapshot)
+            }
             None if joining.founds_at.is_some_and(|at| now.boot >= at) => {
                 self.found(joining.identity.clone())
             }
