@@ -5,16 +5,18 @@
 //! counts what comes back until the level is reached, or cannot be any more. The errors it ends with have the fields of
 //! their bodies (native protocol v5, section 9). Nothing here knows shards, sockets or clocks.
 
+pub mod batchlog;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod plan;
+pub mod ranges;
 pub mod read;
 pub mod resolve;
 mod tally;
 pub mod write;
 
 use model::error::RequestError;
-pub use plan::{Access, ReplicaPlan, admit, check_level};
+pub use plan::{Access, ReplicaPlan, admit, check_level, participants};
 
 /// Why a replica could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

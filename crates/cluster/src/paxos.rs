@@ -21,6 +21,7 @@ mod acceptor;
 mod proposer;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use acceptor::Instance;
 pub use proposer::{Effect, Outcome, Participants, Proposer};

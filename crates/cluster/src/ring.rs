@@ -117,6 +117,14 @@ impl Replicas {
         self.natural.iter().chain(&self.pending).copied()
     }
 
+    /// Whether the members are the same, in whatever order.
+    fn has_members_of(&self, other: &Self) -> bool {
+        let same = |own: &[NodeId], others: &[NodeId]| {
+            own.len() == others.len() && own.iter().all(|id| others.contains(id))
+        };
+        same(&self.natural, &other.natural) && same(&self.pending, &other.pending)
+    }
+
     /// Whether a member is written to.
     pub fn contains(&self, id: NodeId) -> bool {
         self.all().any(|replica| replica == id)
@@ -172,6 +180,21 @@ impl Placement {
         let place = if place == self.ends.len() { 0 } else { place };
         let set = self.sets.get(place)?;
         Some(&self.groups[*set as usize])
+    }
+
+    /// The replicas of a token, and the last token after it that has the same ones, in whatever order, without a step over the
+    /// end of the ring; `None` if there is no member.
+    pub fn stretch(&self, token: Token) -> Option<(&Arc<Replicas>, Token)> {
+        let arcs = self.ends.len();
+        let first = self.ends.partition_point(|end| *end < token);
+        // The last arc of the line is the rest of the first.
+        let of = |place: usize| &self.groups[self.sets[place % arcs] as usize];
+        let replicas = self.replicas(token)?;
+        let mut last = first;
+        while last < arcs && of(last + 1).has_members_of(replicas) {
+            last += 1;
+        }
+        Some((replicas, self.ends.get(last).copied().unwrap_or(Token::MAX)))
     }
 
     /// The arcs, ascending by their ends.

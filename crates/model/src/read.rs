@@ -240,8 +240,8 @@ impl ReadResponse {
         put_range(&mut self.bytes, slice, deletion);
     }
 
-    /// Adds what was read on in the one partition that both are of.
-    pub fn extend_partition(&mut self, more: Self) {
+    /// Adds what was read on. It may go on in the partition that this ends with, whose head is there already.
+    pub fn extend(&mut self, more: Self) {
         self.more = more.more;
         self.rows += more.rows;
         self.tombstones += more.tombstones;
@@ -249,24 +249,21 @@ impl ReadResponse {
             self.bytes = more.bytes;
             return;
         }
-        for entry in more.entries() {
-            match entry {
-                // The head is there.
-                ReadEntry::Partition { .. } | ReadEntry::Static(_) => {}
-                ReadEntry::Row { clustering, row } => self.put_row(clustering, row),
-                ReadEntry::Range {
-                    start,
-                    end,
-                    deletion,
-                } => {
-                    let slice = Slice {
-                        start: start.to_vec(),
-                        end: end.to_vec(),
-                    };
-                    self.put_range(&slice, deletion);
-                }
-            }
+        let partition = |entry: ReadEntry<'_>| match entry {
+            ReadEntry::Partition { token, key, .. } => Some((token, key.to_vec())),
+            _ => None,
+        };
+        let mut rest = more.bytes.as_slice();
+        let first = ReadEntry::read(&mut rest).and_then(partition);
+        let same = first.is_some() && self.entries().filter_map(partition).last() == first;
+        if !same {
+            return self.bytes.extend_from_slice(&more.bytes);
         }
+        let mut behind = rest;
+        if let Some(ReadEntry::Static(_)) = ReadEntry::read(&mut behind) {
+            rest = behind;
+        }
+        self.bytes.extend_from_slice(rest);
     }
 
     /// The entries. Ends early on malformed bytes, which only another node could send and the frame checksum excludes.

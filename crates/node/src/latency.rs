@@ -181,6 +181,13 @@ impl Latencies {
         self.note(table, measure, now.since(began) / 1000);
     }
 
+    /// What a part of a table's values is not above; `None` if there are none.
+    pub fn percentile(&self, table: TableId, measure: Measure, part: f64) -> Option<f64> {
+        let found = self.tables.binary_search_by_key(&table, |(id, _)| *id);
+        let histogram = &self.tables[found.ok()?].1[measure as usize];
+        (histogram.count > 0).then(|| histogram.percentile(part))
+    }
+
     /// Forgets tables there are no more.
     pub fn retain(&mut self, is_live: impl Fn(TableId) -> bool) {
         self.tables.retain(|(id, _)| is_live(*id));

@@ -509,6 +509,7 @@ impl Shard {
         let topology = (*self.topology).clone();
         self.topology = Arc::new(topology.with_alive(|id| alive.contains(&id)));
         events.iter().for_each(|event| self.publish(event, out));
+        self.tell_of_lost(&before.alive, now, out);
     }
 }
 

@@ -14,6 +14,7 @@ use cluster::topology::{NodeId, Topology};
 use cql::frame::response::Event;
 use cql::frame::{ProtocolVersion, RequestFrame};
 use cql::functions::CallContext;
+use model::error::Consistency;
 use model::read::{ReadCommand, ReadResponse};
 use model::schema::{Schema, TableId};
 use model::time::BootNanos;
@@ -101,8 +102,8 @@ pub enum ShardMessage {
         request: RequestId,
         /// Encoded mutation.
         mutation: Vec<u8>,
-        /// Whether its counter cells are increments, to be counted here.
-        counts: bool,
+        /// The level that its increments are to reach, if they are to be counted here.
+        counts: Option<Consistency>,
         /// The epoch of the metadata it was planned with.
         epoch: u64,
     },
@@ -118,6 +119,15 @@ pub enum ShardMessage {
         id: RequestId,
         /// How it ended.
         result: Result<(), ReplicaError>,
+    },
+    /// What another node's acceptor says to a decision of the receiver's.
+    PeerDecided {
+        /// Which node.
+        node: NodeId,
+        /// Which of the receiver's requests.
+        id: RequestId,
+        /// How it ended.
+        result: Result<cluster::paxos::Answer, ReplicaError>,
     },
     /// Another node's answer to a read of the receiver's.
     PeerAnswered {

@@ -26,11 +26,14 @@ pub struct ShardMetrics {
     pub dropped_reads: u64,
     pub truncated_writes: u64,
     pub invalid: u64,
+    pub read_repairs: u64,
+    pub speculative_retries: u64,
+    pub contentions: u64,
 }
 
 impl ShardMetrics {
     /// Names and values, for the metrics endpoint and virtual tables.
-    pub fn entries(&self) -> [(&'static str, u64); 20] {
+    pub fn entries(&self) -> [(&'static str, u64); 23] {
         [
             ("requests", self.requests),
             ("reads", self.reads),
@@ -52,6 +55,9 @@ impl ShardMetrics {
             ("dropped_reads", self.dropped_reads),
             ("truncated_writes", self.truncated_writes),
             ("invalid", self.invalid),
+            ("read_repairs", self.read_repairs),
+            ("speculative_retries", self.speculative_retries),
+            ("contentions", self.contentions),
         ]
     }
 
@@ -77,6 +83,9 @@ impl ShardMetrics {
         self.dropped_reads += other.dropped_reads;
         self.truncated_writes += other.truncated_writes;
         self.invalid += other.invalid;
+        self.read_repairs += other.read_repairs;
+        self.speculative_retries += other.speculative_retries;
+        self.contentions += other.contentions;
     }
 }
 

@@ -10,13 +10,16 @@
 pub mod message;
 
 use crate::effects::{Effects, LogLevel};
+use crate::execute::acceptor::{Asker, DecisionRequest};
 use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::replica::Caller;
 use crate::shard::Shard;
 use crate::stream::StreamMail;
 use cluster::internode::{Class, PeerIdentity};
+use cluster::paxos;
 use cluster::topology::NodeId;
 use message::{Answer, PeerMessage, PeerRequest, Terms, Wanted};
+use model::error::Consistency;
 use model::mutation::MutationView;
 use model::read::{Partitions, ReadCommand, ReadResponse};
 use model::time::{BootNanos, Now};
@@ -59,10 +62,12 @@ impl PeerCaller {
 /// What another node asks of a replica.
 #[derive(Debug)]
 pub enum ReplicaRequest {
-    /// Apply a mutation; whether its counter cells are increments.
-    Write(Vec<u8>, bool),
+    /// Apply a mutation; the level that its increments are to reach, if they are to be counted here.
+    Write(Vec<u8>, Option<Consistency>),
     /// Read.
     Read(Box<ReadCommand>),
+    /// Take part in a decision.
+    Decide(Box<DecisionRequest>),
 }
 
 /// A request that is carried out when it can be.
@@ -125,6 +130,18 @@ impl Shard {
                     message,
                 };
                 self.on_stream_mail(mail, now, out);
+            }
+            PeerMessage::Decide { terms, asked } => {
+                let request = ReplicaRequest::Decide(Box::new(asked));
+                self.take_peer_work(work(node, &terms, Wanted::Rows, request, now), now, out);
+            }
+            PeerMessage::Decided { request, result } => {
+                let id = request.id;
+                if request.shard == self.number {
+                    return self.on_decision_answer(node, id.operation, result, now, out);
+                }
+                let message = ShardMessage::PeerDecided { node, id, result };
+                self.pass_on(request.shard, message, out);
             }
             PeerMessage::Wrote { request, result } => {
                 if request.shard == self.number {
@@ -191,13 +208,14 @@ impl Shard {
         }
     }
 
-    /// The shard that has what a request is about; `None` if it is malformed. Of a range the shard it came to has its part.
+    /// The shard that has what a request is about; `None` if it is malformed. For a range the shard it came to asks all.
     fn owner_of(&self, request: &ReplicaRequest) -> Option<u16> {
         match request {
             ReplicaRequest::Write(mutation, _) => {
                 let view = MutationView::parse(mutation)?;
                 MutationView::verify(mutation).then(|| self.owner(view.token))
             }
+            ReplicaRequest::Decide(asked) => Some(self.owner(asked.key.token)),
             ReplicaRequest::Read(command) => Some(match &command.partitions {
                 Partitions::Key(key) => self.owner(key.token),
                 Partitions::Range(_) => self.number,
@@ -209,6 +227,7 @@ impl Shard {
         match work.request {
             ReplicaRequest::Write(..) => self.tell_peer_written(work.caller, Err(error), out),
             ReplicaRequest::Read(_) => self.tell_peer_read(work.caller, Err(error), out),
+            ReplicaRequest::Decide(_) => self.tell_peer_decided(work.caller, Err(error), out),
         }
     }
 
@@ -224,7 +243,13 @@ impl Shard {
             ReplicaRequest::Write(mutation, counts) => {
                 self.apply_planned(mutation, (work.epoch, counts), caller, now, out);
             }
+            ReplicaRequest::Decide(asked) => {
+                self.accept(*asked, Asker::Peer(work.caller), now, out);
+            }
             ReplicaRequest::Read(command) => {
+                if let Partitions::Range(_) = command.partitions {
+                    return self.read_own_shards(*command, caller, work.deadline, now, out);
+                }
                 self.metrics.replica_reads += 1;
                 let read = self.replica.read(&command, caller, now, &mut out.io);
                 if let Some(result) = read {
@@ -276,6 +301,20 @@ impl Shard {
         self.say(caller.node, &message, out);
     }
 
+    /// Tells another node what this acceptor says.
+    pub(crate) fn tell_peer_decided(
+        &mut self,
+        caller: PeerCaller,
+        result: Result<paxos::Answer, ReplicaError>,
+        out: &mut Effects,
+    ) {
+        let message = PeerMessage::Decided {
+            request: caller.request(),
+            result,
+        };
+        self.say(caller.node, &message, out);
+    }
+
     /// Sends a message to a member; to one that is gone there is nothing to say.
     pub(crate) fn say(&self, to: NodeId, message: &PeerMessage, out: &mut Effects) {
         if let Some(address) = self.topology.internode_address(to) {
@@ -290,7 +329,7 @@ impl Shard {
         &self,
         to: NodeId,
         id: RequestId,
-        (mutation, counts): (&[u8], bool),
+        (mutation, counts): (&[u8], Option<Consistency>),
         wait_ms: u64,
         out: &mut Effects,
     ) {
@@ -315,6 +354,23 @@ impl Shard {
         if let Some(address) = self.topology.internode_address(to) {
             out.peers.send(address, Class::Small, |buffer| {
                 message::put_read(buffer, &terms, wanted, command);
+            });
+        }
+    }
+
+    /// Asks another acceptor.
+    pub(crate) fn send_decision(
+        &self,
+        to: NodeId,
+        id: RequestId,
+        asked: &DecisionRequest,
+        wait_ms: u64,
+        out: &mut Effects,
+    ) {
+        let terms = self.terms(id, wait_ms);
+        if let Some(address) = self.topology.internode_address(to) {
+            out.peers.send(address, Class::Small, |buffer| {
+                message::put_decide(buffer, &terms, asked);
             });
         }
     }

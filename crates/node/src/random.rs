@@ -5,7 +5,7 @@ use model::time::Now;
 use uuid::Uuid;
 
 /// 100-nanosecond steps from 1582-10-15, where UUID time begins, to 1970.
-const UUID_EPOCH_STEPS: u64 = 0x01b2_1dd2_1381_4000;
+pub(crate) const UUID_EPOCH_STEPS: u64 = 0x01b2_1dd2_1381_4000;
 
 /// The generator.
 #[derive(Debug, Clone)]

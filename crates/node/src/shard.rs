@@ -90,6 +90,9 @@ pub struct Shard {
     pub(crate) partitions_given: VecDeque<(Partition, u64)>,
     /// SELECTs that left their turn to others.
     pub(crate) paused_selects: Vec<u64>,
+    /// Reads over replicas that ended, and who waits for them.
+    pub(crate) ended_reads: VecDeque<(u64, Result<ReadResponse, ReplicaError>)>,
+    pub(crate) alarms: crate::execute::alarms::Alarms,
     pub(crate) batchlog: Batchlog,
     pub(crate) clock: Arc<HybridClock>,
     /// What the events of traces are timed with.
@@ -169,6 +172,8 @@ impl Shard {
             partitions: PartitionQueue::default(),
             partitions_given: VecDeque::new(),
             paused_selects: Vec::new(),
+            ended_reads: VecDeque::new(),
+            alarms: crate::execute::alarms::Alarms::new(),
             clock: parts.clock,
             stopwatch: parts.stopwatch,
             list_position: 0,
@@ -298,8 +303,8 @@ impl Shard {
         }
         self.metrics.replica_reads += 1;
         let caller = Caller::Shard(from, request.into());
-        if turn == Queueing::InTurn {
-            return self.read_in_turn(command, caller, now, out);
+        if turn != Queueing::AtOnce {
+            return self.read_in_turn(command, caller, (deadline, turn), now, out);
         }
         if let Some(result) = self.replica.read(command, caller, now, &mut out.io) {
             self.send_rows(from, request, result, out);
@@ -413,6 +418,9 @@ impl Shard {
             ShardMessage::PeerWrote { node, id, result } => {
                 self.on_peer_wrote(node, id, result, now, out);
             }
+            ShardMessage::PeerDecided { node, id, result } => {
+                self.on_decision_answer(node, id.operation, result, now, out);
+            }
             ShardMessage::PeerAnswered { node, id, result } => {
                 self.on_peer_answered(node, id, result, now, out);
             }
@@ -490,6 +498,7 @@ impl Shard {
         }
         self.tend_membership(now, out);
         self.tend_ring(now, out);
+        self.ring_alarms(now, out);
         self.settle(now, out);
         if now.boot >= self.next_expiry {
             self.expire(now, out);
@@ -515,6 +524,7 @@ impl Shard {
             facts,
             self.replica.store.next_deadline(),
             self.batchlog.next_deadline(),
+            self.next_alarm(),
             self.schema_changes.next_deadline(),
             self.membership
                 .as_ref()
@@ -523,7 +533,7 @@ impl Shard {
             self.tend_snapshots(now, out),
         ];
         let wake = deadlines.into_iter().flatten().min();
-        let more = more || !self.paused_selects.is_empty();
+        let more = more || !self.paused_selects.is_empty() || !self.ended_reads.is_empty();
         TurnEnd { more, wake }
     }
 
@@ -538,10 +548,11 @@ impl Shard {
             let kept = self.snapshots.as_mut().map(Snapshots::take_finished);
             let kept = kept.unwrap_or_default();
             let nothing = finished.is_empty() && changes.is_empty() && proposals.is_empty();
-            let nothing = nothing && kept.is_empty();
+            let nothing = nothing && kept.is_empty() && self.ended_reads.is_empty();
             if nothing && self.partitions_given.is_empty() {
                 return;
             }
+            self.tell_of_reads(now, out);
             for (operation, result) in kept {
                 let result = result.map_err(|error| classed(&error));
                 self.on_acknowledged(operation, result, now, out);

@@ -5,11 +5,13 @@
 //! centre, `EACH_QUORUM` wants a quorum of each. A write waits for one more of every replica that is to be one soon. ANY wants a replica, too: writes that no replica took are kept for them by
 //! nobody yet.
 
+use crate::paxos::Participants;
 use crate::replication::{KeyspaceReplicas, quorum};
 use crate::topology::{NodeId, Topology};
 use model::error::{Consistency, RequestError};
 use model::key::Token;
 use smallvec::SmallVec;
+use std::collections::BTreeSet;
 
 /// Whether a request is a read or a write: some levels exist for one only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +100,60 @@ impl ReplicaPlan {
             replicas: SmallVec::from_iter([replica]),
             quota: Quota::All(1),
         }
+    }
+
+    /// What these members are to do, every one of them; others than members are left out.
+    pub fn of_all(
+        consistency: Consistency,
+        nodes: impl IntoIterator<Item = NodeId>,
+        topology: &Topology,
+    ) -> Self {
+        let places = nodes.into_iter().filter_map(|node| topology.place(node));
+        let replicas: Replicas = places.map(|place| replica(place, topology)).collect();
+        Self {
+            consistency,
+            block_for: replicas.len() as u32,
+            quota: Quota::All(replicas.len() as u32),
+            replicas,
+        }
+    }
+
+    /// The same for one of its replicas, which sees to it that the level is reached. Errors tell of the level.
+    #[must_use]
+    pub fn led_by(mut self, leader: NodeId) -> Self {
+        self.replicas.retain(|replica| replica.node == leader);
+        self.quota = Quota::All(1);
+        self
+    }
+
+    /// The replica that leads what must be done by one: this node if it is one, else one of the nearest that answer, the
+    /// same for all that is done to a token.
+    pub fn leader(&self, token: Token, topology: &Topology) -> Option<NodeId> {
+        let first = self.live().next()?;
+        if first.node == topology.local {
+            return Some(first.node);
+        }
+        let near = || {
+            let live = self.live();
+            live.filter(|replica| replica.datacenter == first.datacenter)
+        };
+        let place = token.0.unsigned_abs() % near().count() as u64;
+        near().nth(place as usize).map(|replica| replica.node)
+    }
+
+    /// Whether a node is one of its replicas.
+    pub fn has(&self, node: NodeId) -> bool {
+        self.replicas.iter().any(|replica| replica.node == node)
+    }
+
+    /// The same replicas as they are known now; `Unavailable` if too few are alive.
+    pub fn again(&self, topology: &Topology) -> Result<Self, RequestError> {
+        let mut plan = self.clone();
+        for known in &mut plan.replicas {
+            let place = topology.place(known.node);
+            known.alive = place.is_some_and(|place| topology.nodes[place].alive);
+        }
+        plan.check_alive()
     }
 
     /// The replicas that answer.
@@ -222,6 +278,43 @@ pub fn admit(
         quota,
     }
     .check_alive()
+}
+
+/// Who decides about a token's partitions at a serial level: all its replicas, or those of this data centre. `Unavailable` at once if
+/// too few are alive.
+pub fn participants(
+    serial: Consistency,
+    keyspace: &KeyspaceReplicas,
+    topology: &Topology,
+    token: Token,
+) -> Result<Participants, RequestError> {
+    let here = topology.datacenter_of(topology.local_place());
+    let takes_part = |id: &NodeId| {
+        let place = topology.place(*id);
+        place.is_some_and(|place| {
+            serial == Consistency::Serial || topology.datacenter_of(place) == here
+        })
+    };
+    let placed = keyspace
+        .placement
+        .as_ref()
+        .and_then(|placement| placement.replicas(token));
+    let of = |members: &[NodeId]| members.iter().copied().filter(takes_part).collect();
+    let participants = Participants {
+        natural: placed.map_or_else(Vec::new, |placed| of(&placed.natural)),
+        pending: placed.map_or_else(Vec::new, |placed| of(&placed.pending)),
+    };
+    let place_of = |id: NodeId| topology.place(id);
+    let is_alive = |id: &NodeId| place_of(*id).is_some_and(|place| topology.nodes[place].alive);
+    let alive: BTreeSet<NodeId> = participants.all().filter(is_alive).collect();
+    if participants.suffice(&alive) {
+        return Ok(participants);
+    }
+    Err(RequestError::Unavailable {
+        consistency: serial,
+        required: participants.required() as u32,
+        alive: alive.len() as u32,
+    })
 }
 
 /// What a level wants of a keyspace's replicas: at least one, even if none are configured.

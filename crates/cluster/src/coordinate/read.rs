@@ -109,6 +109,11 @@ impl Read {
         })
     }
 
+    /// Whether one more could be asked.
+    pub fn has_spare(&self) -> bool {
+        self.spare().is_some()
+    }
+
     /// Whether the client was told, or could be.
     pub fn is_over(&self) -> bool {
         self.stage == Stage::Told

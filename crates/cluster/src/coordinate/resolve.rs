@@ -18,8 +18,11 @@ use model::tombstone::RangeTombstones;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+mod repair;
 #[cfg(test)]
 mod tests;
+
+pub use repair::lacking;
 
 /// What the answers come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,6 +173,21 @@ impl Merging<'_> {
         }
     }
 
+    /// Where an earlier answer ended, if it was within this partition.
+    fn resumed(&self, key: PartitionKey<'_>) -> Option<&Resume> {
+        self.command.resume.as_ref().filter(|resume| {
+            resume.clustering.is_some() && (resume.key.token, &*resume.key.key) == key
+        })
+    }
+
+    /// Rows that a partition may still give.
+    fn left_in(&self, key: PartitionKey<'_>) -> u64 {
+        match self.resumed(key) {
+            Some(resume) => resume.left_in_partition,
+            None => self.command.limits.per_partition,
+        }
+    }
+
     /// The row that the read may go up to in a partition; `None` if to its end. A replica has said nothing of what lies behind
     /// the end of its answer, nor of what lies behind as many rows as may be had of one partition.
     fn horizon<'b>(
@@ -199,13 +217,7 @@ impl Merging<'_> {
         let deletion = deletions.fold(Deletion::NONE, Deletion::max);
         let statics = parts.iter().filter_map(|part| part.static_row);
         let static_row = merged(statics, deletion);
-        let resumed = self.command.resume.as_ref().filter(|resume| {
-            resume.clustering.is_some() && (resume.key.token, &*resume.key.key) == key
-        });
-        let mut left = match resumed {
-            Some(resume) => resume.left_in_partition,
-            None => self.command.limits.per_partition,
-        };
+        let mut left = self.left_in(key);
         if !self.accepts_partition(key.1, static_row.as_deref()) {
             return true;
         }
@@ -223,7 +235,7 @@ impl Merging<'_> {
         let pieces = parts.iter().flat_map(|part| part.ranges.pieces());
         pieces.for_each(|piece| ranges.add(piece.slice.clone(), piece.deletion));
         let horizon = self.horizon(key, parts, ends, left);
-        let mut gave_rows = resumed.is_some_and(|resume| resume.gave_rows);
+        let mut gave_rows = self.resumed(key).is_some_and(|resume| resume.gave_rows);
         for (row_key, versions) in self.rows(parts) {
             if horizon.is_some_and(|horizon| !self.reaches(horizon, row_key)) {
                 break;

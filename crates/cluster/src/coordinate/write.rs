@@ -10,7 +10,7 @@ use super::ReplicaError;
 use super::plan::ReplicaPlan;
 use super::tally::{Contact, Tally};
 use crate::topology::NodeId;
-use model::error::{RequestError, WriteType};
+use model::error::{Consistency, RequestError, WriteType};
 use smallvec::SmallVec;
 use std::net::IpAddr;
 
@@ -76,6 +76,12 @@ impl WriteSet {
         self.write_type
     }
 
+    /// The level that leaders of increments are to reach; `None` if this is to be applied as it is.
+    pub fn counts(&self) -> Option<Consistency> {
+        let first = self.parts.first()?;
+        (self.write_type == WriteType::Counter).then_some(first.plan.consistency)
+    }
+
     /// What is sent to whom.
     pub fn sends(&self) -> Sends {
         let parts = self.parts.iter().enumerate();
@@ -102,6 +108,15 @@ impl WriteSet {
             return Progress::Pending;
         }
         self.tell(Ok(()))
+    }
+
+    /// A replica has all of a write of one part durable; of others than its replicas that is no news.
+    pub fn on_ack_of(&mut self, replica: NodeId) -> Progress {
+        if self.parts[0].plan.has(replica) {
+            self.on_ack(0, replica)
+        } else {
+            Progress::Pending
+        }
     }
 
     /// A replica could not take a part; once the level cannot be reached any more the client is told.

@@ -14,11 +14,18 @@ pub struct Participants {
 }
 
 impl Participants {
-    pub(super) fn all(&self) -> impl Iterator<Item = NodeId> + '_ {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.natural.iter().chain(&self.pending).copied()
     }
 
-    fn suffice(&self, members: &BTreeSet<NodeId>) -> bool {
+    /// How many are needed.
+    pub fn required(&self) -> usize {
+        self.natural.len() / 2 + 1 + self.pending.len()
+    }
+
+    /// Whether these are enough for a decision.
+    pub fn suffice(&self, members: &BTreeSet<NodeId>) -> bool {
         let natural = self.natural.iter().filter(|id| members.contains(id));
         2 * natural.count() > self.natural.len()
             && self.pending.iter().all(|id| members.contains(id))
@@ -63,6 +70,8 @@ enum Phase {
     Refreshing {
         commit: Ballot,
         have: BTreeSet<NodeId>,
+        /// How this statement ended, if it did with that commit or one before it.
+        ended: Option<Outcome>,
     },
     Deciding,
     Proposing {
@@ -213,9 +222,7 @@ impl Proposer {
         promises: &BTreeMap<NodeId, Option<Ballot>>,
         out: &mut Vec<Effect>,
     ) {
-        if let Some(outcome) = self.look_back(committed.as_ref()) {
-            return self.end(outcome, out);
-        }
+        let ended = self.look_back(committed.as_ref());
         // No majority has accepted anything newer, and this one has promised to accept nothing older: what this statement
         // proposed before will not be decided.
         self.last.clone_from(&committed);
@@ -226,7 +233,7 @@ impl Proposer {
             return self.read(&have, out);
         };
         if self.participants.suffice(&have) {
-            return self.read(&have, out);
+            return self.refreshed(ended, &have, out);
         }
         for id in promises.keys().filter(|id| !have.contains(id)) {
             out.push(Effect::Send(*id, Request::Commit(commit.clone())));
@@ -234,7 +241,21 @@ impl Proposer {
         self.phase = Phase::Refreshing {
             commit: commit.ballot,
             have,
+            ended,
         };
+    }
+
+    /// A majority has the last commit.
+    fn refreshed(
+        &mut self,
+        ended: Option<Outcome>,
+        have: &BTreeSet<NodeId>,
+        out: &mut Vec<Effect>,
+    ) {
+        match ended {
+            Some(outcome) => self.end(outcome, out),
+            None => self.read(have, out),
+        }
     }
 
     fn read(&mut self, have: &BTreeSet<NodeId>, out: &mut Vec<Effect>) {
@@ -264,6 +285,11 @@ impl Proposer {
         };
         self.proposed.insert(ballot, proposal.instance);
         self.propose(proposal, true, out);
+    }
+
+    /// Whether what is proposed or committed is this statement's update.
+    pub fn is_own(&self, proposal: &Proposal) -> bool {
+        self.proposed.contains_key(&proposal.origin)
     }
 
     /// The ballot of this try.
@@ -313,11 +339,15 @@ impl Proposer {
 
     fn on_committed(&mut self, from: NodeId, ballot: Ballot, out: &mut Vec<Effect>) {
         match &mut self.phase {
-            Phase::Refreshing { commit, have } if *commit == ballot => {
+            Phase::Refreshing {
+                commit,
+                have,
+                ended,
+            } if *commit == ballot => {
                 have.insert(from);
                 if self.participants.suffice(have) {
-                    let have = std::mem::take(have);
-                    self.read(&have, out);
+                    let (have, ended) = (std::mem::take(have), *ended);
+                    self.refreshed(ended, &have, out);
                 }
             }
             Phase::Committing {

@@ -220,7 +220,12 @@ impl Shard {
         WriteSet::new(
             write_type,
             parts.map(|(keyspace, mutation)| {
-                self.admit(Access::Batch, level, keyspace, mutation.key.token)
+                let token = mutation.key.token;
+                let plan = self.admit(Access::Batch, level, keyspace, token)?;
+                Ok(match write_type {
+                    WriteType::Counter => self.led(plan, token),
+                    _ => plan,
+                })
             }),
         )
     }

@@ -1,13 +1,15 @@
 //! Logged batches over several partitions: written down whole before any part is applied, so that all of a batch
 //! happens or nothing of it.
 //!
-//! The log is the table `system.batches`, as in Cassandra: a row a batch, kept by the shard that owns the batch's id,
-//! which is the shard that coordinates it. Invariants:
-//! - no part is sent before the row is durable;
-//! - the row is deleted only when every part is durable;
-//! - a row that no operation works on is replayed: after a start, and some seconds after a batch ended without all of
-//!   its parts. Parts carry the timestamps they were first given, so applying them twice is applying them once.
+//! The log is the table `system.batches`, as in Cassandra: a row a batch, kept by the shard that owns the batch's id. Its holders are two
+//! other nodes ([`cluster::coordinate::batchlog`]); a node alone keeps it itself, on the shard that coordinates the batch. Invariants:
+//! - no part is sent before the row is durable with its holders;
+//! - the row is deleted only when every part has reached the batch's level;
+//! - a row that no operation works on is replayed by each holder: after a start, some seconds after a batch ended without all of
+//!   its parts, and where its coordinator is another node once that has had its time. Parts carry the timestamps they were first
+//!   given, so applying them twice is applying them once.
 
+use super::modify::WriteOperation;
 use super::operation::Operation;
 use crate::effects::{Effects, LogLevel};
 use crate::message::ReplicaError;
@@ -15,10 +17,14 @@ use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::system::row::SystemRow;
-use cluster::coordinate::write::{Progress, WriteSet};
+use cluster::coordinate::batchlog::{Holders, holders};
+use cluster::coordinate::write::WriteSet;
+use cluster::coordinate::{Access, ReplicaPlan};
+use cluster::topology::NodeId;
 use cql::plan::modify::oversized;
 use model::clustering::Slice;
-use model::error::{Consistency, WriteType};
+use model::env::Random;
+use model::error::{Consistency, RequestError, WriteType};
 use model::filter::RowFilter;
 use model::key::{self, DecoratedKey};
 use model::limits::MAX_MUTATION_BYTES;
@@ -50,15 +56,17 @@ pub struct Batchlog {
     table: Arc<Table>,
     /// Batches an operation of this shard works on.
     in_flight: BTreeSet<Uuid>,
-    /// When to look for others; `None` while there is nothing to look for, or the search is on.
+    /// When to look for others; `None` while there is nothing to look for.
     replay_at: Option<BootNanos>,
+    /// Whether the search is on.
+    is_replaying: bool,
 }
 
 /// What a write has to do with the batch log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BatchWrite {
-    /// Its mutations are the parts of this batch.
-    Parts(Uuid),
+    /// Its mutations are the parts of this batch, which these nodes keep.
+    Parts(Uuid, Holders),
     /// It removes the row of this batch.
     Removal(Uuid),
 }
@@ -81,10 +89,8 @@ pub struct LogOperation {
     parts: Vec<(u16, Vec<u8>)>,
     /// The write of the parts, once the batch is written down.
     write: WriteSet,
-    /// The write of the batch's row.
-    row: WriteSet,
-    /// When the client is told to give up.
-    pub deadline: BootNanos,
+    /// Who keeps the batch.
+    holders: Holders,
 }
 
 /// Batches that are being applied again, one after the other.
@@ -92,10 +98,6 @@ pub struct LogOperation {
 pub struct ReplayOperation {
     /// The batch at hand is the first: its id and its parts.
     batches: VecDeque<(Uuid, Vec<Vec<u8>>)>,
-    /// Parts of the batch at hand that are not durable yet.
-    left: usize,
-    /// Why a part of it could not be applied.
-    failed: Option<ReplicaError>,
     /// Batches applied, and batches that have to be tried again.
     counts: (u64, u64),
     /// Where the search goes on.
@@ -111,12 +113,22 @@ impl Batchlog {
             table,
             in_flight: BTreeSet::new(),
             replay_at: Some(BootNanos(0)),
+            is_replaying: false,
         }
     }
 
     /// When the log wants to be looked through.
     pub fn next_deadline(&self) -> Option<BootNanos> {
-        self.replay_at
+        self.replay_at.filter(|_| !self.is_replaying)
+    }
+
+    /// Another node may have written down a batch: it is looked for at this time.
+    pub(super) fn expect(&mut self, mutation: &[u8], at: BootNanos) {
+        let view = MutationView::parse(mutation);
+        let table = view.and_then(|view| view.updates().next());
+        if table.is_some_and(|(table, _)| table == self.table.id) && self.replay_at.is_none() {
+            self.replay_at = Some(at);
+        }
     }
 
     /// The row of a batch.
@@ -186,6 +198,18 @@ impl Shard {
         out: &mut Effects,
     ) {
         let parts = self.encode_parts(mutations);
+        let mut holders = holders(&self.topology, self.random.next_u64());
+        if holders.is_empty() && level == Consistency::Any {
+            holders.push(self.topology.local);
+        }
+        if holders.is_empty() {
+            let error = RequestError::Unavailable {
+                consistency: Consistency::One,
+                required: 1,
+                alive: 0,
+            };
+            return self.fail(&reply, &error, now, out);
+        }
         let id = self.batch_id(now);
         let timestamp = self.clock.next(now);
         let entry = self.batchlog.entry(id, &parts, timestamp).encode();
@@ -200,20 +224,20 @@ impl Shard {
             )
         });
         self.batchlog.in_flight.insert(id);
+        let plan = ReplicaPlan::of_all(level, holders.iter().copied(), &self.topology);
+        let row = WriteSet::new(WriteType::BatchLog, [Ok(plan)]).expect("a plan there is");
         let operation = LogOperation {
             reply,
             id,
             parts,
             write,
-            row: self.local_write(level, WriteType::BatchLog),
-            deadline: now.boot.plus_millis(self.config.write_timeout_ms),
+            holders,
         };
-        let sends = operation.row.sends();
         let number = self.operations.insert(Operation::Log(Box::new(operation)));
-        let mut row = (self.owner(batch_key(id).token), entry);
-        for send in sends {
-            self.send(send, std::mem::take(&mut row), false, number, now, out);
-        }
+        let deadline = now.boot.plus_millis(self.config.write_timeout_ms);
+        let row = WriteOperation::of(Caller::Local(number.into()), row, deadline);
+        let part = (self.owner(batch_key(id).token), entry);
+        self.send_write(vec![part], row, now, out);
     }
 
     /// An id whose row this shard owns, so that writing it down costs no way to another shard.
@@ -237,13 +261,6 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        let replica = self.endpoint();
-        let Some(Operation::Log(operation)) = self.operations.get_mut(number) else {
-            return;
-        };
-        let Progress::Done(ended) = replica.wrote(&mut operation.row, 0, result) else {
-            return;
-        };
         let Some(Operation::Log(operation)) = self.operations.remove(number) else {
             return;
         };
@@ -252,30 +269,23 @@ impl Shard {
             id,
             parts,
             write,
-            ..
+            holders,
         } = *operation;
-        match ended {
+        match result {
             Ok(()) => {
-                let batch = Some(BatchWrite::Parts(id));
+                let batch = Some(BatchWrite::Parts(id, holders));
                 self.send_parts(parts, write, Some(reply), batch, now, out);
             }
+            // Whether it happens is open.
             Err(error) => {
                 self.batchlog.leave(id, now);
+                let error = match error {
+                    ReplicaError::Told(error) => *error,
+                    other => RequestError::Server(other.into_text()),
+                };
                 self.fail(&reply, &error, now, out);
             }
         }
-    }
-
-    /// The deadline passed before the batch was written down; whether it happens is open.
-    pub(super) fn batch_log_time_out(
-        &mut self,
-        operation: LogOperation,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        self.batchlog.leave(operation.id, now);
-        let error = operation.row.on_timeout();
-        self.fail(&operation.reply, &error, now, out);
     }
 
     /// A write for the batch log or of what is in it has ended.
@@ -287,25 +297,33 @@ impl Shard {
         out: &mut Effects,
     ) {
         match (purpose, ended) {
-            (BatchWrite::Parts(id), Ended::Durable) => self.forget_batch(id, now, out),
+            (BatchWrite::Parts(id, holders), Ended::Durable) => {
+                self.forget_batch(id, &holders, now, out);
+            }
             (BatchWrite::Removal(id), Ended::Durable) => {
                 self.batchlog.in_flight.remove(&id);
             }
-            (BatchWrite::Parts(id) | BatchWrite::Removal(id), Ended::Open) => {
+            (BatchWrite::Parts(id, _) | BatchWrite::Removal(id), Ended::Open) => {
                 self.batchlog.leave(id, now);
             }
         }
     }
 
-    /// Every part of the batch is durable: its row goes.
-    fn forget_batch(&mut self, id: Uuid, now: Now, out: &mut Effects) {
+    /// Every part of the batch is where it must be: its row goes. A holder that does not hear of it applies the batch once more.
+    fn forget_batch(&mut self, id: Uuid, holders: &[NodeId], now: Now, out: &mut Effects) {
         self.batchlog.in_flight.insert(id);
         let mut deletion = Mutation::new(batch_key(id));
         deletion.update(self.batchlog.table.id).delete(Deletion {
             timestamp: self.clock.next(now),
             local_seconds: now.wall.seconds(),
         });
-        let write = self.local_write(Consistency::One, WriteType::Simple);
+        let alive = self.topology.nodes.iter().filter(|node| node.alive);
+        let alive = alive.map(|node| node.id).filter(|id| holders.contains(id));
+        let plan = ReplicaPlan::of_all(Consistency::One, alive, &self.topology);
+        if plan.replicas.is_empty() {
+            return self.batchlog.leave(id, now);
+        }
+        let write = WriteSet::new(WriteType::Simple, [Ok(plan)]).expect("a plan there is");
         let parts = self.encode_parts(&[deletion]);
         let purpose = Some(BatchWrite::Removal(id));
         self.send_parts(parts, write, None, purpose, now, out);
@@ -313,8 +331,13 @@ impl Shard {
 
     /// Looks for batches that nobody works on, when it is time to.
     pub(crate) fn replay_batches(&mut self, now: Now, out: &mut Effects) {
-        if self.batchlog.replay_at.is_some_and(|at| now.boot >= at) {
+        if self
+            .batchlog
+            .next_deadline()
+            .is_some_and(|at| now.boot >= at)
+        {
             self.batchlog.replay_at = None;
+            self.batchlog.is_replaying = true;
             self.replay_page(Box::default(), now, out);
         }
     }
@@ -342,6 +365,7 @@ impl Shard {
             Ok(response) => response,
             Err(error) => {
                 self.operations.remove(number);
+                self.batchlog.is_replaying = false;
                 self.batchlog.replay_at = Some(now.boot.plus_millis(RETRY_MS));
                 let text = format!("the batch log could not be read: {error:?}");
                 return out.log.push((LogLevel::Error, text));
@@ -358,6 +382,10 @@ impl Shard {
                     let Some(key) = &last else { continue };
                     match (Uuid::from_slice(&key.key), self.batchlog.parts(row)) {
                         (Ok(id), _) if self.batchlog.in_flight.contains(&id) => {}
+                        // Its coordinator may be at it still.
+                        (Ok(_), Some((written_at, _))) if self.is_young(written_at, now) => {
+                            replay.counts.1 += 1;
+                        }
                         (Ok(id), Some((written_at, mutations))) => {
                             // Its row must be older than what removes it.
                             self.clock.observe(written_at);
@@ -394,21 +422,33 @@ impl Shard {
             if parts.is_empty() {
                 replay.batches.pop_front();
                 replay.counts.0 += 1;
-                self.forget_batch(id, now, out);
+                self.forget_own_batch(id, now, out);
                 continue;
             }
-            replay.left = parts.len();
+            let plans: Vec<_> = parts.iter().map(|part| self.replay_plan(part)).collect();
+            let write = match WriteSet::new(WriteType::UnloggedBatch, plans) {
+                Ok(write) => write,
+                Err(error) => {
+                    replay.batches.pop_front();
+                    replay.counts.1 += 1;
+                    log_unfinished(id, &error.to_string(), out);
+                    continue;
+                }
+            };
             let number = self.operations.insert(Operation::Replay(replay));
-            for part in parts {
-                let view = MutationView::parse(&part).expect("parsed when it was read");
-                let owner = self.owner(view.token);
-                self.send_part(owner, part, false, number.into(), now, out);
-            }
-            return;
+            let deadline = now.boot.plus_millis(self.config.write_timeout_ms);
+            let write = WriteOperation::of(Caller::Local(number.into()), write, deadline);
+            let owner = |part: &[u8]| {
+                let view = MutationView::parse(part).expect("parsed when it was read");
+                self.owner(view.token)
+            };
+            let parts = parts.into_iter().map(|part| (owner(&part), part)).collect();
+            return self.send_write(parts, write, now, out);
         }
         if replay.next.is_some() {
             return self.replay_page(replay, now, out);
         }
+        self.batchlog.is_replaying = false;
         let (applied, left) = replay.counts;
         self.metrics.batches_replayed += applied;
         if left > 0 {
@@ -428,7 +468,35 @@ impl Shard {
         })
     }
 
-    /// A part that was applied again is durable, or could not be applied.
+    /// Whether a batch's coordinator, another node, may still work on it.
+    fn is_young(&self, written_at: i64, now: Now) -> bool {
+        let grace = 1_000 * self.batch_grace_ms() as i64;
+        self.topology.nodes.len() > 1 && written_at.saturating_add(grace) > now.wall.0
+    }
+
+    /// How long the coordinator of a batch has for it, in milliseconds: twice its timeout, as in Cassandra.
+    pub(super) fn batch_grace_ms(&self) -> u64 {
+        2 * self.config.write_timeout_ms
+    }
+
+    /// Who is sent a part that is applied again: a quorum has to have it, or one if there is none.
+    fn replay_plan(&self, part: &[u8]) -> Result<ReplicaPlan, RequestError> {
+        let view = MutationView::parse(part).expect("parsed when it was read");
+        let (table, _) = view.updates().next().expect("it changes something");
+        let Some(table) = self.schema.tables().find(|known| known.id == table) else {
+            return Ok(ReplicaPlan::local(Consistency::One, &self.topology));
+        };
+        let admit = |level| self.admit(Access::Batch, level, &table.keyspace, view.token);
+        admit(Consistency::Quorum).or_else(|_| admit(Consistency::One))
+    }
+
+    /// A batch that this node keeps is done.
+    fn forget_own_batch(&mut self, id: Uuid, now: Now, out: &mut Effects) {
+        let own = self.topology.local;
+        self.forget_batch(id, &[own], now, out);
+    }
+
+    /// All parts of a batch that was applied again are where they must be, or could not be applied.
     pub(crate) fn replay_applied(
         &mut self,
         number: u64,
@@ -436,33 +504,25 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        let Some(Operation::Replay(replay)) = self.operations.get_mut(number) else {
-            return;
-        };
-        replay.left -= 1;
-        if let Err(error) = result {
-            replay.failed.get_or_insert(error);
-        }
-        if replay.left > 0 {
-            return;
-        }
         let Some(Operation::Replay(mut replay)) = self.operations.remove(number) else {
-            unreachable!("just found")
+            return;
         };
         let (id, _) = replay.batches.pop_front().expect("one is at hand");
-        match replay.failed.take() {
-            None => {
+        match result {
+            Ok(()) => {
                 replay.counts.0 += 1;
-                self.forget_batch(id, now, out);
+                self.forget_own_batch(id, now, out);
             }
-            Some(error) => {
+            Err(error) => {
                 replay.counts.1 += 1;
-                let text = format!(
-                    "batch {id} is unfinished, and tried again in {RETRY_MS} ms: {error:?}"
-                );
-                out.log.push((LogLevel::Warn, text));
+                log_unfinished(id, &error.into_text(), out);
             }
         }
         self.replay_next(replay, now, out);
     }
+}
+
+fn log_unfinished(id: Uuid, why: &str, out: &mut Effects) {
+    let text = format!("batch {id} is unfinished, and tried again in {RETRY_MS} ms: {why}");
+    out.log.push((LogLevel::Warn, text));
 }

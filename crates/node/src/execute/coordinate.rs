@@ -111,6 +111,37 @@ impl Shard {
         })
     }
 
+    /// Who is read before a write at a level, and who else has it: a read of this node alone if nobody does.
+    pub(super) fn plan_reading_of(
+        &self,
+        keyspace: &str,
+        level: Consistency,
+        token: Token,
+    ) -> Result<(Read, Option<ReplicaPlan>), RequestError> {
+        let plan = self.admit(Access::Write, level, keyspace, token)?;
+        if self.is_local(&plan) {
+            return Ok((Read::new(plan), None));
+        }
+        let readable = match level {
+            Consistency::Any => Consistency::One,
+            level => level,
+        };
+        let plan = self.admit(Access::Read, readable, keyspace, token)?;
+        let own = ReplicaPlan::local(level, &self.topology);
+        Ok((Read::new(own), Some(plan)))
+    }
+
+    /// The plan of increments: one replica counts them and sees to the rest.
+    pub(super) fn led(&self, plan: ReplicaPlan, token: Token) -> ReplicaPlan {
+        if self.is_local(&plan) {
+            return plan;
+        }
+        match plan.leader(token, &self.topology) {
+            Some(leader) => plan.led_by(leader),
+            None => plan,
+        }
+    }
+
     /// A write of one part that is this node's own.
     pub(super) fn local_write(&self, level: Consistency, write_type: WriteType) -> WriteSet {
         let plan = ReplicaPlan::local(level, &self.topology);
@@ -122,12 +153,12 @@ impl Shard {
         &mut self,
         send: Send,
         (owner, mutation): (u16, Vec<u8>),
-        counts: bool,
+        counts: Option<Consistency>,
         number: u64,
         now: Now,
         out: &mut Effects,
     ) {
-        assert_eq!(send.replica, self.topology.local, "a node alone");
+        assert_eq!(send.replica, self.topology.local, "its own part");
         let request = RequestId {
             operation: number,
             part: send.part as u32,

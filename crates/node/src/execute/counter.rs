@@ -1,16 +1,22 @@
 //! Counting: increments become this shard's share of the counter.
 //!
-//! The leader of an increment reads its own share, adds to it under a higher clock and writes the context; merging
-//! contexts counts every increment once. One at a time per partition, because two that read the same share would lose one.
+//! One live replica leads an increment: it reads its own share, adds to it under a higher clock and writes the context; merging
+//! contexts counts every increment once. One at a time per partition, because two that read the same share would lose one. What it
+//! counted goes to the other replicas as any write does, until the level is reached; whoever asked hears then. Nobody asks another
+//! leader: increments that were acknowledged happened once, others once or not at all.
 
+use super::modify::WriteOperation;
 use super::operation::Operation;
 use super::partition_queue::Partition;
 use crate::effects::Effects;
 use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::{Caller, Finished};
 use crate::shard::Shard;
+use cluster::coordinate::write::WriteSet;
+use cluster::coordinate::{Access, ReplicaPlan};
 use cql::plan::modify::CurrentRows;
 use model::clustering::Slice;
+use model::error::{Consistency, WriteType};
 use model::filter::RowFilter;
 use model::key::DecoratedKey;
 use model::merge::counter::{self, LeaderId};
@@ -23,8 +29,11 @@ use model::time::Now;
 #[derive(Debug)]
 pub struct CountOperation {
     caller: Caller,
+    /// Increments; the leader's new shares once it has counted.
     mutation: Vec<u8>,
     partition: Partition,
+    /// Who else has the partition, if anybody.
+    replicas: Option<ReplicaPlan>,
 }
 
 /// A node alone has nobody who remembers more than it does.
@@ -32,7 +41,14 @@ const INCARNATION: u16 = 0;
 
 impl Shard {
     /// Counts the increments of an encoded mutation of one table.
-    pub(super) fn count(&mut self, mutation: Vec<u8>, caller: Caller, now: Now, out: &mut Effects) {
+    pub(super) fn count(
+        &mut self,
+        mutation: Vec<u8>,
+        level: Consistency,
+        caller: Caller,
+        now: Now,
+        out: &mut Effects,
+    ) {
         let view = MutationView::parse(&mutation).expect("built by this process");
         let Some((table, _)) = view.updates().next() else {
             return self.answer_caller(caller, Ok(()), now, out);
@@ -44,10 +60,15 @@ impl Shard {
                 key: view.key.into(),
             },
         );
+        let replicas = match self.followers(&partition, level) {
+            Ok(replicas) => replicas,
+            Err(error) => return self.answer_caller(caller, Err(error), now, out),
+        };
         let operation = CountOperation {
             caller,
             mutation,
             partition: partition.clone(),
+            replicas,
         };
         let number = self
             .operations
@@ -55,6 +76,30 @@ impl Shard {
         if self.partitions.acquire(partition, number).is_some() {
             self.count_start(number, now, out);
         }
+    }
+
+    /// The replicas of increments that this node leads; `None` if it is alone.
+    fn followers(
+        &self,
+        (table, key): &Partition,
+        level: Consistency,
+    ) -> Result<Option<ReplicaPlan>, ReplicaError> {
+        if self.topology.nodes.len() == 1 {
+            return Ok(None);
+        }
+        let Some(table) = self.schema.tables().find(|known| known.id == *table) else {
+            return Err(ReplicaError::Invalid("the table is gone".to_owned()));
+        };
+        let plan = self.admit(Access::Write, level, &table.keyspace, key.token);
+        let plan = plan.map_err(|error| ReplicaError::Told(Box::new(error)))?;
+        if self.is_local(&plan) {
+            return Ok(None);
+        }
+        if !plan.has(self.topology.local) {
+            let text = "increments came to a node that is no replica of theirs";
+            return Err(ReplicaError::Failed(0, text.to_owned()));
+        }
+        Ok(Some(plan))
     }
 
     /// The partition is held: read the counters.
@@ -119,8 +164,9 @@ impl Shard {
                     leader,
                     now,
                 );
+                operation.mutation = counted.encode();
                 self.replica
-                    .apply(&counted.encode(), Caller::Local(number.into()), now);
+                    .apply(&operation.mutation, Caller::Local(number.into()), now);
             }
         }
     }
@@ -137,7 +183,27 @@ impl Shard {
             return;
         };
         self.release_partition(&operation.partition);
-        self.answer_caller(operation.caller, result, now, out);
+        match operation.replicas {
+            Some(plan) if result.is_ok() => {
+                self.share_count(plan, &operation.mutation, operation.caller, now, out);
+            }
+            _ => self.answer_caller(operation.caller, result, now, out),
+        }
+    }
+
+    /// What this node counted is durable here: the other replicas are sent it.
+    fn share_count(
+        &mut self,
+        plan: ReplicaPlan,
+        counted: &[u8],
+        caller: Caller,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let deadline = now.boot.plus_millis(self.config.counter_write_timeout_ms);
+        let write = WriteSet::new(WriteType::Counter, [Ok(plan)]).expect("a plan there is");
+        let operation = WriteOperation::of(caller, write, deadline);
+        self.send_counted(counted, operation, now, out);
     }
 
     fn answer_caller(

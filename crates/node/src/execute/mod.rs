@@ -4,7 +4,10 @@
 //! `select`, `rmw` and `scattered` (what reads before it writes) or `schema` carry it out. A request that is being begun is
 //! a `call`; one that waits is a machine in [`operation`].
 
+pub mod acceptor;
 pub mod admin;
+pub(crate) mod alarms;
+mod away;
 mod batch;
 pub(crate) mod batchlog;
 mod call;
@@ -12,14 +15,17 @@ mod conditional;
 mod connection;
 mod coordinate;
 mod counter;
+mod decide;
 mod describe;
 pub mod farewell;
 mod gather;
 mod group;
 mod modify;
 pub mod operation;
+mod own_shards;
 mod page;
 pub(crate) mod partition_queue;
+mod read_repair;
 mod replicas;
 mod request;
 mod rmw;

@@ -32,8 +32,24 @@ pub struct WriteOperation {
     timed: Option<(TableId, BootNanos)>,
     /// What they have to do with the batch log.
     batch: Option<BatchWrite>,
+    /// Who else waits: the operation or node it is done for.
+    caller: Option<Caller>,
     /// When the client is told to give up.
     pub deadline: BootNanos,
+}
+
+impl WriteOperation {
+    /// A write that something else waits for than a client.
+    pub(super) fn of(caller: Caller, write: WriteSet, deadline: BootNanos) -> Self {
+        Self {
+            reply: None,
+            write,
+            timed: None,
+            batch: None,
+            caller: Some(caller),
+            deadline,
+        }
+    }
 }
 
 impl Shard {
@@ -69,8 +85,13 @@ impl Shard {
             WriteType::Simple
         };
         let tokens = mutations.iter().map(|mutation| mutation.key.token);
-        let plans =
-            tokens.map(|token| self.admit(Access::Write, terms.consistency, keyspace, token));
+        let plans = tokens.map(|token| {
+            let plan = self.admit(Access::Write, terms.consistency, keyspace, token)?;
+            Ok(match write_type {
+                WriteType::Counter => self.led(plan, token),
+                _ => plan,
+            })
+        });
         let write = WriteSet::new(write_type, plans)?;
         self.write(&mutations, write, Some(call.take_reply()), now, out);
         Ok(())
@@ -129,7 +150,7 @@ impl Shard {
     /// Sends encoded mutations to their replicas. `batch` says what they have to do with the batch log.
     pub(super) fn send_parts(
         &mut self,
-        mut parts: Vec<(u16, Vec<u8>)>,
+        parts: Vec<(u16, Vec<u8>)>,
         write: WriteSet,
         mut reply: Option<Reply>,
         batch: Option<BatchWrite>,
@@ -143,18 +164,31 @@ impl Shard {
         let view = view.and_then(|(_, mutation)| MutationView::parse(mutation));
         let timed = view.and_then(|view| view.updates().next());
         let counts = write.write_type() == WriteType::Counter;
-        let sends = write.sends();
         let operation = WriteOperation {
             reply,
             write,
             timed: timed.map(|(table, _)| (table, now.boot)),
             batch,
+            caller: None,
             deadline: now.boot.plus_millis(if counts {
                 self.config.counter_write_timeout_ms
             } else {
                 self.config.write_timeout_ms
             }),
         };
+        self.send_write(parts, operation, now, out);
+    }
+
+    /// Sends what a write sends; increments to those who lead them.
+    pub(super) fn send_write(
+        &mut self,
+        mut parts: Vec<(u16, Vec<u8>)>,
+        operation: WriteOperation,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let sends = operation.write.sends();
+        let counts = operation.write.counts();
         let wait_ms = operation.deadline.since(now.boot) / 1_000_000;
         let number = self.operations.insert(Operation::Write(operation));
         let local = self.topology.local;
@@ -173,12 +207,30 @@ impl Shard {
         }
     }
 
+    /// Sends what this node counted to the other replicas; it has it already.
+    pub(super) fn send_counted(
+        &mut self,
+        counted: &[u8],
+        operation: WriteOperation,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let sends = operation.write.sends();
+        let wait_ms = operation.deadline.since(now.boot) / 1_000_000;
+        let number = self.operations.insert(Operation::Write(operation));
+        let local = self.topology.local;
+        for send in sends.iter().filter(|send| send.replica != local) {
+            self.send_mutation(send.replica, number.into(), (counted, None), wait_ms, out);
+        }
+        self.write_applied(number.into(), Ok(()), now, out);
+    }
+
     /// Sends one mutation to its owner, which tells `request` when it is durable.
     pub(super) fn send_part(
         &mut self,
         owner: u16,
         mutation: Vec<u8>,
-        counts: bool,
+        counts: Option<Consistency>,
         request: RequestId,
         now: Now,
         out: &mut Effects,
@@ -200,7 +252,7 @@ impl Shard {
     pub(crate) fn apply_planned(
         &mut self,
         mutation: Vec<u8>,
-        (epoch, counts): (u64, bool),
+        (epoch, counts): (u64, Option<Consistency>),
         caller: Caller,
         now: Now,
         out: &mut Effects,
@@ -219,20 +271,23 @@ impl Shard {
         }
     }
 
-    /// Applies a mutation this shard owns; one of increments is counted first.
+    /// Applies a mutation this shard owns; increments are counted first, and this node sees to it that their level is reached.
     pub(crate) fn apply_here(
         &mut self,
         mutation: Vec<u8>,
-        counts: bool,
+        counts: Option<Consistency>,
         caller: Caller,
         now: Now,
         out: &mut Effects,
     ) {
         self.metrics.replica_writes += 1;
-        if counts {
-            self.count(mutation, caller, now, out);
-        } else {
-            self.replica.apply(&mutation, caller, now);
+        if let Caller::Peer(_) = caller {
+            let at = now.boot.plus_millis(self.batch_grace_ms());
+            self.batchlog.expect(&mutation, at);
+        }
+        match counts {
+            Some(level) => self.count(mutation, level, caller, now, out),
+            None => self.replica.apply(&mutation, caller, now),
         }
     }
 
@@ -268,7 +323,7 @@ impl Shard {
         }
     }
 
-    fn write_answered(
+    pub(super) fn write_answered(
         &mut self,
         replica: Endpoint,
         request: RequestId,
@@ -279,11 +334,30 @@ impl Shard {
         let Some(Operation::Write(operation)) = self.operations.get_mut(request.operation) else {
             return;
         };
+        if let Err(ReplicaError::Told(error)) = result {
+            // It coordinated increments itself, and this is how that ended.
+            if let Some(Operation::Write(operation)) = self.operations.remove(request.operation) {
+                self.write_ended(operation, Err(*error), now, out);
+            }
+            return;
+        }
         let Progress::Done(ended) = replica.wrote(&mut operation.write, request.part, result)
         else {
             return;
         };
         if let Some(Operation::Write(operation)) = self.operations.remove(request.operation) {
+            self.write_ended(operation, ended, now, out);
+        }
+    }
+
+    /// A replica went away: who needs it is told.
+    pub(super) fn write_lost(&mut self, number: u64, node: NodeId, now: Now, out: &mut Effects) {
+        let Some(Operation::Write(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        if let Progress::Done(ended) = operation.write.on_unavailable(node)
+            && let Some(Operation::Write(operation)) = self.operations.remove(number)
+        {
             self.write_ended(operation, ended, now, out);
         }
     }
@@ -303,6 +377,10 @@ impl Shard {
                 Ended::Open
             };
             self.batch_write_ended(batch, state, now, out);
+        }
+        if let Some(caller) = operation.caller {
+            let result = ended.map_err(|error| ReplicaError::Told(Box::new(error)));
+            return self.deliver(Finished::Applied(caller, result), now, out);
         }
         let Some(mut reply) = operation.reply else {
             return;
@@ -328,12 +406,7 @@ impl Shard {
         out: &mut Effects,
     ) {
         let error = operation.write.on_timeout();
-        if let Some(batch) = operation.batch {
-            self.batch_write_ended(batch, Ended::Open, now, out);
-        }
-        if let Some(reply) = operation.reply {
-            self.fail(&reply, &error, now, out);
-        }
+        self.write_ended(operation, Err(error), now, out);
     }
 }
 

@@ -4,11 +4,14 @@
 //! An operation lives in the shard's slab until it is answered or its deadline passes; what comes for it later finds
 //! nothing under its number and is dropped.
 
+use super::acceptor::AcceptOperation;
 use super::admin::AdminOperation;
 use super::batchlog::{LogOperation, ReplayOperation};
 use super::counter::CountOperation;
+use super::decide::Decision;
 use super::gather::GatherOperation;
 use super::modify::WriteOperation;
+use super::own_shards::ShardsRead;
 use super::replicas::ReplicaRead;
 use super::rmw::RmwOperation;
 use super::scattered::ScatteredOperation;
@@ -39,8 +42,14 @@ pub enum Operation {
     Replay(Box<ReplayOperation>),
     /// A read of one partition from several replicas.
     Replicas(Box<ReplicaRead>),
+    /// A range that all shards of this node read for one that asked.
+    Shards(Box<ShardsRead>),
     /// A SELECT.
     Select(Box<SelectOperation>),
+    /// A decision about a partition by the majority of its replicas.
+    Decision(Box<Decision>),
+    /// This shard's part in somebody's decision.
+    Accept(Box<AcceptOperation>),
     /// Something that reads a partition before it writes it.
     Rmw(Box<RmwOperation>),
     /// A batch that reads several partitions before it writes them.
@@ -77,19 +86,22 @@ impl Operation {
     pub fn deadline(&self) -> BootNanos {
         match self {
             Self::Write(operation) => operation.deadline,
-            Self::Log(operation) => operation.deadline,
-            Self::Replicas(operation) => operation.deadline,
-            Self::Select(operation) => operation.deadline,
+            Self::Replicas(operation) => operation.deadline(),
+            Self::Shards(operation) => operation.deadline,
+            Self::Decision(operation) => operation.deadline(),
+            Self::Select(operation) => operation.deadline(),
             Self::Rmw(operation) => operation.deadline,
             Self::Demand(operation) => operation.deadline,
             Self::Change(operation) => operation.deadline,
             Self::Agreement(operation) => operation.deadline,
-            Self::Scattered(operation) => operation.deadline,
+            Self::Scattered(operation) => operation.deadline(),
             Self::Gather(operation) => operation.deadline,
             Self::Work(operation) => operation.deadline,
             Self::Forwarded { deadline, .. } => *deadline,
             // Its coordinator has the deadline, or nobody; it always ends.
-            Self::Count(_)
+            Self::Log(_)
+            | Self::Count(_)
+            | Self::Accept(_)
             | Self::Serial(_)
             | Self::Replay(_)
             | Self::Reserved
@@ -113,8 +125,10 @@ impl Shard {
             Some(Operation::Write(_)) => self.write_applied(request, result, now, out),
             Some(Operation::Log(_)) => self.batch_logged(number, result, now, out),
             Some(Operation::Replay(_)) => self.replay_applied(number, result, now, out),
+            Some(Operation::Replicas(_)) => self.replicas_repaired(number, result, now, out),
             Some(Operation::Rmw(_)) => self.rmw_applied(number, result, now, out),
             Some(Operation::Count(_)) => self.count_applied(number, result, now, out),
+            Some(Operation::Accept(_)) => self.accept_applied(number, result, now, out),
             Some(Operation::Serial(_)) => self.serial_end(number, result, now, out),
             Some(Operation::Stream(_)) => self.chunk_applied(number, result, now, out),
             Some(_) | None => {}
@@ -132,11 +146,14 @@ impl Shard {
     ) {
         match self.operations.get_mut(number) {
             Some(Operation::Replicas(_)) => self.local_replica_read(number, result, now, out),
+            Some(Operation::Shards(_)) => self.own_shard_read(number, from, result, now, out),
             Some(Operation::Select(_)) => self.select_read(number, from, result, now, out),
             Some(Operation::Replay(_)) => self.replay_read(number, result, now, out),
             Some(Operation::Rmw(_)) => self.rmw_read(number, result, now, out),
             Some(Operation::Scattered(_)) => self.scattered_read(number, result, now, out),
             Some(Operation::Count(_)) => self.count_read(number, result, now, out),
+            Some(Operation::Accept(_)) => self.accept_read(number, result, now, out),
+            Some(Operation::Decision(_)) => self.decision_read(number, result, now, out),
             Some(Operation::Serial(_)) => self.serial_read(number, result, now, out),
             Some(Operation::Stream(_)) => self.chunk_read(number, result, out),
             Some(_) | None => {}
@@ -169,8 +186,9 @@ impl Shard {
         };
         match operation {
             Operation::Write(operation) => self.write_time_out(operation, now, out),
-            Operation::Log(operation) => self.batch_log_time_out(*operation, now, out),
-            Operation::Replicas(operation) => self.replica_read_time_out(*operation, now, out),
+            Operation::Replicas(operation) => self.replica_read_time_out(operation, number),
+            Operation::Shards(operation) => self.cancel_own_shards(number, &operation, out),
+            Operation::Decision(operation) => self.decision_time_out(number, *operation, now, out),
             Operation::Select(operation) => self.select_time_out(number, &operation, now, out),
             Operation::Scattered(operation) => {
                 self.scattered_time_out(number, &operation, now, out);
@@ -182,7 +200,9 @@ impl Shard {
             Operation::Agreement(operation) => self.agreement_time_out(*operation, now, out),
             Operation::Change(operation) => self.change_time_out(&operation, now, out),
             Operation::Rmw(_)
+            | Operation::Log(_)
             | Operation::Count(_)
+            | Operation::Accept(_)
             | Operation::Serial(_)
             | Operation::Replay(_)
             | Operation::Reserved

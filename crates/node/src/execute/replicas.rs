@@ -1,55 +1,113 @@
-//! A read of one partition from several replicas, for an operation of this shard, which gets the answer as if a shard of this node
-//! had read it all.
+//! A read of one partition or of a range from several replicas, for an operation of this shard, which gets the answer as if a shard of
+//! this node had read it all.
 //!
 //! The machine of [`cluster::coordinate::read`] says whom to ask for rows and whom for a digest; [`resolve`] makes one answer of several.
 //! Replicas are asked without the statement's filter and with tombstones, so that nothing is decided before versions have met; what
-//! they then send too few rows of is asked for again, from where the first of them ended (short-read protection).
+//! they then send too few rows of is asked for again, from where the first of them ended (short-read protection). A range is read piece
+//! by piece in the ring's order ([`ranges`]), each with replicas of its own, until there are rows enough.
+//!
+//! What must stay true:
+//! - each time replicas are asked the operation has another number, so that what comes late cannot be taken for an answer to the next;
+//! - whoever waits hears once, and not before the turn's event is done with: what answers at once does not recurse.
 
 use super::operation::Operation;
+use super::serial::Queueing;
+use crate::budget::{Held, SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS};
 use crate::effects::Effects;
-use crate::execute::serial::Queueing;
 use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::peers::message::{Answer, Wanted as PeerWanted};
 use crate::replica::Caller;
 use crate::shard::Shard;
-use cluster::coordinate::ReplicaPlan;
+use cluster::coordinate::ranges::{self, first_piece, later};
 use cluster::coordinate::read::{Ask, Progress, Read, Wanted};
-use cluster::coordinate::resolve::{Resolved, resolve};
+use cluster::coordinate::resolve::{Resolved, lacking, resolve};
+use cluster::coordinate::{Access, ReplicaPlan};
 use cluster::topology::NodeId;
-use model::error::RequestError;
+use model::error::{Consistency, RequestError};
 use model::filter::{RowFilter, Target};
-use model::key::Token;
-use model::read::{Columns, Dead, Partitions, ReadCommand, ReadResponse};
+use model::read::{Columns, Dead, KeyBound, KeyRange, Partitions, ReadCommand, ReadResponse};
 use model::schema::Table;
 use model::time::{BootNanos, Now};
 use std::sync::Arc;
+
+/// Bytes of rows that a replica sends at once where a filter is applied here: any number of them may be refused.
+const UNFILTERED_BYTES: usize = 1 << 20;
+
+/// What a read is for.
+#[derive(Debug, Clone)]
+pub(super) struct ReadTerms {
+    /// The table.
+    pub table: Arc<Table>,
+    /// At which level.
+    pub level: Consistency,
+    /// When whoever waits is told to give up.
+    pub deadline: BootNanos,
+}
 
 /// A read under way.
 #[derive(Debug)]
 pub struct ReplicaRead {
     /// The operation that waits for it.
     parent: u64,
+    terms: ReadTerms,
     plan: ReplicaPlan,
-    read: Read,
-    table: Arc<Table>,
-    token: Token,
-    /// What the statement wants from where the last answer ended.
+    pub(super) read: Read,
+    /// What the statement wants from where the last answer ended, of the piece at hand.
     command: ReadCommand,
+    /// What of a range comes after the piece at hand.
+    rest: Option<KeyRange>,
     /// What this node itself is asked for.
     local_wanted: Wanted,
     /// Rows that have come.
     data: Vec<(NodeId, ReadResponse)>,
+    /// What the rows hold of the shard's budget.
+    held: Held,
+    /// What replicas were resolved to, while those that lack something of it are sent that.
+    repairing: Option<Resolved>,
     /// What was resolved so far.
     whole: ReadResponse,
-    /// When the client is told to give up.
-    pub deadline: BootNanos,
+    /// When one more replica is asked.
+    alarm: Option<BootNanos>,
+}
+
+impl ReplicaRead {
+    /// When whoever waits is told to give up.
+    pub fn deadline(&self) -> BootNanos {
+        self.terms.deadline
+    }
+
+    /// What whoever waits is told when the deadline passes.
+    fn on_timeout(&self) -> RequestError {
+        if self.repairing.is_some() {
+            return RequestError::ReadTimeout {
+                consistency: self.plan.consistency,
+                received: self.plan.block_for.saturating_sub(1),
+                block_for: self.plan.block_for,
+                data_present: true,
+            };
+        }
+        self.read.on_timeout()
+    }
 }
 
 /// What replicas are asked: versions to be merged, of all rows.
 fn asked(command: &ReadCommand) -> ReadCommand {
     let mut asked = command.clone();
     asked.dead = Dead::Kept;
+    if command.filter.is_empty() {
+        return asked;
+    }
     asked.filter = RowFilter::default();
+    asked.limits.rows = u64::MAX;
+    asked.limits.bytes = UNFILTERED_BYTES.min(asked.limits.bytes);
+    if asked.limits.per_partition > 0 {
+        asked.limits.per_partition = u64::MAX;
+    }
+    if let Some(resume) = &mut asked.resume
+        && resume.left_in_partition > 0
+    {
+        resume.left_in_partition = u64::MAX;
+    }
     if let Columns::Only(ids) = &mut asked.columns {
         let filtered = command.filter.conditions.iter();
         ids.extend(filtered.filter_map(|condition| match condition.target {
@@ -68,43 +126,109 @@ impl Shard {
         matches!(&plan.replicas[..], [only] if only.node == self.topology.local)
     }
 
-    /// Begins a read for an operation of this shard.
+    /// Whether all of a keyspace is on this node and no other.
+    pub(super) fn has_all_of(&self, keyspace: &str) -> bool {
+        let keyspace = self.topology.keyspace(keyspace);
+        let placement = keyspace.and_then(|keyspace| keyspace.placement.as_ref());
+        placement.is_none_or(|placement| {
+            let mut groups = placement.groups().iter();
+            groups.all(|group| group.all().eq([self.topology.local]))
+        })
+    }
+
+    /// Begins a read of one partition for an operation of this shard.
     pub(super) fn read_replicas(
         &mut self,
         parent: u64,
-        (plan, table): (ReplicaPlan, Arc<Table>),
+        (plan, terms): (ReplicaPlan, ReadTerms),
         command: ReadCommand,
-        deadline: BootNanos,
         now: Now,
         out: &mut Effects,
     ) {
-        let Partitions::Key(key) = &command.partitions else {
-            unreachable!("a range is read part by part")
-        };
-        let operation = ReplicaRead {
-            parent,
-            read: Read::new(plan.clone()),
-            plan,
-            table,
-            token: key.token,
-            command,
-            local_wanted: Wanted::Data,
-            data: Vec::new(),
-            whole: ReadResponse::default(),
-            deadline,
-        };
-        let number = self
-            .operations
-            .insert(Operation::Replicas(Box::new(operation)));
-        self.ask_replicas(number, now, out);
+        let operation = ReplicaRead::begun(parent, (plan, terms), command, None);
+        self.begin_round(Box::new(operation), now, out);
     }
 
-    fn ask_replicas(&mut self, number: u64, now: Now, out: &mut Effects) {
+    /// Begins a read of a range for an operation of this shard.
+    pub(super) fn read_range(
+        &mut self,
+        parent: u64,
+        terms: ReadTerms,
+        command: ReadCommand,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Partitions::Range(range) = &command.partitions else {
+            unreachable!("the caller looked")
+        };
+        let mut rest = range.clone();
+        if let Some(resume) = &command.resume {
+            rest.start = later(rest.start, KeyBound::BeforeKey(resume.key.clone()));
+        }
+        let nobody = ReplicaPlan::local(terms.level, &self.topology);
+        let operation = ReplicaRead::begun(parent, (nobody, terms), command, Some(rest));
+        self.next_piece(Box::new(operation), now, out);
+    }
+
+    /// Reads the next piece of a range; ends if there is none.
+    fn next_piece(&mut self, mut operation: Box<ReplicaRead>, now: Now, out: &mut Effects) {
+        let piece = self.piece_of(&operation);
+        let (Some(piece), Some(rest)) = (piece, &operation.rest) else {
+            operation.whole.more = false;
+            return self.end_replica_read(operation, Ok(()));
+        };
+        operation.rest = Some(ranges::after(rest, &piece.range));
+        operation.command.partitions = Partitions::Range(piece.range);
+        let (table, level) = (&operation.terms.table, operation.terms.level);
+        match self.admit(Access::Range, level, &table.keyspace, piece.token) {
+            Ok(plan) => {
+                operation.plan = plan;
+                self.begin_round(operation, now, out);
+            }
+            Err(error) => self.end_replica_read(operation, Err(error)),
+        }
+    }
+
+    /// The next piece of what is left of a range.
+    fn piece_of(&self, operation: &ReplicaRead) -> Option<ranges::Piece> {
+        let keyspace = self.topology.keyspace(&operation.terms.table.keyspace);
+        let placement = keyspace.and_then(|keyspace| keyspace.placement.as_deref());
+        first_piece(placement, operation.rest.as_ref()?)
+    }
+
+    /// Asks the replicas of the plan.
+    fn begin_round(&mut self, mut operation: Box<ReplicaRead>, now: Now, out: &mut Effects) {
+        let read = Read::new(operation.plan.clone());
+        let delay = if read.has_spare() {
+            self.speculation_delay(&operation.terms.table)
+        } else {
+            None
+        };
+        let mut asks: Vec<Ask> = read.asks().collect();
+        // This node's answer may be there at once: others work meanwhile.
+        asks.sort_by_key(|ask| ask.replica == self.topology.local);
+        operation.read = read;
+        operation.data.clear();
+        operation.alarm = delay.map(|nanos| BootNanos(now.boot.0.saturating_add(nanos)));
+        let alarm = operation.alarm;
+        let number = self.operations.insert(Operation::Replicas(operation));
+        for ask in asks {
+            self.ask_replica(number, ask, now, out);
+        }
+        match alarm {
+            Some(at) if at <= now.boot => self.read_is_slow(number, now, out),
+            Some(at) => self.set_alarm(at, number),
+            None => {}
+        }
+    }
+
+    /// Replicas take longer than they usually do: one more is asked.
+    pub(super) fn read_is_slow(&mut self, number: u64, now: Now, out: &mut Effects) {
         let Some(Operation::Replicas(operation)) = self.operations.get_mut(number) else {
             return;
         };
-        let asks: Vec<Ask> = operation.read.asks().collect();
-        for ask in asks {
+        if let Some(ask) = operation.read.on_slow() {
+            self.metrics.speculative_retries += 1;
             self.ask_replica(number, ask, now, out);
         }
     }
@@ -114,11 +238,7 @@ impl Shard {
         let Some(Operation::Replicas(operation)) = self.operations.get_mut(number) else {
             return;
         };
-        let (command, token, deadline) = (
-            asked(&operation.command),
-            operation.token,
-            operation.deadline,
-        );
+        let (command, deadline) = (asked(&operation.command), operation.terms.deadline);
         if ask.replica != local {
             let wanted = match ask.wanted {
                 Wanted::Data => PeerWanted::Rows,
@@ -128,7 +248,11 @@ impl Shard {
             return self.send_read(ask.replica, number.into(), (&command, wanted), wait_ms, out);
         }
         operation.local_wanted = ask.wanted;
-        let owner = self.owner(token);
+        let caller = Caller::Local(number.into());
+        let Partitions::Key(key) = &command.partitions else {
+            return self.read_own_shards(command, caller, deadline, now, out);
+        };
+        let owner = self.owner(key.token);
         if owner != self.number {
             let message = ShardMessage::Read {
                 request: number,
@@ -139,7 +263,6 @@ impl Shard {
             return self.tell(owner, message, out);
         }
         self.metrics.replica_reads += 1;
-        let caller = Caller::Local(number.into());
         if let Some(result) = self.replica.read(&command, caller, now, &mut out.io) {
             self.local_replica_read(number, result, now, out);
         }
@@ -193,8 +316,16 @@ impl Shard {
         let Some(Operation::Replicas(operation)) = self.operations.get_mut(number) else {
             return;
         };
+        if !operation.plan.has(node) || operation.repairing.is_some() {
+            return;
+        }
         let progress = match result {
             Ok(Answer::Rows(response)) => {
+                let bytes = response.bytes.len();
+                if bytes > SMALL_ANSWER_BYTES && !self.answers.hold(&mut operation.held, bytes) {
+                    let error = RequestError::Overloaded(TOO_MANY_ANSWERS.to_owned());
+                    return self.follow_read(number, Progress::Failed(error), now, out);
+                }
                 let progress = operation.read.on_data(node, || response.digest());
                 operation.data.retain(|(known, _)| *known != node);
                 operation.data.push((node, response));
@@ -203,6 +334,17 @@ impl Shard {
             Ok(Answer::Digest(digest, _)) => operation.read.on_digest(node, digest),
             Err(error) => endpoint.failed(&mut operation.read, error),
         };
+        self.follow_read(number, progress, now, out);
+    }
+
+    /// Does what the machine of a read says.
+    pub(super) fn follow_read(
+        &mut self,
+        number: u64,
+        progress: Progress,
+        now: Now,
+        out: &mut Effects,
+    ) {
         match progress {
             Progress::Pending => {}
             Progress::Ask(ask) => self.ask_replica(number, ask, now, out),
@@ -211,63 +353,160 @@ impl Shard {
                     self.ask_replica(number, ask, now, out);
                 }
             }
-            Progress::Done | Progress::Merge => self.replicas_agreed(number, now, out),
-            Progress::Failed(error) => self.end_replica_read(number, Err(error), now, out),
+            Progress::Done | Progress::Merge => {
+                if let Some(operation) = self.take_replica_read(number) {
+                    self.replicas_agreed(operation, now, out);
+                }
+            }
+            Progress::Failed(error) => {
+                if let Some(operation) = self.take_replica_read(number) {
+                    self.end_replica_read(operation, Err(error));
+                }
+            }
         }
     }
 
-    /// All that is wanted has come: makes one answer of it, and asks for more if that is too little.
-    fn replicas_agreed(&mut self, number: u64, now: Now, out: &mut Effects) {
-        let Some(Operation::Replicas(operation)) = self.operations.get_mut(number) else {
-            return;
+    fn take_replica_read(&mut self, number: u64) -> Option<Box<ReplicaRead>> {
+        let Some(Operation::Replicas(mut operation)) = self.operations.remove(number) else {
+            return None;
         };
-        let data = std::mem::take(&mut operation.data);
-        let responses: Vec<ReadResponse> = data.into_iter().map(|(_, response)| response).collect();
-        let Resolved { response, resume } =
-            resolve(&operation.command, &operation.table, &responses);
-        operation.command.limits.rows -= response.rows;
-        let more = response.more;
-        operation.whole.extend_partition(response);
-        let full = operation.command.limits.rows == 0
-            || operation.whole.bytes.len() >= operation.command.limits.bytes;
-        match resume {
-            Some(resume) if !full && resume.clustering.is_some() => {
-                operation.command.resume = Some(resume);
-                operation.read = Read::new(operation.plan.clone());
-                self.ask_replicas(number, now, out);
-            }
-            _ => {
-                operation.whole.more = more && full;
-                self.end_replica_read(number, Ok(()), now, out);
-            }
+        if let Some(at) = operation.alarm.take() {
+            self.drop_alarm(at, number);
         }
+        Some(operation)
     }
 
-    fn end_replica_read(
+    /// All that is wanted has come: makes one answer of it. Replicas whose rows were compared and differ are sent what they lack
+    /// before anybody hears of it, unless the table does not want that.
+    fn replicas_agreed(&mut self, mut operation: Box<ReplicaRead>, now: Now, out: &mut Effects) {
+        let data = std::mem::take(&mut operation.data);
+        let (nodes, responses): (Vec<NodeId>, Vec<ReadResponse>) = data.into_iter().unzip();
+        let (command, table) = (&operation.command, &operation.terms.table);
+        let resolved = resolve(command, table, &responses);
+        if responses.len() > 1 && table.options.read_repair {
+            let lacking = lacking(&asked(command), table, &responses);
+            let lacking = nodes.into_iter().zip(lacking);
+            let repairs: Vec<_> = lacking
+                .flat_map(|(node, all)| all.into_iter().map(move |mutation| (node, mutation)))
+                .collect();
+            if !repairs.is_empty() {
+                self.metrics.read_repairs += 1;
+                operation.repairing = Some(resolved);
+                let deadline = operation.terms.deadline;
+                let number = self.operations.insert(Operation::Replicas(operation));
+                return self.send_repairs(number, repairs, deadline, now, out);
+            }
+        }
+        self.go_on_reading(operation, resolved, now, out);
+    }
+
+    /// Replicas have what they lacked, or could not be sent it.
+    pub(super) fn replicas_repaired(
         &mut self,
         number: u64,
-        result: Result<(), RequestError>,
+        result: Result<(), ReplicaError>,
         now: Now,
         out: &mut Effects,
     ) {
-        let Some(Operation::Replicas(operation)) = self.operations.remove(number) else {
+        let Some(mut operation) = self.take_replica_read(number) else {
             return;
         };
+        if result.is_err() {
+            let error = operation.on_timeout();
+            return self.end_replica_read(operation, Err(error));
+        }
+        let resolved = operation.repairing.take().expect("it was being repaired");
+        self.go_on_reading(operation, resolved, now, out);
+    }
+
+    /// Takes in what replicas were resolved to, and asks for more if that is too little.
+    fn go_on_reading(
+        &mut self,
+        mut operation: Box<ReplicaRead>,
+        Resolved { response, resume }: Resolved,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        operation.held = Held::default();
+        operation.command.limits.rows -= response.rows;
+        let more = response.more;
+        operation.whole.extend(response);
+        let limits = operation.command.limits;
+        let is_range = operation.rest.is_some();
+        if limits.rows == 0 || operation.whole.bytes.len() >= limits.bytes {
+            operation.whole.more = more || self.piece_of(&operation).is_some();
+            return self.end_replica_read(operation, Ok(()));
+        }
+        match resume {
+            Some(resume) if is_range || resume.clustering.is_some() => {
+                operation.command.resume = Some(resume);
+                match operation.plan.again(&self.topology) {
+                    Ok(plan) => {
+                        operation.plan = plan;
+                        self.begin_round(operation, now, out);
+                    }
+                    Err(error) => self.end_replica_read(operation, Err(error)),
+                }
+            }
+            _ if is_range => {
+                operation.command.resume = None;
+                self.next_piece(operation, now, out);
+            }
+            _ => {
+                operation.whole.more = false;
+                self.end_replica_read(operation, Ok(()));
+            }
+        }
+    }
+
+    fn end_replica_read(&mut self, operation: Box<ReplicaRead>, result: Result<(), RequestError>) {
         let result = match result {
             Ok(()) => Ok(operation.whole),
             Err(error) => Err(ReplicaError::Told(Box::new(error))),
         };
-        self.on_read(operation.parent, self.number, result, now, out);
+        self.ended_reads.push_back((operation.parent, result));
     }
 
     /// The deadline passed before enough replicas answered: whoever waits is told how many did.
-    pub(super) fn replica_read_time_out(
-        &mut self,
-        operation: ReplicaRead,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let error = ReplicaError::Told(Box::new(operation.read.on_timeout()));
-        self.on_read(operation.parent, self.number, Err(error), now, out);
+    pub(super) fn replica_read_time_out(&mut self, operation: Box<ReplicaRead>, number: u64) {
+        if let Some(at) = operation.alarm {
+            self.drop_alarm(at, number);
+        }
+        let error = operation.on_timeout();
+        self.end_replica_read(operation, Err(error));
+    }
+
+    /// Tells those who wait for reads that ended, some of them: what they do next may end at once, too.
+    pub(crate) fn tell_of_reads(&mut self, now: Now, out: &mut Effects) {
+        for _ in 0..self.ended_reads.len() {
+            if let Some((parent, result)) = self.ended_reads.pop_front() {
+                self.on_read(parent, self.number, result, now, out);
+            }
+        }
+    }
+}
+
+impl ReplicaRead {
+    /// Nobody is asked yet.
+    fn begun(
+        parent: u64,
+        (plan, terms): (ReplicaPlan, ReadTerms),
+        command: ReadCommand,
+        rest: Option<KeyRange>,
+    ) -> Self {
+        Self {
+            parent,
+            terms,
+            read: Read::new(plan.clone()),
+            plan,
+            command,
+            rest,
+            local_wanted: Wanted::Data,
+            data: Vec::new(),
+            held: Held::default(),
+            repairing: None,
+            whole: ReadResponse::default(),
+            alarm: None,
+        }
     }
 }

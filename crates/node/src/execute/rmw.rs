@@ -3,13 +3,18 @@
 //!
 //! Runs on the shard that owns the partition, one at a time per partition (`partition_queue`): read,
 //! decide, write, answer. A conditional batch is one such operation with several parts. Changes of lists in several
-//! partitions or tables at once are `scattered`.
+//! partitions or tables at once are `scattered`. Where other nodes have the partition, too, conditions are decided on by the majority of its
+//! replicas (`decide`); lists are read and written at the statement's level, and like in Cassandra what other coordinators write
+//! between the two is not seen.
 
 use super::batch::{KeptValues, batch_plan, modify_plan};
 use super::call::{Call, Execution, Terms};
 use super::conditional::{Asked, Shape};
+use super::decide::{Purpose, Question};
+use super::modify::WriteOperation;
 use super::operation::Operation;
 use super::partition_queue::Partition;
+use super::replicas::ReadTerms;
 use crate::budget::Held;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
@@ -17,17 +22,17 @@ use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
-use cluster::coordinate::Access;
 use cluster::coordinate::read::Read;
 use cluster::coordinate::write::{Progress, WriteSet};
+use cluster::coordinate::{Access, ReplicaPlan};
 use cql::frame::response::put_void;
-use cql::plan::modify::{CurrentRows, ModifyPlan, Ties, WriteContext};
+use cql::plan::modify::{CurrentRows, ModifyPlan, Ties, WriteContext, oversized};
 use cql::plan::values::BoundValues;
 use model::clustering::Slice;
 use model::error::{RequestError, WriteType};
 use model::filter::RowFilter;
 use model::key::{DecoratedKey, Token};
-use model::limits::{MAX_PAGE_BYTES, MAX_READ_PARTITIONS};
+use model::limits::{MAX_MUTATION_BYTES, MAX_PAGE_BYTES, MAX_READ_PARTITIONS};
 use model::mutation::Mutation;
 use model::read::{Columns, Dead, Direction, Limits, Partitions, ReadCommand, ReadResponse};
 use model::schema::Table;
@@ -55,6 +60,27 @@ impl Part {
     }
 }
 
+/// Who else has the partition.
+#[derive(Debug, Clone)]
+enum Others {
+    /// Nobody.
+    None,
+    /// These are read, and those written to.
+    Replicas {
+        read: ReplicaPlan,
+        write: ReplicaPlan,
+    },
+    /// Their majority decides, and these are sent what it decides.
+    Majority(ReplicaPlan),
+}
+
+/// What is planned of an operation.
+struct Planned {
+    read: Read,
+    write: WriteSet,
+    others: Others,
+}
+
 /// An operation that reads, decides and writes.
 #[derive(Debug)]
 pub struct RmwOperation {
@@ -66,6 +92,7 @@ pub struct RmwOperation {
     /// The read of its partition, and the write that may follow.
     read: Read,
     write: WriteSet,
+    others: Others,
     partition: Partition,
     pub(super) current: CurrentRows,
     /// What `current` holds of the shard's budget.
@@ -74,8 +101,10 @@ pub struct RmwOperation {
     written: bool,
     /// Whether its conditions do not hold.
     refused: bool,
-    /// When the client is told to give up.
+    /// When the client is told to give up, unless that is left to what the operation waits for.
     pub deadline: BootNanos,
+    /// When that gives up.
+    ends_by: BootNanos,
 }
 
 impl RmwOperation {
@@ -148,7 +177,7 @@ impl Shard {
         let Some(Touched { partition, .. }) = partitions.pop() else {
             return Err(RequestError::invalid("the statement names no partition"));
         };
-        let (read, write) = self.plan_reading(parts, conditional, terms, partition.1.token)?;
+        let planned = self.plan_reading(parts, conditional, terms, partition.1.token)?;
         let owner = self.owner(partition.1.token);
         if owner != self.number {
             self.forward(owner, call, now, out);
@@ -165,14 +194,16 @@ impl Shard {
             parts: reading.parts,
             shape: reading.shape,
             terms: reading.terms,
-            read,
-            write,
+            read: planned.read,
+            write: planned.write,
+            others: planned.others,
             partition: partition.clone(),
             current: CurrentRows::default(),
             held: Held::default(),
             written: false,
             refused: false,
             deadline: now.boot.plus_millis(timeout_ms),
+            ends_by: now.boot.plus_millis(timeout_ms),
         };
         let number = self.operations.insert(Operation::Rmw(Box::new(operation)));
         if self.partitions.acquire(partition, number).is_some() {
@@ -213,17 +244,47 @@ impl Shard {
         conditional: bool,
         terms: &Terms,
         token: Token,
-    ) -> Result<(Read, WriteSet), RequestError> {
+    ) -> Result<Planned, RequestError> {
         let keyspace = &parts[0].plan().table.keyspace;
+        let level = terms.consistency;
         let admit = |access, level| self.admit(access, level, keyspace, token);
+        let (write_type, access) = if conditional {
+            (WriteType::Cas, Access::Conditional)
+        } else {
+            (WriteType::Simple, Access::Write)
+        };
+        if conditional && !self.has_all_of(keyspace) {
+            return Ok(Planned {
+                others: Others::Majority(admit(access, level)?),
+                read: Read::new(ReplicaPlan::local(level, &self.topology)),
+                write: self.local_write(level, write_type),
+            });
+        }
         if conditional {
             let read = admit(Access::Read, terms.serial_consistency)?;
-            let write = admit(Access::Conditional, terms.consistency);
-            return Ok((Read::new(read), WriteSet::new(WriteType::Cas, [write])?));
+            return Ok(Planned {
+                read: Read::new(read),
+                write: WriteSet::new(write_type, [admit(access, level)])?,
+                others: Others::None,
+            });
         }
-        let plan = admit(Access::Write, terms.consistency)?;
-        let write = WriteSet::new(WriteType::Simple, [Ok(plan.clone())])?;
-        Ok((Read::new(plan), write))
+        let write = admit(access, level)?;
+        let (read, replicas) = self.plan_reading_of(keyspace, level, token)?;
+        Ok(match replicas {
+            Some(replicas) => Planned {
+                read,
+                write: self.local_write(level, write_type),
+                others: Others::Replicas {
+                    read: replicas,
+                    write,
+                },
+            },
+            None => Planned {
+                read,
+                write: WriteSet::new(write_type, [Ok(write)])?,
+                others: Others::None,
+            },
+        })
     }
 
     /// The partition is held: read it.
@@ -237,6 +298,9 @@ impl Shard {
                 if let Some(reply) = &mut operation.reply {
                     reply.note(|| "Reading existing values".into());
                 }
+                if !matches!(operation.others, Others::None) {
+                    return self.rmw_start_with_others(number, command, now, out);
+                }
                 if let Some(result) =
                     self.replica
                         .read(&command, Caller::Local(number.into()), now, &mut out.io)
@@ -245,6 +309,89 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// The partition is held here, and others have it, too. The deadline is that of what is waited for from now on.
+    fn rmw_start_with_others(
+        &mut self,
+        number: u64,
+        command: ReadCommand,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let deadline = std::mem::replace(&mut operation.deadline, BootNanos(u64::MAX));
+        let (table, key) = (operation.table(), operation.key().clone());
+        match operation.others.clone() {
+            Others::None => unreachable!("the caller looked"),
+            Others::Replicas { read, .. } => {
+                let level = operation.terms.consistency;
+                let terms = ReadTerms {
+                    table,
+                    level,
+                    deadline,
+                };
+                self.read_replicas(number, (read, terms), command, now, out);
+            }
+            Others::Majority(commit) => {
+                let question = Question {
+                    table,
+                    key,
+                    level: operation.terms.serial_consistency,
+                    command,
+                    deadline,
+                };
+                let purpose = Purpose::Statement(commit);
+                if let Err(error) = self.begin_decision(number, purpose, question, now, out) {
+                    self.rmw_end(number, Err(error), now, out);
+                }
+            }
+        }
+    }
+
+    /// The rows that the majority has are here: what the statement makes of them, at the time of its ballot; nothing if its
+    /// conditions do not hold.
+    pub(super) fn rmw_decide(
+        &mut self,
+        number: u64,
+        response: ReadResponse,
+        timestamp: i64,
+    ) -> Result<Option<Vec<u8>>, RequestError> {
+        let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
+            return Ok(None);
+        };
+        operation.held = Held::default();
+        let response = self.answers.hold_rows(&mut operation.held, response)?;
+        operation.current = CurrentRows {
+            responses: vec![(operation.partition.0, response)],
+        };
+        operation.context.timestamp_micros = timestamp;
+        let decision = operation.decide()?;
+        operation.refused = matches!(decision, Decision::Refused);
+        match decision {
+            Decision::Apply(Some(mutation)) if mutation.len() > MAX_MUTATION_BYTES => {
+                Err(oversized(mutation.len()))
+            }
+            Decision::Apply(mutation) => Ok(mutation),
+            Decision::Refused => Ok(None),
+        }
+    }
+
+    /// The majority has decided, or could not.
+    pub(super) fn rmw_decided(
+        &mut self,
+        number: u64,
+        result: Result<bool, RequestError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let refused = operation.refused;
+        self.rmw_end(number, result.map(|applied| applied || !refused), now, out);
     }
 
     /// The rows are here: decide and write.
@@ -286,6 +433,15 @@ impl Shard {
             Ok(Decision::Apply(None)) => self.replica.confirm(Caller::Local(number.into())),
             Ok(Decision::Apply(Some(mutation))) => {
                 operation.written = true;
+                if let Others::Replicas { write, .. } = &operation.others {
+                    let write = WriteSet::new(WriteType::Simple, [Ok(write.clone())]);
+                    let write = write.expect("a plan there is");
+                    let caller = Caller::Local(number.into());
+                    let write = WriteOperation::of(caller, write, operation.ends_by);
+                    let token = operation.partition.1.token;
+                    let parts = vec![(self.owner(token), mutation)];
+                    return self.send_write(parts, write, now, out);
+                }
                 self.metrics.replica_writes += 1;
                 self.replica
                     .apply(&mutation, Caller::Local(number.into()), now);
@@ -306,6 +462,9 @@ impl Shard {
             return;
         };
         let applied = !operation.refused;
+        if let Err(ReplicaError::Told(error)) = result {
+            return self.rmw_end(number, Err(*error), now, out);
+        }
         if let Progress::Done(ended) = replica.wrote(&mut operation.write, 0, result) {
             self.rmw_end(number, ended.map(|()| applied), now, out);
         }
@@ -357,6 +516,7 @@ impl Shard {
         match self.operations.get_mut(number) {
             Some(Operation::Count(_)) => self.count_start(number, now, out),
             Some(Operation::Serial(_)) => self.serial_start(number, now, out),
+            Some(Operation::Accept(_)) => self.accept_start(number, now, out),
             Some(Operation::Rmw(operation)) if operation.reply.is_none() && !operation.written => {
                 self.operations.remove(number);
                 self.release_partition(partition);

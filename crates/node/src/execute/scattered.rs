@@ -6,6 +6,7 @@
 
 use super::call::{Call, Terms};
 use super::operation::Operation;
+use super::replicas::ReadTerms;
 use super::rmw::{Part, Reading, Touched, read_rows, slices_of};
 use super::serial::Queueing;
 use crate::budget::Held;
@@ -14,7 +15,7 @@ use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
-use cluster::coordinate::Access;
+use cluster::coordinate::ReplicaPlan;
 use cluster::coordinate::read::Read;
 use cql::plan::modify::{CurrentRows, WriteContext};
 use cql::plan::values::BoundValues;
@@ -31,19 +32,27 @@ pub struct ScatteredOperation {
     parts: Vec<Part>,
     terms: Terms,
     write_type: WriteType,
-    /// Partitions still to be read, each with its read; the last is at hand.
-    partitions: Vec<(Touched, Read)>,
+    /// Partitions still to be read, each with its read and who else has it; the last is at hand.
+    partitions: Vec<(Touched, Read, Option<ReplicaPlan>)>,
     current: CurrentRows,
     /// What `current` holds of the shard's budget.
     held: Held,
     /// When the client is told to give up.
-    pub deadline: BootNanos,
+    deadline: BootNanos,
 }
 
 impl ScatteredOperation {
+    /// When the client is told to give up; by the read over replicas that it waits for, if there is one.
+    pub fn deadline(&self) -> BootNanos {
+        match self.partitions.last() {
+            Some((_, _, Some(_))) => BootNanos(u64::MAX),
+            _ => self.deadline,
+        }
+    }
+
     /// The read of the partition at hand: the rows changed in it.
     fn read_command(&self) -> Result<Option<ReadCommand>, RequestError> {
-        let Some((touched, _)) = self.partitions.last() else {
+        let Some((touched, ..)) = self.partitions.last() else {
             return Ok(None);
         };
         let slices = slices_of(touched.parts.iter().map(|number| &self.parts[*number]))?;
@@ -97,8 +106,8 @@ impl Shard {
                 let keyspace = &reading.parts[touched.parts[0]].plan().table.keyspace;
                 let token = touched.partition.1.token;
                 let level = reading.terms.consistency;
-                let plan = self.admit(Access::Write, level, keyspace, token)?;
-                Ok((touched, Read::new(plan)))
+                let (read, replicas) = self.plan_reading_of(keyspace, level, token)?;
+                Ok((touched, read, replicas))
             })
             .collect();
         let partitions = planned?;
@@ -131,8 +140,16 @@ impl Shard {
                 Err(error) => return self.scattered_fail(number, &error, now, out),
             };
             let deadline = operation.deadline;
-            let (touched, _) = operation.partitions.last().expect("one is at hand");
+            let (touched, _, replicas) = operation.partitions.last().expect("one is at hand");
             let token = touched.partition.1.token;
+            if let Some(plan) = replicas.clone() {
+                let terms = ReadTerms {
+                    table: operation.parts[touched.parts[0]].plan().table.clone(),
+                    level: operation.terms.consistency,
+                    deadline,
+                };
+                return self.read_replicas(number, (plan, terms), command, now, out);
+            }
             let owner = self.owner(token);
             if owner != self.number {
                 let message = ShardMessage::Read {
@@ -181,7 +198,7 @@ impl Shard {
         let Some(Operation::Scattered(operation)) = self.operations.get_mut(number) else {
             return false;
         };
-        let (touched, mut read) = operation.partitions.pop().expect("one was read");
+        let (touched, mut read, _) = operation.partitions.pop().expect("one was read");
         let response = replica.read(&mut read, result);
         match response.and_then(|response| self.answers.hold_rows(&mut operation.held, response)) {
             Ok(response) => {
@@ -233,7 +250,7 @@ impl Shard {
         out: &mut Effects,
     ) {
         // Whoever waits reads.
-        let Some((touched, read)) = operation.partitions.last() else {
+        let Some((touched, read, _)) = operation.partitions.last() else {
             return;
         };
         self.cancel_read(number, self.owner(touched.partition.1.token), out);

@@ -6,6 +6,7 @@
 
 mod answer;
 mod cancel;
+mod issue;
 mod progress;
 mod ranges;
 mod tombstones;
@@ -14,11 +15,8 @@ use super::call::{Call, Execution, Terms};
 use super::group::GroupFold;
 use super::operation::Operation;
 use super::page::PagingState;
-use super::serial::Queueing;
 use crate::budget::{Held, SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS};
 use crate::effects::Effects;
-use crate::message::{ReplicaError, ShardMessage};
-use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
@@ -30,11 +28,9 @@ use cql::plan::values::{BoundValues, OwnedValues};
 use model::error::{Consistency, RequestError};
 use model::key::Token;
 use model::limits::{MAX_PAGE_ROWS, MAX_READ_BYTES_A_TURN, MAX_READS_A_TURN};
-use model::read::{Partitions, ReadCommand, ReadResponse, Resume};
-use model::schema::TableKind;
+use model::read::{ReadResponse, Resume};
 use model::time::{BootNanos, Now};
 use progress::Step;
-use ranges::merge_ranges;
 use std::sync::Arc;
 
 /// A SELECT in flight.
@@ -48,7 +44,7 @@ pub struct SelectOperation {
     /// The read of the partition or range at hand, as this node alone has it.
     read: Read,
     /// Who else has the partition at hand, if anybody.
-    replicas: Option<ReplicaPlan>,
+    replicas: Option<Others>,
     /// Rows the page may still take.
     page_left: u64,
     /// Rows the limit still allows.
@@ -80,7 +76,16 @@ pub struct SelectOperation {
     /// When the client began to wait.
     began: BootNanos,
     /// When the client is told to give up.
-    pub deadline: BootNanos,
+    deadline: BootNanos,
+}
+
+/// Nodes that have what is read, beside this one or in its place.
+#[derive(Debug, Clone)]
+enum Others {
+    /// The replicas of the partition at hand.
+    Partition(ReplicaPlan),
+    /// Those of a range, which change along it.
+    Range,
 }
 
 /// What an operation begins with, beside what was bound.
@@ -90,13 +95,23 @@ struct Begun {
     values: OwnedValues,
     terms: Terms,
     read: Read,
-    replicas: Option<ReplicaPlan>,
+    replicas: Option<Others>,
     /// When the client begins to wait, and when it is told to give up.
     span: [BootNanos; 2],
     tombstone_failure: u64,
 }
 
 impl SelectOperation {
+    /// When the client is told to give up; by the read over replicas that it waits for, if there is one.
+    pub fn deadline(&self) -> BootNanos {
+        let left_to_read = self.replicas.is_some() && !self.terms.consistency.is_serial();
+        if left_to_read && self.awaited > 0 {
+            BootNanos(u64::MAX)
+        } else {
+            self.deadline
+        }
+    }
+
     /// Nothing read yet. `state` is where the page before ended.
     fn begin(begun: Begun, bound: BoundSelect, state: Option<PagingState>) -> Self {
         let plan = select_plan(&begun.statement);
@@ -304,17 +319,23 @@ impl Shard {
         bound: &BoundSelect,
         level: Consistency,
         token: Token,
-    ) -> Result<(Read, Option<ReplicaPlan>), RequestError> {
-        let access = match bound.restrictions.keys {
-            Some(_) => Access::Read,
-            None => Access::Range,
+    ) -> Result<(Read, Option<Others>), RequestError> {
+        let keyspace = &plan.table.keyspace;
+        let others = if bound.restrictions.keys.is_none() {
+            if self.has_all_of(keyspace) {
+                let own = self.admit(Access::Range, level, keyspace, token)?;
+                return Ok((Read::new(own), None));
+            }
+            Others::Range
+        } else {
+            let replicas = self.admit(Access::Read, level, keyspace, token)?;
+            if self.is_local(&replicas) {
+                return Ok((Read::new(replicas), None));
+            }
+            Others::Partition(replicas)
         };
-        let replicas = self.admit(access, level, &plan.table.keyspace, token)?;
-        if self.is_local(&replicas) {
-            return Ok((Read::new(replicas), None));
-        }
         let local = ReplicaPlan::local(level, &self.topology);
-        Ok((Read::new(local), Some(replicas)))
+        Ok((Read::new(local), Some(others)))
     }
 
     /// Goes on with a SELECT as far as it can at once.
@@ -397,232 +418,6 @@ impl Shard {
             if let Some(Operation::Select(operation)) = self.operations.remove(number) {
                 self.drive_select(operation, None, now, out);
             }
-        }
-    }
-
-    /// Sends a read to whoever owns the data. Gives the operation back with the answer if it is there at once.
-    fn issue(
-        &mut self,
-        mut operation: Box<SelectOperation>,
-        command: Box<ReadCommand>,
-        now: Now,
-        out: &mut Effects,
-    ) -> Option<(Box<SelectOperation>, ReadResponse)> {
-        operation.asked_rows = command.limits.rows;
-        let token = match &command.partitions {
-            Partitions::Key(key) => Some(key.token),
-            Partitions::Range(_) => None,
-        };
-        if operation.read.is_over() {
-            let (plan, level) = (operation.plan(), operation.terms.consistency);
-            let first = token.unwrap_or(Token::MIN);
-            match self.plan_read(plan, &operation.bound, level, first) {
-                Ok((read, replicas)) => (operation.read, operation.replicas) = (read, replicas),
-                Err(error) => {
-                    self.fail(&operation.reply, &error, now, out);
-                    return None;
-                }
-            }
-        }
-        if operation.plan().table.kind == TableKind::Virtual {
-            let table = operation.plan().table.clone();
-            let response = self.read_virtual(&table, &command, now);
-            return Some((operation, response));
-        }
-        match token {
-            Some(_) if operation.replicas.is_some() => {
-                self.issue_to_replicas(operation, *command, now, out);
-                None
-            }
-            Some(token) => self.issue_to(self.owner(token), operation, command, now, out),
-            None => self.issue_to_all(operation, &command, now, out),
-        }
-    }
-
-    /// A read of one partition. The operation gets its place only if it has to wait.
-    fn issue_to(
-        &mut self,
-        owner: u16,
-        mut operation: Box<SelectOperation>,
-        command: Box<ReadCommand>,
-        now: Now,
-        out: &mut Effects,
-    ) -> Option<(Box<SelectOperation>, ReadResponse)> {
-        operation
-            .reply
-            .note(|| format!("Reading from shard {owner}"));
-        operation.awaited = 1;
-        operation.asked_shard = Some(owner);
-        let turn = if operation.terms.consistency.is_serial() {
-            Queueing::InTurn
-        } else {
-            Queueing::AtOnce
-        };
-        let number = self.operations.insert(Operation::Reserved);
-        if owner != self.number {
-            let deadline = operation.deadline;
-            let message = ShardMessage::Read {
-                request: number,
-                command,
-                deadline,
-                turn,
-            };
-            self.tell(owner, message, out);
-            self.operations
-                .replace(number, Operation::Select(operation));
-            return None;
-        }
-        self.metrics.replica_reads += 1;
-        if turn == Queueing::InTurn {
-            self.operations
-                .replace(number, Operation::Select(operation));
-            self.read_in_turn(&command, Caller::Local(number.into()), now, out);
-            return None;
-        }
-        match self
-            .replica
-            .read(&command, Caller::Local(number.into()), now, &mut out.io)
-        {
-            Some(Ok(response)) => {
-                self.operations.remove(number);
-                Some((operation, response))
-            }
-            Some(Err(error)) => {
-                self.operations.remove(number);
-                self.fail_read(operation, error, now, out);
-                None
-            }
-            None => {
-                self.operations
-                    .replace(number, Operation::Select(operation));
-                None
-            }
-        }
-    }
-
-    /// A read of one partition that other nodes have, too.
-    fn issue_to_replicas(
-        &mut self,
-        mut operation: Box<SelectOperation>,
-        command: ReadCommand,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        operation.reply.note(|| "Reading from replicas".to_owned());
-        operation.awaited = 1;
-        operation.asked_shard = Some(self.number);
-        let replicas = operation.replicas.clone().expect("the caller looked");
-        let table = operation.plan().table.clone();
-        let deadline = operation.deadline;
-        let number = self.operations.insert(Operation::Select(operation));
-        self.read_replicas(number, (replicas, table), command, deadline, now, out);
-    }
-
-    /// A read of a range: every shard has a part of it.
-    fn issue_to_all(
-        &mut self,
-        mut operation: Box<SelectOperation>,
-        command: &ReadCommand,
-        now: Now,
-        out: &mut Effects,
-    ) -> Option<(Box<SelectOperation>, ReadResponse)> {
-        let shards = self.config.shards;
-        operation
-            .reply
-            .note(|| format!("Reading from {shards} shard(s)"));
-        operation.awaited = usize::from(shards);
-        operation.asked_shard = None;
-        operation.answers = (0..shards).map(|_| None).collect();
-        let deadline = operation.deadline;
-        let number = self.operations.insert(Operation::Select(operation));
-        for shard in self.other_shards() {
-            let command = Box::new(command.clone());
-            let message = ShardMessage::Read {
-                request: number,
-                command,
-                deadline,
-                turn: Queueing::AtOnce,
-            };
-            self.tell(shard, message, out);
-        }
-        self.metrics.replica_reads += 1;
-        let result = self
-            .replica
-            .read(command, Caller::Local(number.into()), now, &mut out.io)?;
-        self.collect(number, self.number, result, now, out)
-    }
-
-    /// One shard answered.
-    pub(crate) fn select_read(
-        &mut self,
-        number: u64,
-        from: u16,
-        result: Result<ReadResponse, ReplicaError>,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        if let Some((operation, response)) = self.collect(number, from, result, now, out) {
-            self.drive_select(operation, Some(response), now, out);
-        }
-    }
-
-    /// Keeps one shard's answer; when it was the last, takes the operation out with what they answered together.
-    fn collect(
-        &mut self,
-        number: u64,
-        from: u16,
-        result: Result<ReadResponse, ReplicaError>,
-        now: Now,
-        out: &mut Effects,
-    ) -> Option<(Box<SelectOperation>, ReadResponse)> {
-        let Some(Operation::Select(operation)) = self.operations.get_mut(number) else {
-            return None;
-        };
-        let response = match result {
-            Ok(response) => response,
-            Err(error) => {
-                if let Some(Operation::Select(operation)) = self.operations.remove(number) {
-                    self.cancel_reads(number, &operation, out);
-                    self.fail_read(operation, error, now, out);
-                }
-                return None;
-            }
-        };
-        let bytes = response.bytes.len();
-        if operation.awaited > 1
-            && bytes > SMALL_ANSWER_BYTES
-            && !self.answers.hold(&mut operation.answers_held, bytes)
-        {
-            if let Some(Operation::Select(operation)) = self.operations.remove(number) {
-                self.cancel_reads(number, &operation, out);
-                self.fail(
-                    &operation.reply,
-                    &RequestError::Overloaded(TOO_MANY_ANSWERS.to_owned()),
-                    now,
-                    out,
-                );
-            }
-            return None;
-        }
-        operation.awaited -= 1;
-        let whole = if operation.answers.is_empty() {
-            response
-        } else {
-            operation.answers[usize::from(from)] = Some(response);
-            if operation.awaited > 0 {
-                return None;
-            }
-            operation.answers_held = Held::default();
-            let mut answers: Vec<ReadResponse> = operation.answers.drain(..).flatten().collect();
-            if answers.len() == 1 {
-                answers.remove(0)
-            } else {
-                merge_ranges(answers, operation.asked_rows)
-            }
-        };
-        match self.operations.remove(number) {
-            Some(Operation::Select(operation)) => Some((operation, whole)),
-            _ => unreachable!("just found"),
         }
     }
 }

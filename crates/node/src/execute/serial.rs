@@ -1,14 +1,17 @@
 //! Reads at SERIAL and LOCAL_SERIAL: in the partition's turn, so that a conditional write under way is waited for, and
-//! answered when what they show is durable: a write that failed on a full disk can be read, but a crash may undo it.
+//! answered when what they show is durable: a write that failed on a full disk can be read, but a crash may undo it. Where other nodes
+//! have the partition, too, the majority of its replicas says what is decided (`decide`).
 
+use super::decide::{Purpose, Question};
 use super::operation::Operation;
 use super::partition_queue::Partition;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
 use crate::replica::Caller;
 use crate::shard::Shard;
+use model::error::{Consistency, RequestError};
 use model::read::{Partitions, ReadCommand, ReadResponse};
-use model::time::Now;
+use model::time::{BootNanos, Now};
 
 /// When a read may look at its partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub enum Queueing {
     AtOnce,
     /// When no conditional write is under way.
     InTurn,
+    /// The same, at the majority of the partition's replicas by this serial level.
+    Decided(Consistency),
 }
 
 /// A read that waits for its turn, or has it.
@@ -25,6 +30,9 @@ pub struct SerialOperation {
     command: ReadCommand,
     partition: Partition,
     caller: Caller,
+    turn: Queueing,
+    /// Nobody waits for it after this.
+    deadline: BootNanos,
     /// What was read, while it is made sure that it is durable.
     response: Option<ReadResponse>,
 }
@@ -35,6 +43,7 @@ impl Shard {
         &mut self,
         command: &ReadCommand,
         caller: Caller,
+        (deadline, turn): (BootNanos, Queueing),
         now: Now,
         out: &mut Effects,
     ) {
@@ -46,6 +55,8 @@ impl Shard {
             command: command.clone(),
             partition: partition.clone(),
             caller,
+            turn,
+            deadline,
             response: None,
         };
         let operation = Operation::Serial(Box::new(operation));
@@ -60,6 +71,14 @@ impl Shard {
         let Some(Operation::Serial(operation)) = self.operations.get_mut(number) else {
             return;
         };
+        if let Queueing::Decided(level) = operation.turn {
+            let begun = self.serial_decide(number, level, now, out);
+            if let Err(error) = begun {
+                let error = ReplicaError::Told(Box::new(error));
+                self.serial_end(number, Err(error), now, out);
+            }
+            return;
+        }
         let result = self.replica.read(
             &operation.command,
             Caller::Local(number.into()),
@@ -69,6 +88,30 @@ impl Shard {
         if let Some(result) = result {
             self.serial_read(number, result, now, out);
         }
+    }
+
+    /// Has the replicas decide what is shown.
+    fn serial_decide(
+        &mut self,
+        number: u64,
+        level: Consistency,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), RequestError> {
+        let Some(Operation::Serial(operation)) = self.operations.get_mut(number) else {
+            return Ok(());
+        };
+        let (table, key) = operation.partition.clone();
+        let table = self.schema.tables().find(|known| known.id == table);
+        let table = table.cloned();
+        let question = Question {
+            table: table.ok_or_else(|| RequestError::invalid("the table is gone"))?,
+            key,
+            level,
+            command: operation.command.clone(),
+            deadline: operation.deadline,
+        };
+        self.begin_decision(number, Purpose::Read, question, now, out)
     }
 
     /// The rows are here.
@@ -86,6 +129,9 @@ impl Shard {
             Err(error) => self.serial_end(number, Err(error), now, out),
             Ok(response) => {
                 operation.response = Some(response);
+                if let Queueing::Decided(_) = operation.turn {
+                    return self.serial_end(number, Ok(()), now, out);
+                }
                 self.replica.confirm(Caller::Local(number.into()));
             }
         }

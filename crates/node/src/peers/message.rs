@@ -3,15 +3,20 @@
 //! Requests of clients' work carry the epoch of the metadata they were planned with, and how long their coordinator waits. An answer
 //! carries the request's id, in which the asking shard is named: it may come to another.
 
+use crate::execute::acceptor::DecisionRequest;
 use crate::membership::InForce;
 use crate::message::{ReplicaError, RequestId};
 use crate::metadata_log::MetadataMessage;
 use crate::stream::message::StreamMessage;
 use cluster::internode::Class;
 use cluster::metadata::Member;
+use cluster::paxos;
 use cluster::raft::Snapshot;
 use cluster::topology::NodeId;
+use model::error::Consistency;
+use model::key::DecoratedKey;
 use model::read::{ReadCommand, ReadResponse};
+use model::schema::TableId;
 use model::varint;
 use uuid::Uuid;
 
@@ -83,8 +88,8 @@ pub enum PeerMessage {
     Write {
         /// By which terms.
         terms: Terms,
-        /// Whether its counter cells are increments, to be counted there.
-        counts: bool,
+        /// The level that its increments are to reach, if they are to be counted there.
+        counts: Option<Consistency>,
         /// The encoded mutation.
         mutation: Vec<u8>,
     },
@@ -103,6 +108,20 @@ pub enum PeerMessage {
         wanted: Wanted,
         /// What.
         command: Box<ReadCommand>,
+    },
+    /// Take part in a decision about a partition.
+    Decide {
+        /// By which terms.
+        terms: Terms,
+        /// What is asked of the acceptor.
+        asked: DecisionRequest,
+    },
+    /// What the acceptor says.
+    Decided {
+        /// Which.
+        request: PeerRequest,
+        /// How it ended.
+        result: Result<paxos::Answer, ReplicaError>,
     },
     /// What was read.
     Answered {
@@ -126,6 +145,11 @@ const WRITE: u8 = 16;
 const WROTE: u8 = 17;
 const READ: u8 = 18;
 const ANSWERED: u8 = 19;
+const DECIDE: u8 = 20;
+const DECIDED: u8 = 21;
+
+/// An error of a request that the answering node coordinated.
+const TOLD: u8 = 4;
 
 impl PeerMessage {
     /// As what it travels.
@@ -143,6 +167,8 @@ impl PeerMessage {
             | Self::NotJoined(_)
             | Self::Write { .. }
             | Self::Read { .. }
+            | Self::Decide { .. }
+            | Self::Decided { .. }
             | Self::Answered { .. } => Class::Small,
         }
     }
@@ -196,6 +222,12 @@ impl PeerMessage {
                 wanted,
                 command,
             } => put_read(out, terms, *wanted, command),
+            Self::Decide { terms, asked } => put_decide(out, terms, asked),
+            Self::Decided { request, result } => {
+                out.push(DECIDED);
+                request.encode(out);
+                put_result(out, result, paxos::Answer::encode);
+            }
             Self::Answered { request, result } => {
                 out.push(ANSWERED);
                 request.encode(out);
@@ -229,7 +261,7 @@ impl PeerMessage {
             STREAM => Self::Stream(StreamMessage::decode(input)?),
             WRITE => Self::Write {
                 terms: Terms::decode(input)?,
-                counts: flag(input)?,
+                counts: counts(input)?,
                 mutation: std::mem::take(input).to_vec(),
             },
             WROTE => Self::Wrote {
@@ -245,6 +277,18 @@ impl PeerMessage {
                 },
                 command: Box::new(ReadCommand::decode(input)?),
             },
+            DECIDE => Self::Decide {
+                terms: Terms::decode(input)?,
+                asked: DecisionRequest {
+                    table: TableId(Uuid::from_slice(varint::take(input, 16)?).ok()?),
+                    key: DecoratedKey::new(varint::get_bytes(input)?),
+                    request: paxos::Request::decode(input)?,
+                },
+            },
+            DECIDED => Self::Decided {
+                request: PeerRequest::decode(input)?,
+                result: result(input, paxos::Answer::decode)?,
+            },
             ANSWERED => Self::Answered {
                 request: PeerRequest::decode(input)?,
                 result: result(input, Answer::decode)?,
@@ -256,11 +300,20 @@ impl PeerMessage {
 }
 
 /// Appends a [`PeerMessage::Write`] whose mutation is not owned.
-pub fn put_write(out: &mut Vec<u8>, terms: &Terms, counts: bool, mutation: &[u8]) {
+pub fn put_write(out: &mut Vec<u8>, terms: &Terms, counts: Option<Consistency>, mutation: &[u8]) {
     out.push(WRITE);
     terms.encode(out);
-    out.push(u8::from(counts));
+    out.push(counts.map_or(0, |level| level as u8 + 1));
     out.extend_from_slice(mutation);
+}
+
+/// Appends a [`PeerMessage::Decide`] whose request is not owned.
+pub fn put_decide(out: &mut Vec<u8>, terms: &Terms, asked: &DecisionRequest) {
+    out.push(DECIDE);
+    terms.encode(out);
+    out.extend_from_slice(asked.table.0.as_bytes());
+    varint::put_bytes(out, &asked.key.key);
+    asked.request.encode(out);
 }
 
 /// Appends a [`PeerMessage::Read`] whose command is not owned.
@@ -343,6 +396,14 @@ fn flag(input: &mut &[u8]) -> Option<bool> {
     }
 }
 
+/// The level of increments, one above its number of the native protocol; nought of other writes.
+fn counts(input: &mut &[u8]) -> Option<Option<Consistency>> {
+    match *varint::take(input, 1)?.first()? {
+        0 => Some(None),
+        above => Consistency::from_code(u16::from(above) - 1).map(Some),
+    }
+}
+
 fn put_result<T>(
     out: &mut Vec<u8>,
     result: &Result<T, ReplicaError>,
@@ -356,11 +417,10 @@ fn put_result<T>(
         Err(ReplicaError::Overloaded(text)) => (1, 0, text),
         Err(ReplicaError::Failed(reason, text)) => (2, *reason, text),
         Err(ReplicaError::Invalid(text)) => (3, 0, text),
-        // What a coordinator here was told; nobody sends it.
         Err(ReplicaError::Told(error)) => {
-            out.push(2);
-            varint::put(out, 0);
-            return varint::put_bytes(out, error.to_string().as_bytes());
+            out.push(TOLD);
+            let text = serde_json::to_vec(error).expect("a plain record");
+            return varint::put_bytes(out, &text);
         }
     };
     out.push(kind);
@@ -376,6 +436,10 @@ fn result<T>(
     if kind == 0 {
         return value(input).map(Ok);
     }
+    if kind == TOLD {
+        let error = serde_json::from_slice(varint::get_bytes(input)?).ok()?;
+        return Some(Err(ReplicaError::Told(error)));
+    }
     let reason = u16::try_from(varint::get(input)?).ok()?;
     let text = String::from_utf8(varint::get_bytes(input)?.to_vec()).ok()?;
     Some(Err(match kind {
@@ -390,7 +454,7 @@ fn result<T>(
 mod tests {
     use super::*;
     use cluster::ring::Location;
-    use uuid::Uuid;
+    use model::error::{RequestError, WriteType};
 
     fn messages() -> Vec<PeerMessage> {
         let request = PeerRequest {
@@ -404,6 +468,11 @@ mod tests {
             request,
             epoch: 300,
             wait_ms: 2_000,
+        };
+        let ballot = paxos::Ballot {
+            micros: 1 << 50,
+            node: NodeId(3),
+            shard: 1,
         };
         let member = Member {
             host_id: Uuid::from_u128(1),
@@ -441,8 +510,20 @@ mod tests {
             }),
             PeerMessage::Write {
                 terms,
-                counts: true,
+                counts: Some(Consistency::Quorum),
                 mutation: vec![4, 5],
+            },
+            PeerMessage::Decide {
+                terms,
+                asked: DecisionRequest {
+                    table: TableId(Uuid::from_u128(5)),
+                    key: DecoratedKey::new(*b"key"),
+                    request: paxos::Request::Prepare(ballot),
+                },
+            },
+            PeerMessage::Decided {
+                request,
+                result: Ok(paxos::Answer::Accepted(ballot)),
             },
             PeerMessage::Wrote {
                 request,
@@ -463,6 +544,16 @@ mod tests {
             PeerMessage::Answered {
                 request,
                 result: Err(ReplicaError::Overloaded("full".into())),
+            },
+            PeerMessage::Wrote {
+                request,
+                result: Err(ReplicaError::Told(Box::new(RequestError::WriteTimeout {
+                    consistency: Consistency::Quorum,
+                    received: 1,
+                    block_for: 2,
+                    write_type: WriteType::Counter,
+                    contentions: None,
+                }))),
             },
         ]
     }

@@ -25,7 +25,11 @@ const COMPUTED: &[(&str, &str)] = &[
 ];
 
 /// Tables of these keyspaces that are stored all the same, each shard's share on that shard.
-const STORED: &[(&str, &str)] = &[("system", "batches"), ("system", "compaction_history")];
+const STORED: &[(&str, &str)] = &[
+    ("system", "batches"),
+    ("system", "compaction_history"),
+    ("system", "paxos"),
+];
 
 /// Keyspaces of the schema: name, definitions, replication factor, kind of the tables.
 const IN_SCHEMA: &[(&str, &str, &str, TableKind)] = &[

@@ -1,5 +1,7 @@
 //! Nodes that are started together are one cluster.
 
+mod statements;
+
 use super::Cluster;
 
 /// Whether every node knows so many members.

@@ -565,6 +565,8 @@ impl Machine {
 
     fn end(&mut self) {
         self.shards.clear();
+        self.busy.clear();
+        self.wakes.clear();
         self.messages.clear();
         self.arrivals.clear();
         self.streams.clear();

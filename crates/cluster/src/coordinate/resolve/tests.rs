@@ -1,11 +1,12 @@
 //! Replicas that each missed some writes, read page by page through [`resolve`]: the pages together are what one replica that missed
 //! nothing holds.
 
-use super::{Resolved, resolve};
+use super::{Resolved, lacking, resolve};
 use model::clustering::Slice;
 use model::filter::RowFilter;
 use model::key::{DecoratedKey, Token};
 use model::merge;
+use model::mutation::Mutation;
 use model::read::{
     Columns, Dead, Direction, KeyRange, Limits, Partitions, ReadCommand, ReadEntry, ReadResponse,
     Resume,
@@ -309,6 +310,94 @@ proptest! {
         let limits = Limits { rows: u64::MAX, ..command.limits };
         let expected = read(&[whole], &ReadCommand { limits, ..command });
         prop_assert_eq!(merged, expected);
+    }
+}
+
+/// A repair arrives at a replica.
+fn repair(store: &mut Store, mutation: &Mutation) {
+    let held = store.entry(mutation.key.clone()).or_default();
+    for (_, update) in mutation.updates() {
+        if let Some(deletion) = update.deletion {
+            held.deletion = Some(held.deletion.unwrap_or(Deletion::NONE).max(deletion));
+        }
+        if let Some(version) = &update.static_row {
+            match &mut held.static_row {
+                Some(own) => add(own, version),
+                None => held.static_row = Some(version.clone()),
+            }
+        }
+        for piece in update.ranges.pieces() {
+            held.ranges.add(piece.slice.clone(), piece.deletion);
+        }
+        for (clustering, version) in update.rows() {
+            match held.rows.get_mut(clustering) {
+                Some(own) => add(own, version),
+                None => drop(held.rows.insert(clustering.clone(), version.clone())),
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn replicas_that_were_sent_what_they_lack_lack_nothing(
+        writes in prop::collection::vec((writes(), 1..8u8), 0..40),
+        rows in prop_oneof![1..6u64, Just(u64::MAX)],
+        forward in any::<bool>(),
+    ) {
+        let mut replicas = [Store::new(), Store::new(), Store::new()];
+        let mut whole = Store::new();
+        for (index, (write, holders)) in writes.iter().enumerate() {
+            let timestamp = index as i64 + 1;
+            apply(&mut whole, write, timestamp);
+            for (place, replica) in replicas.iter_mut().enumerate() {
+                if holders >> place & 1 == 1 {
+                    apply(replica, write, timestamp);
+                }
+            }
+        }
+        let mut command = command();
+        command.limits.rows = rows;
+        command.direction = if forward { Direction::Forward } else { Direction::Backward };
+        let answers = |replicas: &[Store]| {
+            let each = replicas.iter().map(|store| answer(store, &command));
+            each.collect::<Vec<ReadResponse>>()
+        };
+        let before = answers(&replicas);
+        let lacked = lacking(&command, &table(), &before);
+        for (replica, lacked) in replicas.iter_mut().zip(&lacked) {
+            lacked.iter().for_each(|mutation| repair(replica, mutation));
+        }
+        if rows == u64::MAX {
+            let again = lacking(&command, &table(), &answers(&replicas));
+            prop_assert!(again.iter().all(Vec::is_empty), "{again:?}");
+        }
+        // Each replica alone answers what all of them together did.
+        let Resolved { response, .. } = resolve(&command, &table(), &before);
+        for replica in &replicas {
+            let own = resolve(&command, &table(), &[answer(replica, &command)]);
+            prop_assert!(own.response.bytes.starts_with(&response.bytes));
+        }
+    }
+}
+
+fn command() -> ReadCommand {
+    ReadCommand {
+        table: TableId(Uuid::from_u128(1)),
+        partitions: Partitions::Range(KeyRange::all()),
+        slices: vec![Slice::all()],
+        direction: Direction::Forward,
+        columns: Columns::All,
+        static_counts: true,
+        filter: RowFilter::default(),
+        limits: Limits {
+            bytes: usize::MAX,
+            ..Limits::NONE
+        },
+        resume: None,
+        now_seconds: 1_000,
+        purge_before: 0,
+        dead: Dead::Kept,
     }
 }
 

@@ -1,0 +1,458 @@
+//! A decision about a partition that several nodes have: a conditional statement or a SERIAL read, by the majority of the replicas
+//! ([`cluster::paxos`]). Runs on the shard that owns the partition's token here, in the partition's turn, so that statements that
+//! came to one node do not contend; those of several do, and try again after a while that is drawn at random, until their time is over.
+//!
+//! The machine is the proposer's; this sends what it sends, reads what it wants read, and commits at the statement's level: also to
+//! replicas that took no part in the decision, those of other data centres at LOCAL_SERIAL. What must stay true:
+//! - ballots of a shard only grow, and are later than any it has seen;
+//! - whoever waits hears once.
+
+use super::acceptor::{Asker, DecisionRequest};
+use super::operation::Operation;
+use super::replicas::ReadTerms;
+use crate::effects::Effects;
+use crate::message::ReplicaError;
+use crate::shard::Shard;
+use cluster::coordinate::write::{Progress, WriteSet};
+use cluster::coordinate::{ReplicaPlan, participants};
+use cluster::paxos::{Answer, Ballot, Effect, Outcome, Participants, Proposer, Request};
+use cluster::topology::NodeId;
+use model::env::Random;
+use model::error::{Consistency, RequestError, WriteType};
+use model::key::DecoratedKey;
+use model::read::{ReadCommand, ReadResponse};
+use model::schema::Table;
+use model::time::{BootNanos, Now};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The longest wait before a statement that met another tries again: doubled each time up to the second, in milliseconds.
+const FIRST_WAIT_MS: u64 = 4;
+const LONGEST_WAIT_MS: u64 = 128;
+
+/// Who waits for a decision.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// A conditional statement, which decides what is to be; its commit is for these replicas.
+    Statement(ReplicaPlan),
+    /// A read: what is decided is shown, and nothing changed.
+    Read,
+}
+
+/// What a decision is about.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) table: Arc<Table>,
+    pub(super) key: DecoratedKey,
+    /// SERIAL or LOCAL_SERIAL.
+    pub(super) level: Consistency,
+    /// What is read before it is decided.
+    pub(super) command: ReadCommand,
+    /// When whoever waits is told to give up.
+    pub(super) deadline: BootNanos,
+}
+
+/// A decision under way.
+#[derive(Debug)]
+pub struct Decision {
+    /// The operation that waits for it.
+    parent: u64,
+    purpose: Purpose,
+    question: Question,
+    participants: Participants,
+    proposer: Proposer,
+    /// The ballot under which the partition is being read.
+    reading: Option<Ballot>,
+    /// What was read, for a read.
+    response: Option<ReadResponse>,
+    /// The commit of the statement's update: its ballot, and who has it.
+    commit: Option<(Ballot, WriteSet)>,
+    /// Who answered what was sent last.
+    answered: BTreeSet<NodeId>,
+    /// Who failed or went away since.
+    lost: BTreeSet<NodeId>,
+    /// How often another was at it.
+    contentions: u16,
+    alarm: Option<BootNanos>,
+}
+
+impl Decision {
+    /// When whoever waits is told to give up.
+    pub fn deadline(&self) -> BootNanos {
+        self.question.deadline
+    }
+
+    /// What whoever waits is told when the decision does not come.
+    fn on_timeout(&self) -> RequestError {
+        let required = self.participants.required() as u32;
+        let received = (self.answered.len() as u32).min(required.saturating_sub(1));
+        let consistency = self.question.level;
+        match (&self.purpose, &self.commit) {
+            (Purpose::Read, _) => RequestError::ReadTimeout {
+                consistency,
+                received,
+                block_for: required,
+                data_present: false,
+            },
+            (Purpose::Statement(_), Some((_, commit))) => commit.on_timeout(),
+            (Purpose::Statement(_), None) => RequestError::WriteTimeout {
+                consistency,
+                received,
+                block_for: required,
+                write_type: WriteType::Cas,
+                contentions: Some(self.contentions),
+            },
+        }
+    }
+
+    /// Whether those that are left cannot decide.
+    fn is_hopeless(&self) -> bool {
+        let left = self.participants.all().filter(|id| !self.lost.contains(id));
+        !self.participants.suffice(&left.collect())
+    }
+}
+
+impl Shard {
+    /// Begins a decision for an operation of this shard; `Unavailable` at once if too few replicas are alive.
+    pub(super) fn begin_decision(
+        &mut self,
+        parent: u64,
+        purpose: Purpose,
+        question: Question,
+        now: Now,
+        out: &mut Effects,
+    ) -> Result<(), RequestError> {
+        let participants = self.participants_of(&question)?;
+        let decision = Decision {
+            parent,
+            purpose,
+            proposer: Proposer::new(participants.clone()),
+            question,
+            participants,
+            reading: None,
+            response: None,
+            commit: None,
+            answered: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            contentions: 0,
+            alarm: None,
+        };
+        let number = self
+            .operations
+            .insert(Operation::Decision(Box::new(decision)));
+        self.prepare_ballot(number, now, out);
+        Ok(())
+    }
+
+    fn participants_of(&self, question: &Question) -> Result<Participants, RequestError> {
+        let keyspace = self.topology.keyspace(&question.table.keyspace);
+        let keyspace = keyspace.ok_or_else(|| RequestError::invalid("the keyspace is gone"))?;
+        participants(question.level, keyspace, &self.topology, question.key.token)
+    }
+
+    /// Tries a ballot that is later than all that were seen.
+    pub(super) fn prepare_ballot(&mut self, number: u64, now: Now, out: &mut Effects) {
+        let ballot = Ballot {
+            micros: self.clock.next(now),
+            node: self.topology.local,
+            shard: self.number,
+        };
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        decision.alarm = None;
+        decision.reading = None;
+        decision.answered.clear();
+        let mut effects = Vec::new();
+        decision.proposer.prepare(ballot, &mut effects);
+        self.carry_out_decision(number, effects, now, out);
+    }
+
+    fn carry_out_decision(
+        &mut self,
+        number: u64,
+        effects: Vec<Effect>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let fresh = effects.iter().find_map(|effect| match effect {
+            Effect::Send(_, request) => Some(request.clone()),
+            _ => None,
+        });
+        if let Some(request) = fresh {
+            self.new_phase(number, &request, now, out);
+        }
+        for effect in effects {
+            match effect {
+                Effect::Send(to, request) => self.ask_acceptor(number, to, request, now, out),
+                Effect::Read(ballot, from) => self.read_to_decide(number, ballot, from, now, out),
+                Effect::Contended(seen) => self.contended(number, seen, now, out),
+                Effect::Done(outcome) => self.decided(number, outcome, now, out),
+            }
+        }
+    }
+
+    /// Something new is about to be sent. A commit of the statement's own update goes to all replicas.
+    fn new_phase(&mut self, number: u64, request: &Request, now: Now, out: &mut Effects) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        decision.answered.clear();
+        let Request::Commit(proposal) = request else {
+            return;
+        };
+        let Purpose::Statement(plan) = &decision.purpose else {
+            return;
+        };
+        if !decision.proposer.is_own(proposal) {
+            return;
+        }
+        let write = WriteSet::new(WriteType::Simple, [Ok(plan.clone())]);
+        decision.commit = Some((proposal.ballot, write.expect("a plan there is")));
+        let takes_part = |id: NodeId| decision.participants.all().any(|known| known == id);
+        let others: Vec<NodeId> = plan
+            .live()
+            .map(|replica| replica.node)
+            .filter(|id| !takes_part(*id))
+            .collect();
+        for node in others {
+            self.ask_acceptor(number, node, Request::Commit(proposal.clone()), now, out);
+        }
+    }
+
+    fn ask_acceptor(
+        &mut self,
+        number: u64,
+        to: NodeId,
+        request: Request,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let asked = DecisionRequest {
+            table: decision.question.table.id,
+            key: decision.question.key.clone(),
+            request,
+        };
+        if to == self.topology.local {
+            return self.accept(asked, Asker::Own(number), now, out);
+        }
+        let wait_ms = decision.question.deadline.since(now.boot) / 1_000_000;
+        self.send_decision(to, number.into(), &asked, wait_ms, out);
+    }
+
+    /// An acceptor's answer, or why there is none.
+    pub(crate) fn on_decision_answer(
+        &mut self,
+        from: NodeId,
+        number: u64,
+        result: Result<Answer, ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let Ok(answer) = result else {
+            return self.acceptor_lost(number, from, now, out);
+        };
+        decision.answered.insert(from);
+        if let Answer::Committed(ballot) = answer
+            && let Some((own, commit)) = &mut decision.commit
+            && *own == ballot
+            && commit.on_ack_of(from) == Progress::Done(Ok(()))
+        {
+            return self.end_decision(number, Ok(true), now, out);
+        }
+        let mut effects = Vec::new();
+        decision.proposer.on_answer(from, answer, &mut effects);
+        self.carry_out_decision(number, effects, now, out);
+    }
+
+    /// An acceptor failed or went away.
+    pub(super) fn acceptor_lost(&mut self, number: u64, node: NodeId, now: Now, out: &mut Effects) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        decision.lost.insert(node);
+        let commit_failed = decision.commit.as_mut().is_some_and(|(_, commit)| {
+            matches!(commit.on_unavailable(node), Progress::Done(Err(_)))
+        });
+        if decision.commit.is_none() && decision.is_hopeless() || commit_failed {
+            let error = decision.on_timeout();
+            self.end_decision(number, Err(error), now, out);
+        }
+    }
+
+    /// Reads the partition from replicas that have all that was decided.
+    fn read_to_decide(
+        &mut self,
+        number: u64,
+        ballot: Ballot,
+        from: Vec<NodeId>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        decision.reading = Some(ballot);
+        let question = &decision.question;
+        let terms = ReadTerms {
+            table: question.table.clone(),
+            level: question.level,
+            deadline: question.deadline,
+        };
+        let command = question.command.clone();
+        let plan = ReplicaPlan::of_all(question.level, from, &self.topology);
+        match plan.again(&self.topology) {
+            Ok(plan) => self.read_replicas(number, (plan, terms), command, now, out),
+            Err(error) => self.end_decision(number, Err(error), now, out),
+        }
+    }
+
+    /// The partition as it was decided is here.
+    pub(super) fn decision_read(
+        &mut self,
+        number: u64,
+        result: Result<ReadResponse, ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let Some(ballot) = decision.reading.take() else {
+            return;
+        };
+        let response = match result {
+            Ok(response) => response,
+            Err(ReplicaError::Told(error)) => {
+                return self.end_decision(number, Err(*error), now, out);
+            }
+            Err(error) => {
+                let error = RequestError::Server(error.into_text());
+                return self.end_decision(number, Err(error), now, out);
+            }
+        };
+        let update = match &decision.purpose {
+            Purpose::Read => {
+                decision.response = Some(response);
+                Ok(None)
+            }
+            Purpose::Statement(_) => {
+                let parent = decision.parent;
+                self.rmw_decide(parent, response, ballot.micros)
+            }
+        };
+        let update = match update {
+            Ok(update) => update,
+            Err(error) => return self.end_decision(number, Err(error), now, out),
+        };
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let mut effects = Vec::new();
+        decision.proposer.decide(ballot, update, &mut effects);
+        self.carry_out_decision(number, effects, now, out);
+    }
+
+    /// Another coordinator is at it, or its work was finished for it.
+    fn contended(&mut self, number: u64, seen: Ballot, now: Now, out: &mut Effects) {
+        self.clock.observe(seen.micros);
+        let random = self.random.next_u64();
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        if decision.proposer.ballot() == Some(seen) {
+            // What was left unfinished is done.
+            return self.prepare_ballot(number, now, out);
+        }
+        decision.contentions = decision.contentions.saturating_add(1);
+        self.metrics.contentions += 1;
+        let doublings = u32::from(decision.contentions.min(16));
+        let longest = (FIRST_WAIT_MS << doublings).min(LONGEST_WAIT_MS) * 1_000_000;
+        let at = BootNanos(now.boot.0 + 1 + random % longest);
+        decision.alarm = Some(at);
+        self.set_alarm(at, number);
+    }
+
+    /// The proposer says how it ended; an update that is to be committed at a higher level than a majority's is waited for.
+    fn decided(&mut self, number: u64, outcome: Outcome, now: Now, out: &mut Effects) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        match outcome {
+            Outcome::Applied(_) if decision.commit.is_some() && decision.is_committing() => {}
+            Outcome::Applied(_) => self.end_decision(number, Ok(true), now, out),
+            Outcome::Unchanged => self.end_decision(number, Ok(false), now, out),
+            Outcome::Unknown => {
+                let required = decision.participants.required() as u32;
+                let error = RequestError::CasWriteUnknown {
+                    consistency: decision.question.level,
+                    received: 0,
+                    block_for: required,
+                };
+                self.end_decision(number, Err(error), now, out);
+            }
+        }
+    }
+
+    fn end_decision(
+        &mut self,
+        number: u64,
+        result: Result<bool, RequestError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Decision(decision)) = self.operations.remove(number) else {
+            return;
+        };
+        self.decision_ended(number, *decision, result, now, out);
+    }
+
+    fn decision_ended(
+        &mut self,
+        number: u64,
+        decision: Decision,
+        result: Result<bool, RequestError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if let Some(at) = decision.alarm {
+            self.drop_alarm(at, number);
+        }
+        match decision.purpose {
+            Purpose::Statement(_) => self.rmw_decided(decision.parent, result, now, out),
+            Purpose::Read => {
+                let result = match result {
+                    Ok(_) => Ok(decision.response.expect("read before it ended")),
+                    Err(error) => Err(ReplicaError::Told(Box::new(error))),
+                };
+                self.on_read(decision.parent, self.number, result, now, out);
+            }
+        }
+    }
+
+    /// The deadline passed.
+    pub(super) fn decision_time_out(
+        &mut self,
+        number: u64,
+        decision: Decision,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let error = decision.on_timeout();
+        self.decision_ended(number, decision, Err(error), now, out);
+    }
+}
+
+impl Decision {
+    /// Whether the commit under way is that of the ballot at hand.
+    fn is_committing(&self) -> bool {
+        let committing = self.commit.as_ref().map(|(ballot, _)| *ballot);
+        committing == self.proposer.ballot()
+    }
+}
