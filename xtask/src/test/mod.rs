@@ -5,7 +5,7 @@
 //! The whole adds a running server as others see it: connections of every version, cqlsh, five drivers, `kill -9`, other
 //! numbers of shards, the order of sync and answer. It installs what it needs into the cache directory. A runtime that is
 //! missing, or a system that does not allow a test, is skipped loudly at home and fails where `CI=true`. `--address` runs the tests that only need a socket against
-//! any server, Apache Cassandra too: what fails there is a fault of the test. `--durability` runs the crash tests alone.
+//! any server, Apache Cassandra too: what fails there is a fault of the test. `--durability` runs the crash tests alone, `--cluster` those of several nodes.
 
 mod cargo;
 mod drivers;
@@ -34,8 +34,13 @@ pub fn run(arguments: &[&str]) -> TaskResult {
         [] => false,
         ["--quick"] => true,
         ["--durability"] => return durability_only(),
+        ["--cluster"] => return cluster_only(),
         ["--address", address] => return clients_only(address),
-        _ => return Err("cargo xtask test [--quick | --durability | --address IP:PORT]".into()),
+        _ => {
+            return Err(
+                "cargo xtask test [--quick | --durability | --cluster | --address IP:PORT]".into(),
+            );
+        }
     };
     let mut report = Report::default();
     report.section("formats, lints, tidy");
@@ -68,13 +73,7 @@ fn running_server(binary: &Path, report: &mut Report) {
         Ok(scratch) => scratch,
         Err(error) => return report.step("temporary directory", Err(error.to_string())),
     };
-    let start = |name: &str| Start {
-        binary: binary.to_path_buf(),
-        data: scratch.path().join(name),
-        settings: Vec::new(),
-        wrapper: Vec::new(),
-        host: std::net::Ipv4Addr::LOCALHOST,
-    };
+    let start = |name: &str| start_in(binary, scratch.path(), name);
     match Helenus::start(&start("clients")) {
         Ok(helenus) => {
             println!(
@@ -153,18 +152,31 @@ fn install_strace() -> bool {
 }
 
 fn durability_only() -> TaskResult {
+    alone(|start, scratch, report| durability(start, scratch, report))
+}
+
+fn cluster_only() -> TaskResult {
+    alone(|start, _, report| report.checks(cluster::checks(&start("cluster"))))
+}
+
+/// Some checks of servers of their own, and nothing else.
+fn alone(checks: impl FnOnce(&dyn Fn(&str) -> Start, &Path, &mut Report)) -> TaskResult {
     let mut report = Report::default();
     let binary = paths::helenus(Profile::Debug)?;
     let scratch = Scratch::new("test").map_err(|error| error.to_string())?;
-    let start = |name: &str| Start {
-        binary: binary.clone(),
-        data: scratch.path().join(name),
+    let start = |name: &str| start_in(&binary, scratch.path(), name);
+    checks(&start, scratch.path(), &mut report);
+    report.close()
+}
+
+fn start_in(binary: &Path, scratch: &Path, name: &str) -> Start {
+    Start {
+        binary: binary.to_path_buf(),
+        data: scratch.join(name),
         settings: Vec::new(),
         wrapper: Vec::new(),
         host: std::net::Ipv4Addr::LOCALHOST,
-    };
-    durability(&start, scratch.path(), &mut report);
-    report.close()
+    }
 }
 
 fn clients_only(address: &str) -> TaskResult {
