@@ -48,7 +48,7 @@ impl Admin {
             "native_address": addresses.native.to_string(),
             "shard_aware_address": addresses.shard_aware.map(|address| address.to_string()),
             "broadcast_address": settings.broadcast_address.to_string(),
-            "num_tokens": settings.num_tokens,
+            "num_tokens": settings.ring.num_tokens,
             "process": std::process::id(),
         });
         Self {

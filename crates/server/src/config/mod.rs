@@ -14,6 +14,7 @@ pub mod keys;
 mod machine;
 pub mod memory;
 mod report;
+mod ring;
 mod settings;
 mod snitch;
 mod tree;
@@ -23,6 +24,7 @@ mod value;
 pub use docs::markdown;
 pub use encryption::{ClientAuth, ClientEncryption, EncryptionScope, ServerEncryption};
 pub use internode::{CompressionScope, Internode};
+pub use ring::RingSettings;
 pub use settings::{
     Authentication, CommitlogSync, Features, NativeTransport, Settings, Thresholds, Timeouts,
 };

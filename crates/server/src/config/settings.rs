@@ -4,6 +4,7 @@ use super::access::{address, class, duration, flag, integer, port, positive, siz
 use super::encryption::{self, ClientEncryption};
 use super::internode::{self, Internode};
 use super::report::{snitch, view, warnings};
+use super::ring::{self, RingSettings};
 use super::snitch::{self as location, Files, Place};
 use super::value::Value;
 use super::{Configured, Profile, machine, memory, units};
@@ -12,7 +13,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-const DEFAULT_TOKENS: i64 = 16;
 /// What `native_transport_max_request_data_in_flight` is where it is unset: a tenth of the memory, as in Cassandra,
 /// and a fortieth for one client address.
 const IN_FLIGHT_SHARE: u64 = 10;
@@ -47,8 +47,8 @@ pub struct Settings {
     pub internode: Internode,
     /// Nodes to ask first, as written.
     pub seeds: Vec<String>,
-    /// Tokens of this node.
-    pub num_tokens: u32,
+    /// Where this node begins on the ring.
+    pub ring: RingSettings,
     /// Threads that serve data.
     pub shards: u16,
     /// Threads that read and write files.
@@ -213,7 +213,7 @@ impl Settings {
             storage_port: port(configured, "storage_port").unwrap_or(7000),
             internode: internode::read(configured, has_peers, listen_address, broadcast_address),
             seeds,
-            num_tokens: positive(configured, "num_tokens").unwrap_or(DEFAULT_TOKENS) as u32,
+            ring: ring::read(configured),
             shards,
             io_threads,
             memory_bytes,

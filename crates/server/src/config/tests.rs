@@ -101,7 +101,7 @@ fn later_sources_win() {
     .unwrap();
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     assert_eq!(settings.cluster_name, "variable");
-    assert_eq!(settings.num_tokens, 6);
+    assert_eq!(settings.ring.num_tokens, 6);
     assert_eq!(settings.native.address, Ipv4Addr::new(127, 0, 0, 2));
     assert_eq!(settings.native.max_frame_bytes, 32 << 20);
     assert_eq!(settings.data_directory, PathBuf::from("elsewhere"));
