@@ -169,6 +169,23 @@ impl Shard {
         }
     }
 
+    /// Something of another node, which another shard passed on.
+    pub(crate) fn on_passed_on(&mut self, message: ShardMessage, now: Now, out: &mut Effects) {
+        match message {
+            ShardMessage::PeerWork(work) => self.do_peer_work(*work, now, out),
+            ShardMessage::PeerWrote { node, id, result } => {
+                self.on_peer_wrote(node, id, result, now, out);
+            }
+            ShardMessage::PeerDecided { node, id, result } => {
+                self.on_decision_answer(node, id.operation, result, now, out);
+            }
+            ShardMessage::PeerAnswered { node, id, result } => {
+                self.on_peer_answered(node, id, result, now, out);
+            }
+            _ => unreachable!("the caller looked"),
+        }
+    }
+
     fn pass_on(&self, shard: u16, message: ShardMessage, out: &mut Effects) {
         // A peer that names a shard there is not has been told of another number of them.
         if shard < self.config.shards {

@@ -414,16 +414,10 @@ impl Shard {
             }
             ShardMessage::Facts(facts) => self.facts[usize::from(from)] = Some(facts),
             ShardMessage::Outlook(outlook) => self.take_outlook(outlook, now, out),
-            ShardMessage::PeerWork(work) => self.do_peer_work(*work, now, out),
-            ShardMessage::PeerWrote { node, id, result } => {
-                self.on_peer_wrote(node, id, result, now, out);
-            }
-            ShardMessage::PeerDecided { node, id, result } => {
-                self.on_decision_answer(node, id.operation, result, now, out);
-            }
-            ShardMessage::PeerAnswered { node, id, result } => {
-                self.on_peer_answered(node, id, result, now, out);
-            }
+            of_a_peer @ (ShardMessage::PeerWork(_)
+            | ShardMessage::PeerWrote { .. }
+            | ShardMessage::PeerDecided { .. }
+            | ShardMessage::PeerAnswered { .. }) => self.on_passed_on(of_a_peer, now, out),
         }
     }
 

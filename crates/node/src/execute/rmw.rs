@@ -7,14 +7,14 @@
 //! replicas (`decide`); lists are read and written at the statement's level, and like in Cassandra what other coordinators write
 //! between the two is not seen.
 
+mod others;
+
 use super::batch::{KeptValues, batch_plan, modify_plan};
 use super::call::{Call, Execution, Terms};
 use super::conditional::{Asked, Shape};
-use super::decide::{Purpose, Question};
 use super::modify::WriteOperation;
 use super::operation::Operation;
 use super::partition_queue::Partition;
-use super::replicas::ReadTerms;
 use crate::budget::Held;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
@@ -22,21 +22,22 @@ use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::statement::Statement;
+use cluster::coordinate::Access;
 use cluster::coordinate::read::Read;
 use cluster::coordinate::write::{Progress, WriteSet};
-use cluster::coordinate::{Access, ReplicaPlan};
 use cql::frame::response::put_void;
-use cql::plan::modify::{CurrentRows, ModifyPlan, Ties, WriteContext, oversized};
+use cql::plan::modify::{CurrentRows, ModifyPlan, Ties, WriteContext};
 use cql::plan::values::BoundValues;
 use model::clustering::Slice;
 use model::error::{RequestError, WriteType};
 use model::filter::RowFilter;
-use model::key::{DecoratedKey, Token};
-use model::limits::{MAX_MUTATION_BYTES, MAX_PAGE_BYTES, MAX_READ_PARTITIONS};
+use model::key::DecoratedKey;
+use model::limits::{MAX_PAGE_BYTES, MAX_READ_PARTITIONS};
 use model::mutation::Mutation;
 use model::read::{Columns, Dead, Direction, Limits, Partitions, ReadCommand, ReadResponse};
 use model::schema::Table;
 use model::time::{BootNanos, Now};
+use others::Others;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -58,27 +59,6 @@ impl Part {
             Some(member) => &batch_plan(&self.statement).statements[member],
         }
     }
-}
-
-/// Who else has the partition.
-#[derive(Debug, Clone)]
-enum Others {
-    /// Nobody.
-    None,
-    /// These are read, and those written to.
-    Replicas {
-        read: ReplicaPlan,
-        write: ReplicaPlan,
-    },
-    /// Their majority decides, and these are sent what it decides.
-    Majority(ReplicaPlan),
-}
-
-/// What is planned of an operation.
-struct Planned {
-    read: Read,
-    write: WriteSet,
-    others: Others,
 }
 
 /// An operation that reads, decides and writes.
@@ -236,57 +216,6 @@ impl Shard {
         self.check_level(Access::Conditional, terms.consistency, keyspace)
     }
 
-    /// Who is read before the write and who is written to: a condition is read at its serial level, list elements at that
-    /// of the write.
-    fn plan_reading(
-        &self,
-        parts: &[Part],
-        conditional: bool,
-        terms: &Terms,
-        token: Token,
-    ) -> Result<Planned, RequestError> {
-        let keyspace = &parts[0].plan().table.keyspace;
-        let level = terms.consistency;
-        let admit = |access, level| self.admit(access, level, keyspace, token);
-        let (write_type, access) = if conditional {
-            (WriteType::Cas, Access::Conditional)
-        } else {
-            (WriteType::Simple, Access::Write)
-        };
-        if conditional && !self.has_all_of(keyspace) {
-            return Ok(Planned {
-                others: Others::Majority(admit(access, level)?),
-                read: Read::new(ReplicaPlan::local(level, &self.topology)),
-                write: self.local_write(level, write_type),
-            });
-        }
-        if conditional {
-            let read = admit(Access::Read, terms.serial_consistency)?;
-            return Ok(Planned {
-                read: Read::new(read),
-                write: WriteSet::new(write_type, [admit(access, level)])?,
-                others: Others::None,
-            });
-        }
-        let write = admit(access, level)?;
-        let (read, replicas) = self.plan_reading_of(keyspace, level, token)?;
-        Ok(match replicas {
-            Some(replicas) => Planned {
-                read,
-                write: self.local_write(level, write_type),
-                others: Others::Replicas {
-                    read: replicas,
-                    write,
-                },
-            },
-            None => Planned {
-                read,
-                write: WriteSet::new(write_type, [Ok(write)])?,
-                others: Others::None,
-            },
-        })
-    }
-
     /// The partition is held: read it.
     fn rmw_start(&mut self, number: u64, now: Now, out: &mut Effects) {
         let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
@@ -309,89 +238,6 @@ impl Shard {
                 }
             }
         }
-    }
-
-    /// The partition is held here, and others have it, too. The deadline is that of what is waited for from now on.
-    fn rmw_start_with_others(
-        &mut self,
-        number: u64,
-        command: ReadCommand,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
-            return;
-        };
-        let deadline = std::mem::replace(&mut operation.deadline, BootNanos(u64::MAX));
-        let (table, key) = (operation.table(), operation.key().clone());
-        match operation.others.clone() {
-            Others::None => unreachable!("the caller looked"),
-            Others::Replicas { read, .. } => {
-                let level = operation.terms.consistency;
-                let terms = ReadTerms {
-                    table,
-                    level,
-                    deadline,
-                };
-                self.read_replicas(number, (read, terms), command, now, out);
-            }
-            Others::Majority(commit) => {
-                let question = Question {
-                    table,
-                    key,
-                    level: operation.terms.serial_consistency,
-                    command,
-                    deadline,
-                };
-                let purpose = Purpose::Statement(commit);
-                if let Err(error) = self.begin_decision(number, purpose, question, now, out) {
-                    self.rmw_end(number, Err(error), now, out);
-                }
-            }
-        }
-    }
-
-    /// The rows that the majority has are here: what the statement makes of them, at the time of its ballot; nothing if its
-    /// conditions do not hold.
-    pub(super) fn rmw_decide(
-        &mut self,
-        number: u64,
-        response: ReadResponse,
-        timestamp: i64,
-    ) -> Result<Option<Vec<u8>>, RequestError> {
-        let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
-            return Ok(None);
-        };
-        operation.held = Held::default();
-        let response = self.answers.hold_rows(&mut operation.held, response)?;
-        operation.current = CurrentRows {
-            responses: vec![(operation.partition.0, response)],
-        };
-        operation.context.timestamp_micros = timestamp;
-        let decision = operation.decide()?;
-        operation.refused = matches!(decision, Decision::Refused);
-        match decision {
-            Decision::Apply(Some(mutation)) if mutation.len() > MAX_MUTATION_BYTES => {
-                Err(oversized(mutation.len()))
-            }
-            Decision::Apply(mutation) => Ok(mutation),
-            Decision::Refused => Ok(None),
-        }
-    }
-
-    /// The majority has decided, or could not.
-    pub(super) fn rmw_decided(
-        &mut self,
-        number: u64,
-        result: Result<bool, RequestError>,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
-            return;
-        };
-        let refused = operation.refused;
-        self.rmw_end(number, result.map(|applied| applied || !refused), now, out);
     }
 
     /// The rows are here: decide and write.

@@ -307,3 +307,99 @@ fn one_node_away_and_back() {
     // The read has repaired what it met.
     assert_eq!(rows(&mut cluster, 2, Consistency::One, text), [[1]]);
 }
+
+/// Starts a node again, with a client.
+fn back(cluster: &mut Cluster, node: usize) {
+    cluster.nodes[node].start(2);
+    ready(cluster);
+    cluster.pass(3_000);
+    cluster.nodes[node].connect().expect("a client logs in");
+}
+
+#[test]
+fn batches_of_a_coordinator_that_died_happen_whole_or_not_at_all() {
+    let mut cluster = cluster(6, 2);
+    create(&mut cluster);
+    for (round, delay) in [1, 3, 5, 7, 9, 12].into_iter().enumerate() {
+        let inserts: String = (0..5)
+            .map(|k| format!("INSERT INTO k.t (k, c, v) VALUES ({k}, {round}, 1); "))
+            .collect();
+        let batch = format!("BEGIN BATCH {inserts} APPLY BATCH");
+        cluster.nodes[1].query_at(QUORUM, 0, &batch);
+        cluster.pass(delay);
+        cluster.nodes[1].kill();
+        cluster.pass(3_000);
+        back(&mut cluster, 1);
+    }
+    cluster.pass(30_000);
+    for round in 0..6 {
+        let text = format!("SELECT k FROM k.t WHERE c = {round} ALLOW FILTERING");
+        let found = rows(&mut cluster, 0, QUORUM, &text).len();
+        assert!(found == 0 || found == 5, "{found} of round {round}");
+    }
+}
+
+#[test]
+fn increments_whose_leader_died_count_once_or_not_at_all() {
+    let mut cluster = cluster(7, 2);
+    create(&mut cluster);
+    let increment = "UPDATE k.n SET n = n + 1 WHERE k = 0";
+    let mut sent = Vec::new();
+    for round in 0..40 {
+        if round == 20 {
+            cluster.nodes[2].kill();
+        }
+        let node = round % 2;
+        sent.push((node, cluster.nodes[node].query_at(QUORUM, 0, increment)));
+        cluster.pass(3);
+    }
+    cluster.pass(10_000);
+    let done = |(node, request): &(usize, u64)| {
+        matches!(
+            cluster.nodes[*node].answers.get(request),
+            Some(Answer::Done)
+        )
+    };
+    let acknowledged = sent.iter().filter(|sent| done(sent)).count() as i64;
+    assert!(acknowledged >= 30, "{acknowledged}");
+    back(&mut cluster, 2);
+    let text = "SELECT n FROM k.n WHERE k = 0";
+    let counted = rows(&mut cluster, 2, Consistency::All, text)[0][0];
+    assert!(
+        (acknowledged..=40).contains(&counted),
+        "{acknowledged} {counted}"
+    );
+    assert_eq!(rows(&mut cluster, 0, Consistency::All, text), [[counted]]);
+}
+
+#[test]
+fn what_waits_for_a_node_that_went_away_is_told_early() {
+    const READ_TIMEOUT: i32 = 0x1200;
+    let mut cluster = cluster(8, 1);
+    create(&mut cluster);
+    run(
+        &mut cluster,
+        0,
+        QUORUM,
+        "INSERT INTO k.t (k, c, v) VALUES (1, 1, 1)",
+    );
+    for other in 0..2 {
+        cluster.cut.extend([(2, other), (other, 2)]);
+    }
+    let text = "SELECT v FROM k.t WHERE k = 1";
+    let request = cluster.nodes[0].query_at(Consistency::All, 0, text);
+    let mut waited = 0;
+    let answer = loop {
+        cluster.pass(10);
+        waited += 10;
+        if let Some(answer) = cluster.nodes[0].answers.remove(&request) {
+            break answer;
+        }
+    };
+    assert!(
+        matches!(answer, Answer::Error(READ_TIMEOUT, _)),
+        "{answer:?}"
+    );
+    assert!(waited < 3_000, "{waited} ms");
+    assert_eq!(rows(&mut cluster, 0, QUORUM, text), [[1]]);
+}
