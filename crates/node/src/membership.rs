@@ -227,12 +227,16 @@ impl Shard {
         self.carry_out_membership(now, out);
     }
 
-    /// All shards have the metadata in force: the others are told.
-    pub(crate) fn tell_in_force(&mut self, out: &mut Effects) {
-        let said = InForce {
+    fn own_in_force(&self) -> InForce {
+        InForce {
             epoch: self.topology.epoch,
             schema: self.schema.version(),
-        };
+        }
+    }
+
+    /// All shards have the metadata in force: the others are told.
+    pub(crate) fn tell_in_force(&mut self, out: &mut Effects) {
+        let said = self.own_in_force();
         let Some(membership) = &mut self.membership else {
             return;
         };
@@ -462,9 +466,21 @@ impl Shard {
         }
         let outlook = Arc::new(outlook);
         let others_answer = outlook.alive != membership.outlook.alive;
+        let appeared: Vec<NodeId> = (outlook.alive)
+            .difference(&membership.outlook.alive)
+            .copied()
+            .collect();
         membership.outlook = outlook.clone();
         if others_answer {
             self.renew_admission(out);
+        }
+        // What was said before it answered may not have come.
+        let said = self.own_in_force();
+        for node in appeared
+            .into_iter()
+            .filter(|_| self.schema_changes.is_settled())
+        {
+            self.say(node, &PeerMessage::InForce(said), out);
         }
         for shard in self.other_shards() {
             let message = ShardMessage::Outlook(outlook.clone());
