@@ -209,7 +209,8 @@ impl Shard {
         let change = decided.change.clone();
         let told = decided.own.as_ref().map(|own| own.answer.clone());
         if !change.after.members.contains_key(&self.topology.local) {
-            // What it would do now is nobody's business any more.
+            // What it would do now is nobody's business any more, and nothing waits for it.
+            self.schema_changes.applying.decided.clear();
             return self.leave_cluster(out);
         }
         if let Some(membership) = &mut self.membership {
