@@ -9,6 +9,7 @@
 //! - [`orders`] and [`crash`] kill the server under load and look for every acknowledged order.
 //! - [`memory`] floods a server with reads nobody takes the answers of.
 //! - [`refusals`] asks for what a client is refused, and goes on using its connection.
+//! - [`nodetool`] gives every command of the tool and compares what it prints.
 //! - [`disk`] fills its disk up and damages its files.
 //! - [`process`] starts and stops the Helenus under test.
 //!
@@ -24,6 +25,7 @@ pub mod disk;
 pub mod golden;
 pub mod handshake;
 pub mod memory;
+pub mod nodetool;
 pub mod orders;
 pub mod process;
 pub mod refusals;

@@ -77,6 +77,8 @@ pub struct Helenus {
     wrapped: bool,
     /// Where CQL answers.
     pub address: SocketAddr,
+    /// Where its admin API answers.
+    pub admin: SocketAddr,
     /// How long it took until CQL answered.
     pub started_in: Duration,
     log: PathBuf,
@@ -87,7 +89,7 @@ impl Helenus {
     pub fn start(start: &Start) -> Result<Self, ProcessError> {
         std::fs::create_dir_all(&start.data)
             .map_err(|error| ProcessError(format!("{}: {error}", start.data.display())))?;
-        let port = free_port()?;
+        let (port, admin) = (free_port()?, free_port()?);
         let log = start.data.with_extension("log");
         let output = File::options().create(true).append(true).open(&log);
         let output = output.map_err(|error| ProcessError(format!("{}: {error}", log.display())))?;
@@ -105,7 +107,7 @@ impl Helenus {
             format!("native_transport_port={port}"),
             "storage_port=0".to_owned(),
             format!("helenus_shard_aware_port={}", free_port()?),
-            format!("helenus_admin_address={}:{}", start.host, free_port()?),
+            format!("helenus_admin_address={}:{admin}", start.host),
         ];
         for setting in settings.iter().chain(&start.settings) {
             command.arg("--set").arg(setting);
@@ -126,6 +128,7 @@ impl Helenus {
             child,
             wrapped: !start.wrapper.is_empty(),
             address,
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, admin)),
             started_in: Duration::ZERO,
             log,
         };

@@ -19,6 +19,13 @@ pub enum Command {
     Dev(DevOptions),
     /// Start a node as configured.
     Server(StartOptions),
+    /// Ask a running node, or tell it what to do; see `helenus nodetool help`.
+    #[command(disable_help_flag = true)]
+    Nodetool {
+        /// A command of nodetool with its options.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Options of `dev`.
@@ -97,5 +104,12 @@ mod tests {
         assert_eq!(options.nodes, Some(3));
         assert_eq!(options.topology.as_deref(), Some("a:b,c;d:e"));
         assert!(Cli::try_parse_from(["helenus", "nothing"]).is_err());
+        let line = "helenus nodetool -h 10.0.0.1 --json status --help";
+        let Some(Command::Nodetool { arguments }) =
+            Cli::try_parse_from(line.split(' ')).unwrap().command
+        else {
+            panic!()
+        };
+        assert_eq!(arguments.join(" "), "-h 10.0.0.1 --json status --help");
     }
 }

@@ -4,6 +4,7 @@ mod banner;
 mod cli;
 mod cluster;
 mod log;
+mod nodetool;
 
 use clap::Parser;
 use cli::{Cli, Command, StartOptions};
@@ -16,14 +17,24 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let started = Instant::now();
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.first().is_some_and(|name| is_nodetool(name)) {
+        return nodetool::run(&arguments[1..]);
+    }
     match Cli::parse().command {
         None => start(Profile::Dev, StartOptions::default(), started),
         Some(Command::Dev(options)) if options.nodes.is_some() || options.topology.is_some() => {
             cluster::run(&options, started).unwrap_or_else(|error| fail(&error))
         }
         Some(Command::Dev(options)) => start(Profile::Dev, options.into(), started),
+        Some(Command::Nodetool { arguments }) => nodetool::run(&arguments),
         Some(Command::Server(options)) => start(Profile::Server, options, started),
     }
+}
+
+/// Whether the program was called by the name of Cassandra's tool, as a link has it.
+fn is_nodetool(program: &str) -> bool {
+    std::path::Path::new(program).file_name() == Some("nodetool".as_ref())
 }
 
 fn start(profile: Profile, options: StartOptions, started: Instant) -> ExitCode {

@@ -49,15 +49,20 @@ impl std::fmt::Debug for Attempt {
 /// Reads the token of an AUTH_RESPONSE and says what to check.
 pub fn attempt(token: &[u8], schema: &Schema) -> Result<Attempt, RequestError> {
     let (user, password) = parse_plain(token)?;
+    Ok(attempt_of(user, password, schema))
+}
+
+/// What to check of a user and password.
+pub fn attempt_of(user: String, password: String, schema: &Schema) -> Attempt {
     let known = schema
         .roles
         .get(&user)
         .and_then(|role| role.salted_hash.clone());
-    Ok(Attempt {
+    Attempt {
         user,
         password,
         hash: known.unwrap_or_else(|| DEFAULT_PASSWORD_HASH.to_owned()),
-    })
+    }
 }
 
 /// Decides once the password is checked. The schema may have changed meanwhile.

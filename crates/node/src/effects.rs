@@ -3,6 +3,7 @@
 //! The shell (or the simulator) empties it after every wake-up and hands it back; its buffers are reused.
 
 use crate::client::ClientId;
+use crate::execute::admin::AdminResult;
 use crate::message::ShardMessage;
 use cluster::internode::PeerEffects;
 use cql::frame::compression::Compression;
@@ -70,8 +71,8 @@ pub struct Effects {
     pub io: IoQueue,
     /// Slow work.
     pub work: Vec<WorkOrder>,
-    /// Admin work that ended, under the number it was asked for.
-    pub admin: Vec<(u64, Result<(), String>)>,
+    /// What came of admin work, under the number it was asked for with.
+    pub admin: Vec<(u64, AdminResult)>,
     /// Lines for the log: level and text.
     pub log: Vec<(LogLevel, String)>,
 }

@@ -4,7 +4,10 @@
 //! turn it came in took no time that could be told. Counts go to buckets a quarter of a power of two wide; once a minute
 //! all are halved, so that percentiles are of the last minutes, as Cassandra's are, and counts of everything.
 
+mod distribution;
+
 use crate::system::{LatencyFact, PerReadFact, TableFact};
+pub use distribution::Distribution;
 use model::schema::TableId;
 use model::time::BootNanos;
 
@@ -70,18 +73,12 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
-    /// The largest value of the bucket in which this part of all values is reached, and no more than the largest seen.
     fn percentile(&self, part: f64) -> f64 {
-        let sum: u64 = self.buckets.iter().map(|count| u64::from(*count)).sum();
-        let wanted = (sum as f64 * part).ceil() as u64;
-        let mut seen = 0;
-        for (index, count) in self.buckets.iter().enumerate() {
-            seen += u64::from(*count);
-            if *count > 0 && seen >= wanted {
-                return last_of(index).min(self.max) as f64;
-            }
-        }
-        0.0
+        percentile(&self.buckets, self.max, part)
+    }
+
+    fn distribution(&self) -> Distribution {
+        Distribution::new(&self.buckets, self.max, self.count)
     }
 
     fn tick(&mut self, seconds: f64) {
@@ -122,6 +119,20 @@ impl Histogram {
             p99: self.percentile(0.99),
         }
     }
+}
+
+/// The largest value of the bucket in which this part of all values is reached, and no more than the largest seen.
+fn percentile<C: Copy + Into<u64>>(buckets: &[C], max: u64, part: f64) -> f64 {
+    let sum: u64 = buckets.iter().map(|count| (*count).into()).sum();
+    let wanted = ((sum as f64 * part).ceil() as u64).max(1);
+    let mut seen = 0;
+    for (index, count) in buckets.iter().enumerate() {
+        seen += (*count).into();
+        if seen >= wanted {
+            return last_of(index).min(max) as f64;
+        }
+    }
+    0.0
 }
 
 /// The bucket of a value: four in every power of two.
@@ -186,6 +197,12 @@ impl Latencies {
         let found = self.tables.binary_search_by_key(&table, |(id, _)| *id);
         let histogram = &self.tables[found.ok()?].1[measure as usize];
         (histogram.count > 0).then(|| histogram.percentile(part))
+    }
+
+    /// All that was measured, by table and [`Measure`].
+    pub fn tables(&self) -> impl Iterator<Item = (TableId, Vec<Distribution>)> {
+        let tables = self.tables.iter();
+        tables.map(|(id, all)| (*id, all.iter().map(Histogram::distribution).collect()))
     }
 
     /// Forgets tables there are no more.

@@ -8,6 +8,7 @@ mod compaction_history;
 pub mod config;
 pub mod effects;
 pub mod execute;
+pub mod hot;
 pub mod latency;
 pub mod machine;
 pub mod members;

@@ -67,7 +67,7 @@ pub enum Event<'a> {
         /// How.
         done: WorkDone,
     },
-    /// An operator asks for something; [`Effects::admin`] says under this number when it is done.
+    /// An operator asks for something; [`Effects::admin`] says under this number what came of it.
     Admin {
         /// The number.
         id: u64,

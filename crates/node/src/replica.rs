@@ -3,12 +3,14 @@
 //! The only place that calls `storage`. What cannot be answered at once is kept under a ticket; [`Replica::finished`]
 //! gives the answers as the store finishes them.
 
+use crate::hot::{Access, HotPartitions};
 use crate::latency::{Latencies, Measure};
 use crate::message::{Emptied, READ_TOO_MANY_TOMBSTONES, ReplicaError, RequestId};
 use crate::peers::PeerCaller;
 use crate::shard::DRAIN_TICKET;
 use crate::slab::Slab;
 use model::env::IoQueue;
+use model::mutation::MutationView;
 use model::read::{Partitions, ReadCommand, ReadResponse};
 use model::schema::TableId;
 use model::time::{BootNanos, Now};
@@ -61,6 +63,8 @@ pub struct Replica {
     pub store: Store,
     /// How long what it did took, by table; the shard adds what its clients waited.
     pub latencies: Latencies,
+    /// Which partitions are asked for most.
+    pub hot: HotPartitions,
     tickets: Slab<Ticket>,
     finished: Vec<Finished>,
     /// Reads that nobody waits for any more, until the next look at what is finished.
@@ -75,6 +79,7 @@ impl Replica {
         Self {
             store,
             latencies: Latencies::default(),
+            hot: HotPartitions::default(),
             tickets: Slab::default(),
             finished: Vec::new(),
             cancelled: BTreeSet::new(),
@@ -85,7 +90,14 @@ impl Replica {
     /// Applies an encoded mutation; the caller hears when it is durable.
     pub fn apply(&mut self, mutation: &[u8], caller: Caller, now: Now) {
         let ticket = self.tickets.insert(Ticket::untimed(caller));
-        match self.store.apply(mutation, None, ticket, now) {
+        let applied = self.store.apply(mutation, None, ticket, now);
+        if let Ok(applied) = &applied
+            && self.hot.is_due()
+            && let Some(view) = MutationView::parse(mutation)
+        {
+            self.hot.note(applied.table, Access::Write, view.key);
+        }
+        match applied {
             Ok(applied) if applied.durable => {
                 self.tickets.remove(ticket);
                 self.latencies.note(applied.table, Measure::LocalWrite, 0);
@@ -129,6 +141,11 @@ impl Replica {
             Partitions::Range(_) => Measure::LocalScan,
             Partitions::Key(_) => Measure::LocalRead,
         };
+        if let Partitions::Key(key) = &command.partitions
+            && self.hot.is_due()
+        {
+            self.hot.note(command.table, Access::Read, &key.key);
+        }
         let ticket = self.tickets.insert(Ticket {
             caller,
             timed: Some((command.table, measure, now.boot)),

@@ -119,6 +119,8 @@ pub struct Shard {
     pub(crate) schema_changes: crate::execute::schema::SchemaChanges,
     /// Shard 0's.
     pub(crate) snapshots: Option<Snapshots>,
+    /// The part of requests that are traced though nobody asked for it.
+    pub(crate) trace_probability: f64,
     next_expiry: BootNanos,
     next_facts: BootNanos,
     next_notes: BootNanos,
@@ -188,6 +190,7 @@ impl Shard {
             membership: parts.membership,
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
             snapshots: parts.snapshots,
+            trace_probability: 0.0,
             next_expiry: BootNanos(0),
             next_facts: BootNanos(0),
             next_notes: BootNanos(0),
@@ -504,6 +507,7 @@ impl Shard {
         let facts = (!late && self.config.shards > 1).then_some(self.next_facts);
         if late {
             self.replica.latencies.tick(now.boot);
+            self.replica.hot.tick(now.boot);
             self.share_facts(out);
             self.next_facts = now.boot.plus_millis(FACTS_PERIOD_MS);
         }

@@ -10,6 +10,7 @@ mod joining;
 use crate::admission::admission;
 use crate::config::NodeConfig;
 use crate::effects::{Effects, LogLevel};
+use crate::execute::admin::AdminError;
 use crate::machine::{Event, Machine, TurnEnd};
 use crate::membership::Membership;
 use crate::message::ShardMessage;
@@ -131,7 +132,7 @@ impl Machine for NodeShard {
             }
             Event::Admin { id, .. } => {
                 let reason = "the shard does not serve yet".to_owned();
-                out.admin.push((id, Err(reason)));
+                out.admin.push((id, Err(AdminError::Failed(reason))));
             }
             // Clients come once all shards are ready, other nodes are not let in, and there is nothing to drain.
             Event::ClientConnected { .. }

@@ -7,6 +7,7 @@
 mod definitions;
 mod estimates;
 mod facts;
+pub(crate) mod hot;
 mod local;
 mod roles;
 pub(crate) mod row;
@@ -20,6 +21,7 @@ mod views;
 mod tests;
 
 pub use definitions::{keyspaces, stored};
+pub use hot::key_text;
 pub use view::{
     CacheFact, ClientFact, LatencyFact, NodeFacts, NodeView, PerReadFact, PoolFact, QueryFact,
     SnapshotFact, StatementFact, TableFact, TaskFact,
@@ -88,6 +90,7 @@ fn generate_view(name: &str, view: &NodeView<'_>, rows: &mut Rows<'_>) {
         "clients" => views::clients(view, rows),
         "cql_metrics" => views::cql_metrics(view, rows),
         "gossip_info" => local::gossip_info(view, rows),
+        "hot_partitions" => hot::hot_partitions(view, rows),
         "queries" => views::queries(view, rows),
         "settings" => views::settings(view, rows),
         "snapshots" => views::snapshots(view, rows),

@@ -13,6 +13,7 @@ pub mod disk;
 pub mod internode;
 pub mod listen;
 pub mod lock;
+pub mod log_levels;
 pub mod metrics;
 pub mod node;
 mod panic;

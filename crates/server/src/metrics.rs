@@ -2,14 +2,18 @@
 //!
 //! Each shard counts for itself, without contention; a scrape adds up.
 
+mod gauges;
+
 use crate::client::Admission;
-use crate::internode::PeerCollector;
+use crate::internode::{PeerCollector, PeerMetrics};
+pub use gauges::Gathered;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -90,12 +94,19 @@ impl Metrics {
         }
     }
 
-    /// The page that Prometheus reads, with what the shards' state machines count.
-    pub fn text(&self, counters: Vec<Counters>) -> Result<String, fmt::Error> {
+    /// What each shard counts of each peer.
+    pub fn peers(&self) -> Vec<(SocketAddr, Arc<PeerMetrics>)> {
+        let books = self.peers.0.iter();
+        books.flat_map(|book| book.all()).collect()
+    }
+
+    /// The page that Prometheus reads, with what the shards' state machines count and show.
+    pub fn text(&self, counters: Vec<Counters>, gathered: Gathered) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Scrape {
             metrics: self.clone(),
             counters,
+            gathered,
         }));
         registry.register_collector(Box::new(self.peers.clone()));
         let mut text = String::new();
@@ -109,6 +120,7 @@ impl Metrics {
 struct Scrape {
     metrics: Metrics,
     counters: Vec<Counters>,
+    gathered: Gathered,
 }
 
 impl Collector for Scrape {
@@ -166,7 +178,8 @@ impl Collector for Scrape {
                 self.metrics.shards.iter().map(|shard| read(shard)),
             )?;
         }
-        self.encode_counters(&mut encoder)
+        self.encode_counters(&mut encoder)?;
+        self.gathered.encode(&mut encoder)
     }
 }
 

@@ -5,7 +5,7 @@
 //! flight is answered, the shards make everything durable, the threads are joined.
 
 use crate::admin::{self, Admin, Request};
-use crate::client::{Acceptor, Admission, Choice, Encryption, Target};
+use crate::client::{Acceptor, Admission, Doors, Encryption, Target};
 use crate::config::{Settings, memory};
 use crate::descriptors::Descriptors;
 use crate::disk::{Completions, DiskPool};
@@ -21,17 +21,15 @@ use crate::tls::TlsError;
 use crate::work::{WorkPool, WorkResults};
 use model::env::{IoOutcome, IoTag};
 use node::effects::WorkDone;
-use node::execute::admin::AdminWork;
+use node::execute::admin::{AdminAnswer, AdminError, AdminWork, Whose};
 use node::machine::Machine;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -213,7 +211,7 @@ async fn start<F: Factory>(
     let wire = ports.internode.as_ref().map(InternodePorts::wire);
     let starting = start_shards(settings, &factory, mailboxes.clone(), &pool, &work, wire);
     // Shards may need other nodes to recover.
-    let mut accepting = match ports.internode {
+    let accepting = match ports.internode {
         Some(internode) => internode.accept(peer_targets(&mailboxes))?,
         None => Vec::new(),
     };
@@ -229,24 +227,12 @@ async fn start<F: Factory>(
         let admin = Admin::new(settings, &addresses, metrics, ask);
         admin::start(reserved.listen()?.into_std()?, admin)?;
     }
-    let acceptor = Rc::new(acceptor(&shards, admission, settings.native.keepalive));
-    if let Some(reserved) = ports.shard_aware {
-        let listener = reserved.listen()?;
-        accepting.push(spawn_local(accept(
-            acceptor.clone(),
-            listener,
-            Choice::SourcePort,
-        )));
-    }
-    accepting.push(spawn_local(accept(
-        acceptor,
-        ports.clients.listen()?,
-        Choice::LeastLoaded,
-    )));
+    let acceptor = acceptor(&shards, admission, settings.native.keepalive);
+    let doors = Doors::open(acceptor, ports.clients, ports.shard_aware)?;
     tracing::info!(address = %addresses.native, "serving clients");
     ready(Serving { addresses, stop });
 
-    serve(&shards.mailboxes, accepting, &mut signals, asked).await;
+    serve(&shards.mailboxes, doors, accepting, &mut signals, asked).await;
     for thread in shards.threads {
         // A shard that panics ends the process itself.
         let _ = thread.join();
@@ -278,6 +264,7 @@ async fn unless_ended(
 /// Does what signals and the admin API ask, until the end; then every shard is drained.
 async fn serve(
     mailboxes: &[Arc<Mailbox>],
+    mut doors: Doors,
     mut accepting: Vec<JoinHandle<()>>,
     signals: &mut Signals,
     mut asked: mpsc::Receiver<Request>,
@@ -306,11 +293,29 @@ async fn serve(
                     spawn_local(answer_work(mailboxes.to_vec(), work, answer));
                     continue;
                 }
+                Request::IsOpen(answer) => {
+                    let _ = answer.send(doors.is_open());
+                    continue;
+                }
+                Request::Open(open, answer) => {
+                    let opened = match (open, serving) {
+                        (true, false) => Err("this node is drained".to_owned()),
+                        (true, true) => doors.reopen().map_err(|error| error.to_string()),
+                        (false, _) => {
+                            doors.close();
+                            ask(mailboxes, Command::SendAway).await;
+                            Ok(())
+                        }
+                    };
+                    let _ = answer.send(opened);
+                    continue;
+                }
                 Request::Drain(answer) => Some(answer),
             },
         };
         if std::mem::take(&mut serving) {
             tracing::info!("draining");
+            doors.close();
             accepting.drain(..).for_each(|task| task.abort());
             drain(mailboxes).await;
         }
@@ -336,10 +341,6 @@ fn acceptor(shards: &Shards, admission: Arc<Admission>, keepalive: bool) -> Acce
         .map(|(mailbox, connections)| (mailbox.clone() as Arc<dyn Target>, connections.clone()))
         .collect();
     Acceptor::new(targets, admission, keepalive)
-}
-
-async fn accept(acceptor: Rc<Acceptor>, listener: TcpListener, choice: Choice) {
-    acceptor.run(listener, choice).await;
 }
 
 /// Starts a thread for each shard and waits until all have recovered.
@@ -449,27 +450,29 @@ async fn count(mailboxes: &[Arc<Mailbox>]) -> Vec<Counters> {
     ask(mailboxes, Command::Count).await
 }
 
-/// Has every shard do its part and answers when all have, with the first failure if there is one.
+/// Has the shards that are meant do their part and answers when they have, with the first failure if there is one.
 async fn answer_work(
     mailboxes: Vec<Arc<Mailbox>>,
     work: AdminWork,
-    answer: oneshot::Sender<Result<(), String>>,
+    answer: oneshot::Sender<Result<Vec<AdminAnswer>, AdminError>>,
 ) {
     let mut waits = Vec::new();
-    for mailbox in &mailboxes {
+    let asked = match work.whose() {
+        Whose::EveryShards => mailboxes.as_slice(),
+        Whose::Shard0s => &mailboxes[..1],
+    };
+    for mailbox in asked {
         let (done, wait) = oneshot::channel();
         mailbox.command(Command::Admin(work.clone(), done));
         waits.push(wait);
     }
-    let mut outcome = Ok(());
+    let mut results = Vec::new();
     for wait in waits {
-        let result = wait
-            .await
-            .unwrap_or_else(|_| Err("a shard has ended".to_owned()));
-        outcome = outcome.and(result);
+        let ended = |_| Err(AdminError::Failed("a shard has ended".to_owned()));
+        results.push(wait.await.unwrap_or_else(ended));
     }
     // Whoever asked may have gone.
-    let _ = answer.send(outcome);
+    let _ = answer.send(results.into_iter().collect());
 }
 
 async fn log_state(mailboxes: &[Arc<Mailbox>]) {

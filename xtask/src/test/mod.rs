@@ -16,7 +16,7 @@ use crate::golden;
 use crate::paths::{self, Profile};
 use crate::{TaskResult, tidy};
 use blackbox::process::{Helenus, Scratch, Start};
-use blackbox::{cluster, crash, disk, handshake, memory, refusals};
+use blackbox::{cluster, crash, disk, handshake, memory, nodetool, refusals};
 use report::Report;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -88,6 +88,11 @@ fn running_server(binary: &Path, report: &mut Report) {
         }
         Err(error) => report.step("start", Err(error.to_string())),
     }
+    report.section("nodetool");
+    report.checks(vec![
+        nodetool::check(&start("tool")),
+        nodetool::alerts_check(&start("alerts")),
+    ]);
     durability(&start, scratch.path(), report);
     report.section("several nodes");
     report.checks(cluster::checks(&start("cluster")));

@@ -1,32 +1,96 @@
-//! What an operator asks of a shard beside data: flush and compact now, change the ring.
+//! What an operator asks of a shard beside data. The admin API asks; each shard answers for itself, and who asked adds up.
 //!
-//! Each shard does its part; who asked adds the answers up. Of changes of the ring shard 0 does all, and answers when they are over.
+//! Work on tables and what a shard counts is every shard's; what is known of other members, the ring and snapshots is
+//! shard 0's ([`AdminWork::whose`]). Nothing is read from a shard that it did not answer itself.
+//!
+//! What must stay true: each piece of work is answered exactly once, with what came of it or with why nothing did.
+
+mod facts;
+mod login;
+mod members;
+mod ring;
+mod snapshots;
+mod stopping;
+mod tables;
+
+pub use facts::{Measured, ShardFacts};
+pub use login::Password;
+pub use members::{ClusterFacts, DetectorFact, GossipFact, KeyspaceFact, Life, MemberFact};
+pub use ring::{ArcFact, RingFacts, RingQuestion};
+pub use snapshots::SnapshotWork;
+pub use tables::{TableAction, TableWork};
 
 use super::operation::Operation;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
-use crate::replica::Caller;
 use crate::shard::Shard;
-use cluster::stream::plan;
 use model::key::Token;
-use model::read::KeyRange;
-use model::schema::{TableId, TableKind};
+use model::schema::TableId;
 use model::time::Now;
-use std::sync::Arc;
-use storage::KeptTokens;
+use snapshots::LinkedSnapshots;
+use std::net::SocketAddr;
 use uuid::Uuid;
 
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminAction {
-    /// Write what is in memory to SSTables.
-    Flush,
-    /// Merge all SSTables of each table into one.
-    Compact,
-    /// Leave out of SSTables what other nodes replicate alone.
-    Cleanup,
-    /// Change the ring, or take what it says that this node has; keyspace and table are not looked at.
-    Ring(RingWork),
+/// What is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AdminWork {
+    /// Do something with tables.
+    Tables(TableWork),
+    /// Let an operator in, who must be a superuser.
+    LogIn {
+        /// The role.
+        user: String,
+        /// Its password.
+        password: Password,
+    },
+    /// Show what the shard does and counts.
+    Facts,
+    /// Show the members, and what is thought of them.
+    Cluster,
+    /// Change the ring, or take what it says that this node has; answered when that is over.
+    ChangeRing(RingWork),
+    /// Show who replicates what.
+    Ring(RingQuestion),
+    /// Show who replicates a partition.
+    Endpoints {
+        /// Keyspace of the table.
+        keyspace: String,
+        /// The table.
+        table: String,
+        /// The partition key as text; its columns between colons.
+        key: String,
+    },
+    /// Tell why this node should not be stopped now.
+    StopCheck,
+    /// Take or remove snapshots.
+    Snapshots(SnapshotWork),
+    /// Trace this part of all requests from now on.
+    TraceProbability(f64),
+}
+
+/// Which shards a piece of work is asked of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Each does its part.
+    EveryShards,
+    /// Shard 0 does it, or has it done.
+    Shard0s,
+}
+
+impl AdminWork {
+    /// Which shards it is asked of.
+    pub fn whose(&self) -> Whose {
+        match self {
+            Self::Tables(_) | Self::Facts | Self::TraceProbability(_) => Whose::EveryShards,
+            Self::Cluster
+            | Self::ChangeRing(_)
+            | Self::Ring(_)
+            | Self::Endpoints { .. }
+            | Self::StopCheck
+            | Self::LogIn { .. }
+            | Self::Snapshots(_) => Whose::Shard0s,
+        }
+    }
 }
 
 /// What is asked of the ring.
@@ -45,115 +109,127 @@ pub enum RingWork {
     Rebuild(Option<String>),
 }
 
-/// What to do with which tables.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdminWork {
-    /// What.
-    pub action: AdminAction,
-    /// Tables of this keyspace, or of all.
-    pub keyspace: Option<String>,
-    /// This table, or all.
-    pub table: Option<String>,
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AdminAnswer {
+    /// It is done.
+    Done,
+    /// To [`AdminWork::Facts`].
+    Facts(Box<ShardFacts>),
+    /// To [`AdminWork::Cluster`].
+    Cluster(Box<ClusterFacts>),
+    /// To [`AdminWork::Ring`].
+    Ring(Box<RingFacts>),
+    /// To [`AdminWork::Endpoints`]: where the replicas are reached by other nodes, the primary first.
+    Endpoints(Vec<SocketAddr>),
+    /// To [`AdminWork::StopCheck`]: nothing if it may be stopped.
+    StopCheck(Vec<String>),
 }
+
+/// Why nothing came of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// What was asked for makes no sense: who asked must ask for something else.
+    #[error("{0}")]
+    Invalid(String),
+    /// Who asked may not.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// It went wrong.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Reasons in words are those for which who asked must ask for something else.
+impl From<String> for AdminError {
+    fn from(reason: String) -> Self {
+        Self::Invalid(reason)
+    }
+}
+
+/// What came of a piece of work.
+pub type AdminResult = Result<AdminAnswer, AdminError>;
 
 /// Admin work under way.
 #[derive(Debug)]
 pub struct AdminOperation {
     /// Number its answer carries.
     id: u64,
-    /// Tables not done yet.
+    /// Acknowledgements that are waited for.
     left: usize,
     /// The first failure.
     failed: Option<String>,
-    /// Tables that are cleaned up when they all are flushed.
-    cleanups: Vec<TableId>,
+    then: AfterAdmin,
+}
+
+/// What is done when everything is acknowledged.
+#[derive(Debug)]
+enum AfterAdmin {
+    /// Nothing more.
+    Answer,
+    /// These tables, which are flushed now, are cleaned up.
+    CleanUp(Vec<TableId>),
+    /// The snapshots that all shards linked are made whole.
+    Complete(LinkedSnapshots),
 }
 
 impl Shard {
-    /// Does what an operator asks; [`Effects::admin`] says under this number when it is done.
+    /// Does what an operator asks; [`Effects::admin`] says under this number what came of it.
     pub(crate) fn on_admin(&mut self, id: u64, work: &AdminWork, now: Now, out: &mut Effects) {
-        if let AdminAction::Ring(work) = &work.action {
-            return match self.number {
-                0 => self.begin_ring_work(id, work, now, out),
-                _ => out.admin.push((id, Ok(()))),
-            };
-        }
-        let tables = match self.tables_of(work) {
-            Ok(tables) => tables,
-            Err(reason) => return out.admin.push((id, Err(reason))),
+        let answered = match work {
+            AdminWork::Tables(work) => self.begin_table_work(id, work),
+            AdminWork::Snapshots(work) => self.begin_snapshot_work(id, work, now, out),
+            AdminWork::ChangeRing(work) => {
+                self.begin_ring_work(id, work, now, out);
+                None
+            }
+            AdminWork::Facts => {
+                let facts = self.shard_facts(now);
+                Some(Ok(AdminAnswer::Facts(Box::new(facts))))
+            }
+            AdminWork::Cluster => {
+                let facts = self.cluster_facts(now);
+                Some(Ok(AdminAnswer::Cluster(Box::new(facts))))
+            }
+            AdminWork::Ring(question) => {
+                let facts = self.ring_facts(question);
+                Some(facts.map(|facts| AdminAnswer::Ring(Box::new(facts))))
+            }
+            AdminWork::Endpoints {
+                keyspace,
+                table,
+                key,
+            } => {
+                let endpoints = self.endpoints_of(keyspace, table, key);
+                Some(endpoints.map(AdminAnswer::Endpoints))
+            }
+            AdminWork::LogIn { user, password } => {
+                self.check_operator(id, user, password, now, out);
+                None
+            }
+            AdminWork::StopCheck => Some(Ok(AdminAnswer::StopCheck(self.reasons_to_stay()))),
+            AdminWork::TraceProbability(part) => {
+                self.trace_probability = *part;
+                Some(Ok(AdminAnswer::Done))
+            }
         };
-        if tables.is_empty() {
-            return out.admin.push((id, Ok(())));
+        if let Some(result) = answered {
+            out.admin.push((id, result));
         }
-        let cleanups = match work.action {
-            AdminAction::Cleanup => tables.clone(),
-            _ => Vec::new(),
-        };
+    }
+
+    /// Waits for so many acknowledgements under the number it returns.
+    fn wait_for(&mut self, id: u64, left: usize, then: AfterAdmin) -> u64 {
         let operation = AdminOperation {
             id,
-            left: tables.len(),
+            left,
             failed: None,
-            cleanups,
+            then,
         };
-        let number = self.operations.insert(Operation::Admin(operation));
-        for table in tables {
-            let caller = Caller::Local(number.into());
-            match work.action {
-                AdminAction::Flush | AdminAction::Cleanup => self.replica.flush(table, caller),
-                AdminAction::Compact => self.replica.compact(table, caller),
-                AdminAction::Ring(_) => unreachable!("begun above"),
-            }
-        }
+        self.operations.insert(Operation::Admin(operation))
     }
 
-    /// Leaves out what this node does not replicate of a table; the operation hears when that is done.
-    fn clean_up(&mut self, table: TableId, number: u64) {
-        let keyspaces = self.schema.keyspaces.iter();
-        let mut keyspaces = keyspaces.filter(|(_, keyspace)| {
-            let mut tables = keyspace.tables.values();
-            tables.any(|known| known.id == table)
-        });
-        let keyspace = keyspaces.next().map(|(name, _)| name.as_str());
-        let keyspace = keyspace.and_then(|name| self.topology.keyspace(name));
-        let placement = keyspace.and_then(|keyspace| keyspace.placement.as_ref());
-        let own = self.topology.local;
-        let ranges = match placement {
-            Some(placement) => plan::owned(placement, own),
-            // What every node has of its own.
-            None => vec![KeyRange::all()],
-        };
-        let kept = Arc::new(KeptTokens::new(ranges));
-        self.replica
-            .clean_up(table, kept, Caller::Local(number.into()));
-    }
-
-    fn tables_of(&self, work: &AdminWork) -> Result<Vec<TableId>, String> {
-        let mut found = Vec::new();
-        for (name, keyspace) in &self.schema.keyspaces {
-            if work.keyspace.as_ref().is_some_and(|wanted| wanted != name) {
-                continue;
-            }
-            let stored = keyspace
-                .tables
-                .values()
-                .filter(|table| table.kind == TableKind::Stored);
-            let wanted = stored.filter(|table| {
-                work.table
-                    .as_ref()
-                    .is_none_or(|wanted| *wanted == table.name)
-            });
-            found.extend(wanted.map(|table| table.id));
-        }
-        match (&work.keyspace, &work.table) {
-            (Some(keyspace), _) if !self.schema.keyspaces.contains_key(keyspace) => {
-                Err(format!("keyspace {keyspace} does not exist"))
-            }
-            (_, Some(table)) if found.is_empty() => Err(format!("table {table} does not exist")),
-            _ => Ok(found),
-        }
-    }
-
-    /// One table of admin work is done.
+    /// One thing that admin work waits for is done.
     pub(super) fn admin_acknowledged(
         &mut self,
         number: u64,
@@ -167,18 +243,25 @@ impl Shard {
         if let Err(error) = result {
             operation.failed.get_or_insert(error.into_text());
         }
-        if operation.left == 0 && operation.failed.is_none() && !operation.cleanups.is_empty() {
-            let tables = std::mem::take(&mut operation.cleanups);
-            operation.left = tables.len();
-            return tables
-                .into_iter()
-                .for_each(|table| self.clean_up(table, number));
+        if operation.left > 0 {
+            return;
         }
-        if operation.left == 0
-            && let Some(Operation::Admin(operation)) = self.operations.remove(number)
-        {
-            out.admin
-                .push((operation.id, operation.failed.map_or(Ok(()), Err)));
+        if let Some(Operation::Admin(operation)) = self.operations.remove(number) {
+            self.admin_done(operation, out);
         }
+    }
+
+    fn admin_done(&mut self, operation: AdminOperation, out: &mut Effects) {
+        let result = match (operation.failed, operation.then) {
+            (None, AfterAdmin::Answer) => Ok(AdminAnswer::Done),
+            (None, AfterAdmin::CleanUp(tables)) => return self.clean_up_all(operation.id, &tables),
+            (Some(reason), AfterAdmin::Answer | AfterAdmin::CleanUp(_)) => {
+                Err(AdminError::Failed(reason))
+            }
+            (failed, AfterAdmin::Complete(linked)) => {
+                return self.snapshots_linked(operation.id, linked, failed, out);
+            }
+        };
+        out.admin.push((operation.id, result));
     }
 }

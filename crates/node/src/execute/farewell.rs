@@ -145,8 +145,8 @@ impl Shard {
             return None;
         }
         let what = match removal {
-            Removal::Truncate => "truncated",
             Removal::Drop => "dropped",
+            Removal::Nothing | Removal::Truncate => "truncated",
         };
         let created_millis = self.snapshot_millis(now);
         let ttl = self.config.auto_snapshot_ttl_ms;

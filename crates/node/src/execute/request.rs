@@ -93,7 +93,7 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        if message.tracing {
+        if message.tracing || self.is_sampled() {
             let trace = self.new_trace(&call.requester, &message.request, now);
             call.reply().trace = Some(trace);
         }
@@ -107,6 +107,12 @@ impl Shard {
         if let Err(error) = begun {
             self.fail(call.reply(), &error, now, out);
         }
+    }
+
+    /// Whether a request is traced though nobody asked for it.
+    fn is_sampled(&mut self) -> bool {
+        let part = self.trace_probability;
+        part > 0.0 && (self.random.next_u64() >> 11) as f64 / 2f64.powi(53) < part
     }
 
     fn new_trace(&mut self, requester: &Requester, request: &Request<'_>, now: Now) -> Box<Trace> {

@@ -1,5 +1,6 @@
 //! What goes on when slow work, done by a thread of its own, has ended: logins and new passwords.
 
+use super::admin::AdminError;
 use super::operation::Operation;
 use super::schema::Demand;
 use crate::client::ClientId;
@@ -30,15 +31,24 @@ pub(super) enum AfterWork {
         user: Arc<str>,
         reply: Reply,
     },
+    /// An operator's password was checked.
+    LogInOperator {
+        /// The number that the answer carries.
+        id: u64,
+        /// Who wants in.
+        user: String,
+    },
     /// A password was hashed: carry out the statement it is for, as the roles are by then.
     StoreRole(Box<Demand>),
 }
 
 impl AfterWork {
-    fn reply(&self) -> &Reply {
+    /// The answer owed to a client, if it is one who waits.
+    fn reply(&self) -> Option<&Reply> {
         match self {
-            Self::LogIn { reply, .. } => reply,
-            Self::StoreRole(demand) => &demand.reply,
+            Self::LogIn { reply, .. } => Some(reply),
+            Self::StoreRole(demand) => Some(&demand.reply),
+            Self::LogInOperator { .. } => None,
         }
     }
 }
@@ -88,6 +98,10 @@ impl Shard {
             ) => {
                 self.logged_in(client, &user, done == WorkDone::Verified(true), &reply, out);
             }
+            (AfterWork::LogInOperator { id, user }, done) => {
+                let fits = done == WorkDone::Verified(true);
+                self.operator_checked(id, &user, fits, out);
+            }
             (AfterWork::StoreRole(demand), WorkDone::Hashed(Ok(hash))) => {
                 self.demand(demand.with_hash(hash), now, out);
             }
@@ -111,6 +125,12 @@ impl Shard {
         if let AfterWork::LogIn { client, .. } = then {
             self.login_failed(*client);
         }
-        self.fail(then.reply(), error, now, out);
+        if let AfterWork::LogInOperator { id, .. } = then {
+            let error = AdminError::Failed(error.to_string());
+            out.admin.push((*id, Err(error)));
+        }
+        if let Some(reply) = then.reply() {
+            self.fail(reply, error, now, out);
+        }
     }
 }

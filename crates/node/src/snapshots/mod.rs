@@ -9,7 +9,7 @@
 //! a crash left are removed.
 //!
 //! What must stay true: nothing below a directory `snapshots` is removed but by [`Snapshots::discard`], which removes
-//! what failed to become a snapshot, and by expiry.
+//! what failed to become a snapshot, by expiry, and by [`Snapshots::clear`], when an operator wants it.
 
 mod manifest;
 mod survey;
@@ -65,6 +65,8 @@ enum Step {
     List(u64, Linked),
     /// Writing what makes a snapshot whole.
     Write(u64, SnapshotFact, String, [FileId; 2]),
+    /// Removal of a snapshot that an operator wants gone.
+    Clear(u64, String, SnapshotFact),
     /// Removal, whose failure changes nothing: the next start tries again.
     Nobody,
 }
@@ -133,6 +135,32 @@ impl Snapshots {
         self.submit(Step::Nobody, IoRequest::RemoveTree { path }, io);
     }
 
+    /// Removes the snapshots of a name, or of all, in these keyspaces, or in all if none is named. Returns how many:
+    /// [`Self::take_finished`] tells of each when it is gone.
+    pub fn clear(
+        &mut self,
+        operation: u64,
+        name: Option<&str>,
+        keyspaces: &[String],
+        io: &mut IoQueue,
+    ) -> usize {
+        let is_meant = |fact: &SnapshotFact| {
+            name.is_none_or(|name| fact.name == name)
+                && (keyspaces.is_empty() || keyspaces.contains(&fact.keyspace))
+        };
+        let meant: Vec<(String, SnapshotFact)> = self
+            .known
+            .extract_if(.., |_, fact| is_meant(fact))
+            .collect();
+        let count = meant.len();
+        for (path, fact) in meant {
+            let step = Step::Clear(operation, path.clone(), fact);
+            self.submit(step, IoRequest::RemoveTree { path }, io);
+        }
+        self.changed();
+        count
+    }
+
     /// Removes the snapshots whose time is over.
     pub fn expire(&mut self, now: Now, io: &mut IoQueue) {
         let millis = now.wall.0 / 1000;
@@ -181,6 +209,14 @@ impl Snapshots {
                 }
                 self.know(directory, fact);
                 self.finished.push((operation, Ok(())));
+            }
+            Some(Step::Clear(operation, directory, fact)) => {
+                let result = outcome.map(drop).map_err(|error| {
+                    let error = StoreError::io(&directory, error);
+                    self.know(directory, fact);
+                    error
+                });
+                self.finished.push((operation, result));
             }
             Some(Step::Nobody) | None => {}
         }

@@ -6,7 +6,7 @@
 use super::Taking;
 use super::steps::RING_TICKETS;
 use crate::effects::{Effects, LogLevel};
-use crate::execute::admin::RingWork;
+use crate::execute::admin::{AdminAnswer, RingWork};
 use crate::metadata_log::{Decision, spread_tokens};
 use crate::shard::Shard;
 use cluster::metadata::{Change, Command, Member, Metadata};
@@ -78,7 +78,7 @@ impl Shard {
         let own = self.topology.local;
         let Some(metadata) = self.metadata().filter(|_| self.membership.is_some()) else {
             let reason = "this node is alone: it has no connection to others".to_owned();
-            return out.admin.push((id, Err(reason)));
+            return out.admin.push((id, Err(reason.into())));
         };
         let change = match work {
             RingWork::Decommission { force } => {
@@ -129,11 +129,11 @@ impl Shard {
             && !members.any(|member| member.location.datacenter == wanted)
         {
             let reason = format!("Provided datacenter '{wanted}' is not a valid datacenter");
-            return out.admin.push((id, Err(reason)));
+            return out.admin.push((id, Err(reason.into())));
         }
         if self.streams.rebuild.is_some() {
             let reason = "Node is still rebuilding. Check nodetool netstats.".to_owned();
-            return out.admin.push((id, Err(reason)));
+            return out.admin.push((id, Err(reason.into())));
         }
         let units = plan::rebuilt(metadata, self.topology.local, datacenter);
         self.streams.rebuild = Some(Taking::new(units, 0, &mut self.random, now.boot));
@@ -170,8 +170,10 @@ impl Shard {
         let waiting = std::mem::take(&mut self.streams.wishes.waiting);
         let (over, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_over);
         self.streams.wishes.waiting = waiting;
-        out.admin
-            .extend(over.into_iter().map(|waiting| (waiting.id, Ok(()))));
+        out.admin.extend(
+            over.into_iter()
+                .map(|waiting| (waiting.id, Ok(AdminAnswer::Done))),
+        );
     }
 
     fn wish_for_tokens(&mut self, metadata: &Metadata, own: &Member, now: Now, out: &mut Effects) {
@@ -259,7 +261,7 @@ impl Shard {
             None => wishes.waiting[place].ticket = None,
             Some(refusal) => {
                 let waiting = wishes.waiting.remove(place);
-                out.admin.push((waiting.id, Err(refusal)));
+                out.admin.push((waiting.id, Err(refusal.into())));
             }
         }
     }

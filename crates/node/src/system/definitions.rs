@@ -170,7 +170,7 @@ mod tests {
         let expected = [
             ("system", 23),
             ("system_schema", 11),
-            ("system_views", 43),
+            ("system_views", 44),
             ("system_virtual_schema", 3),
         ];
         assert_eq!(

@@ -14,7 +14,7 @@ use model::read::{ReadCommand, ReadResponse};
 use model::schema::Table;
 use model::time::Now;
 use std::sync::Arc;
-use storage::JobKind;
+use storage::{JobKind, StoreStats};
 use uuid::Uuid;
 
 impl Shard {
@@ -76,7 +76,7 @@ impl Shard {
         )
     }
 
-    fn collect_facts(&self) -> NodeFacts {
+    pub(crate) fn collect_facts(&self) -> NodeFacts {
         let stats = self.replica.store.stats();
         let mut tables = Vec::with_capacity(stats.tables.len());
         for table in &stats.tables {
@@ -104,7 +104,7 @@ impl Shard {
             clients: self.clients.values().map(client_fact).collect(),
             queries: Vec::new(),
             statements: self.statement_facts(),
-            pools: self.pool_facts(),
+            pools: self.pool_facts(&stats),
             caches: vec![CacheFact {
                 name: "chunks".to_owned(),
                 capacity_bytes: self.config.cache_bytes_per_shard,
@@ -115,6 +115,7 @@ impl Shard {
                 ..CacheFact::default()
             }],
             tables,
+            hot: self.replica.hot.facts(),
             tasks: tasks.collect(),
             snapshots: self
                 .snapshots
@@ -137,7 +138,7 @@ impl Shard {
     }
 
     /// What other servers have as thread pools: shares of the shard.
-    fn pool_facts(&self) -> Vec<PoolFact> {
+    fn pool_facts(&self, stats: &StoreStats) -> Vec<PoolFact> {
         let pool = |name: &str, active: usize, completed: u64| PoolFact {
             name: name.to_owned(),
             active: active as u32,
@@ -145,6 +146,8 @@ impl Shard {
             completed,
             ..PoolFact::default()
         };
+        let jobs = |kind| stats.jobs.iter().filter(|job| job.kind == kind).count();
+        let tables = || stats.tables.iter();
         vec![
             pool(
                 "Native-Transport-Requests",
@@ -153,6 +156,16 @@ impl Shard {
             ),
             pool("ReadStage", 0, self.metrics.replica_reads),
             pool("MutationStage", 0, self.metrics.replica_writes),
+            pool(
+                "CompactionExecutor",
+                jobs(JobKind::Compaction),
+                tables().map(|table| table.compactions).sum(),
+            ),
+            pool(
+                "MemtableFlushWriter",
+                jobs(JobKind::Flush),
+                tables().map(|table| table.flushes).sum(),
+            ),
         ]
     }
 }

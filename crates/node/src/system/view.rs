@@ -3,6 +3,7 @@
 //! What every shard has alike (schema, topology, settings) comes with the [`NodeView`]; what each has of its own are its
 //! [`NodeFacts`], which shards send to one another, so that whichever shard answers shows the whole node.
 
+use crate::hot::HotFact;
 use crate::membership::Outlook;
 use crate::statement::StatementId;
 use cluster::topology::Topology;
@@ -53,6 +54,8 @@ pub struct NodeFacts {
     pub caches: Vec<CacheFact>,
     /// Tables, as far as this shard holds them.
     pub tables: Vec<TableFact>,
+    /// Partitions that take much of its requests.
+    pub hot: Vec<HotFact>,
     /// Flushes, compactions and the like under way.
     pub tasks: Vec<TaskFact>,
     /// Snapshots; shard 0 knows them.

@@ -1,31 +1,40 @@
-//! The API's paths.
+//! What every handler has: the process to ask, and what does not change while it runs.
 
 use super::Request;
+use super::routes::{Access, router};
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::process::Addresses;
-use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Json, Router};
-use node::execute::admin::{AdminAction, AdminWork};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use node::execute::admin::{AdminAnswer, AdminError, AdminWork, ClusterFacts, ShardFacts};
+use serde_json::json;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
+
+/// What handlers are given.
+pub(super) type Shared = Arc<Admin>;
 
 /// What the API answers from.
 #[derive(Debug)]
 pub struct Admin {
-    metrics: Metrics,
-    info: Value,
-    settings: BTreeMap<&'static str, String>,
-    started: Instant,
-    drained: AtomicBool,
+    pub(super) metrics: Metrics,
+    pub(super) addresses: Addresses,
+    /// Whether operators must log in: the API is not on a loopback address.
+    pub(super) needs_login: bool,
+    pub(super) data_directory: PathBuf,
+    pub(super) snitch: String,
+    pub(super) shards: u16,
+    pub(super) memory_bytes: u64,
+    pub(super) cache_bytes: u64,
+    pub(super) settings: BTreeMap<&'static str, String>,
+    pub(super) started: Instant,
+    pub(super) drained: AtomicBool,
     process: mpsc::Sender<Request>,
 }
 
@@ -37,23 +46,18 @@ impl Admin {
         metrics: Metrics,
         process: mpsc::Sender<Request>,
     ) -> Self {
-        let info = json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "cluster_name": settings.cluster_name,
-            "dc": settings.dc,
-            "rack": settings.rack,
-            "shards": settings.shards,
-            "memory_bytes": settings.memory_bytes,
-            "data_directory": settings.data_directory.display().to_string(),
-            "native_address": addresses.native.to_string(),
-            "shard_aware_address": addresses.shard_aware.map(|address| address.to_string()),
-            "broadcast_address": settings.broadcast_address.to_string(),
-            "num_tokens": settings.ring.num_tokens,
-            "process": std::process::id(),
-        });
         Self {
             metrics,
-            info,
+            addresses: *addresses,
+            needs_login: settings
+                .admin
+                .is_some_and(|address| !address.ip().is_loopback()),
+            data_directory: settings.data_directory.clone(),
+            snitch: settings.snitch.clone(),
+            shards: settings.shards,
+            memory_bytes: settings.memory_bytes,
+            cache_bytes: u64::from(settings.shards)
+                * crate::config::memory::of_shard(settings, crate::config::memory::CACHE) as u64,
             settings: settings.view.iter().cloned().collect(),
             started: Instant::now(),
             drained: AtomicBool::new(false),
@@ -62,114 +66,78 @@ impl Admin {
     }
 
     pub(super) fn router(self) -> Router {
-        let guarded = Router::new()
-            .route("/api/v1/info", get(info))
-            .route("/api/v1/settings", get(settings))
-            .route("/api/v1/shards", get(shards))
-            .route("/api/v1/flush", post(flush))
-            .route("/api/v1/compact", post(compact))
-            .route("/api/v1/drain", post(drain))
-            .layer(axum::middleware::from_fn(super::guard::guard));
-        Router::new()
-            .route("/metrics", get(metrics))
-            .route("/health", get(health))
-            .merge(guarded)
-            .with_state(Arc::new(self))
+        let admin = Arc::new(self);
+        let guard = axum::middleware::from_fn_with_state(admin.clone(), super::guard::guard);
+        router(Access::Anyone)
+            .merge(router(Access::Guarded).layer(guard))
+            .with_state(admin)
     }
 
     /// Asks the process and waits for its answer.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
-    ) -> Result<T, StatusCode> {
+    ) -> Result<T, Refused> {
         let (answer, wait) = oneshot::channel();
-        self.process
-            .send(request(answer))
-            .await
-            .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-        wait.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+        let gone = |_| Refused::Ending;
+        let sent = self.process.send(request(answer)).await;
+        sent.map_err(|_| Refused::Ending)?;
+        wait.await.map_err(gone)
     }
-}
 
-type Shared = State<Arc<Admin>>;
-
-async fn metrics(State(admin): Shared) -> Response {
-    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let Ok(counters) = admin.ask(Request::Count).await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
-    match admin.metrics.text(counters) {
-        Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    /// Has shards do something.
+    pub(super) async fn work(&self, work: AdminWork) -> Result<Vec<AdminAnswer>, Refused> {
+        let answers = self.ask(|answer| Request::Work(work, answer)).await?;
+        answers.map_err(Refused::Work)
     }
-}
 
-async fn health(State(admin): Shared) -> Response {
-    if admin.drained.load(Ordering::Relaxed) {
-        (StatusCode::SERVICE_UNAVAILABLE, "drained\n").into_response()
-    } else {
-        "serving\n".into_response()
+    /// What each shard does and counts.
+    pub(super) async fn facts(&self) -> Result<Vec<ShardFacts>, Refused> {
+        let answers = self.work(AdminWork::Facts).await?.into_iter();
+        let facts = answers.filter_map(|answer| match answer {
+            AdminAnswer::Facts(facts) => Some(*facts),
+            _ => None,
+        });
+        Ok(facts.collect())
     }
-}
 
-async fn info(State(admin): Shared) -> Json<Value> {
-    let mut info = admin.info.clone();
-    info["uptime_seconds"] = admin.started.elapsed().as_secs().into();
-    info["state"] = if admin.drained.load(Ordering::Relaxed) {
-        "drained"
-    } else {
-        "serving"
-    }
-    .into();
-    Json(info)
-}
-
-async fn settings(State(admin): Shared) -> Json<Value> {
-    Json(json!(admin.settings))
-}
-
-async fn shards(State(admin): Shared) -> Result<Json<Value>, StatusCode> {
-    let texts = admin.ask(Request::Describe).await?;
-    let shards: Vec<Value> = texts
-        .iter()
-        .enumerate()
-        .map(|(shard, text)| json!({ "shard": shard, "state": text.lines().collect::<Vec<_>>() }))
-        .collect();
-    Ok(Json(shards.into()))
-}
-
-/// Which tables; all that are not ruled out.
-#[derive(Debug, Deserialize)]
-struct Tables {
-    keyspace: Option<String>,
-    table: Option<String>,
-}
-
-async fn flush(state: Shared, Query(tables): Query<Tables>) -> Response {
-    work(&state, AdminAction::Flush, tables).await
-}
-
-async fn compact(state: Shared, Query(tables): Query<Tables>) -> Response {
-    work(&state, AdminAction::Compact, tables).await
-}
-
-async fn work(State(admin): &Shared, action: AdminAction, tables: Tables) -> Response {
-    let work = AdminWork {
-        action,
-        keyspace: tables.keyspace,
-        table: tables.table,
-    };
-    match admin.ask(|answer| Request::Work(work, answer)).await {
-        Ok(Ok(())) => Json(json!({ "state": "done" })).into_response(),
-        Ok(Err(reason)) => {
-            (StatusCode::BAD_REQUEST, Json(json!({ "error": reason }))).into_response()
+    /// The members, as this node sees them.
+    pub(super) async fn cluster(&self) -> Result<ClusterFacts, Refused> {
+        match self.work(AdminWork::Cluster).await?.pop() {
+            Some(AdminAnswer::Cluster(facts)) => Ok(*facts),
+            _ => Err(Refused::Ending),
         }
-        Err(status) => status.into_response(),
     }
 }
 
-async fn drain(State(admin): Shared) -> Result<Json<Value>, StatusCode> {
-    admin.drained.store(true, Ordering::Relaxed);
-    admin.ask(Request::Drain).await?;
-    Ok(Json(json!({ "state": "drained" })))
+/// Why a request is not answered with what was asked for.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The process ends.
+    Ending,
+    /// Shards refused or failed.
+    Work(AdminError),
+    /// It makes no sense.
+    Invalid(String),
+    /// It went wrong.
+    Failed(String),
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, text) = match self {
+            Self::Ending => {
+                let text = "the process is ending".to_owned();
+                (StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+            Self::Work(AdminError::Invalid(text)) | Self::Invalid(text) => {
+                (StatusCode::BAD_REQUEST, text)
+            }
+            Self::Work(AdminError::NotAllowed(text)) => (StatusCode::UNAUTHORIZED, text),
+            Self::Work(AdminError::Failed(text)) | Self::Failed(text) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
+        };
+        (status, Json(json!({ "error": text }))).into_response()
+    }
 }

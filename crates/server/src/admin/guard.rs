@@ -1,25 +1,69 @@
-//! Who may use the API: programs on this machine, and no web page that a browser on it happens to show.
+//! Who may use the API: programs on this machine, and no web page that a browser on it happens to show; from elsewhere, superusers
+//! with their passwords.
 //!
-//! The API listens on loopback only, but a page from anywhere can have a browser send requests there. Such a request
+//! On a loopback address a page from anywhere can have a browser send requests there. Such a request
 //! carries `Origin`, which no tool sends; or, where the page's own name was made to resolve to this machine, that name
-//! as its `Host`. Both are refused. `/metrics` and `/health` change nothing and a page cannot read them: they answer all.
+//! as its `Host`. Both are refused. Off loopback a request carries a role's name and password (`Authorization: Basic`), which no
+//! page can know. `/metrics` and `/health` change nothing and a page cannot read them: they answer all.
 
-use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use super::api::{Refused, Shared};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use node::execute::admin::{AdminWork, Password};
 use std::net::IpAddr;
 
 /// Passes a request on, or refuses it.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
-    match refusal(request.headers()) {
-        None => next.run(request).await,
-        Some(reason) => (StatusCode::FORBIDDEN, format!("{reason}\n")).into_response(),
+pub(super) async fn guard(State(admin): State<Shared>, request: Request, next: Next) -> Response {
+    if let Some(reason) = refusal(request.headers(), admin.needs_login) {
+        return (StatusCode::FORBIDDEN, format!("{reason}\n")).into_response();
+    }
+    if admin.needs_login
+        && let Err(refused) = log_in(&admin, request.headers()).await
+    {
+        return refused;
+    }
+    next.run(request).await
+}
+
+/// Has the password that came with a request checked.
+async fn log_in(admin: &Shared, headers: &HeaderMap) -> Result<(), Response> {
+    let refuse = |reason: String| {
+        let mut response = (StatusCode::UNAUTHORIZED, format!("{reason}\n")).into_response();
+        let scheme = HeaderValue::from_static("Basic realm=\"Helenus\"");
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, scheme);
+        response
+    };
+    let given = headers.get(header::AUTHORIZATION);
+    let given = given.and_then(|value| credentials(value.to_str().ok()?));
+    let Some((user, password)) = given else {
+        let reason = "the admin API wants a superuser's name and password here";
+        return Err(refuse(reason.to_owned()));
+    };
+    let password = Password(password);
+    match admin.work(AdminWork::LogIn { user, password }).await {
+        Ok(_) => Ok(()),
+        Err(Refused::Work(error)) => Err(refuse(error.to_string())),
+        Err(other) => Err(other.into_response()),
     }
 }
 
-/// Why a request with these headers is refused.
-fn refusal(headers: &HeaderMap) -> Option<&'static str> {
+/// User and password of an `Authorization` header.
+fn credentials(header: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(super::base64::decode(encoded.trim())?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+/// Why a request with these headers is refused, whoever sends it.
+fn refusal(headers: &HeaderMap, from_elsewhere: bool) -> Option<&'static str> {
     if headers.contains_key(header::ORIGIN) {
         return Some(
             "the admin API takes no requests from web pages (they carry an Origin header)",
@@ -28,7 +72,7 @@ fn refusal(headers: &HeaderMap) -> Option<&'static str> {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    if !host.is_some_and(is_this_machine) {
+    if !from_elsewhere && !host.is_some_and(is_this_machine) {
         return Some(
             "the admin API answers as localhost or by its address only (see the Host header)",
         );
@@ -70,7 +114,7 @@ mod tests {
             "[::1]:7199",
             "[::1]",
         ] {
-            assert_eq!(refusal(&headers(&[("host", host)])), None, "{host}");
+            assert_eq!(refusal(&headers(&[("host", host)]), false), None, "{host}");
         }
         for host in [
             "evil.example:7199",
@@ -80,16 +124,36 @@ mod tests {
             "",
             ":7199",
         ] {
-            assert!(refusal(&headers(&[("host", host)])).is_some(), "{host}");
+            assert!(
+                refusal(&headers(&[("host", host)]), false).is_some(),
+                "{host}"
+            );
         }
-        assert!(refusal(&headers(&[])).is_some());
+        assert!(refusal(&headers(&[]), false).is_some());
     }
 
     #[test]
     fn no_web_page() {
         for origin in ["http://evil.example", "null", "http://localhost:7199"] {
-            let refused = refusal(&headers(&[("host", "localhost"), ("origin", origin)]));
+            let refused = refusal(&headers(&[("host", "localhost"), ("origin", origin)]), true);
             assert!(refused.is_some_and(|reason| reason.contains("Origin")));
+        }
+    }
+
+    #[test]
+    fn a_name_from_elsewhere_is_none_of_our_business() {
+        assert_eq!(
+            refusal(&headers(&[("host", "node3.example:7199")]), true),
+            None
+        );
+    }
+
+    #[test]
+    fn credentials_are_read_or_there_are_none() {
+        let read = credentials("Basic YW5uOnM6ZWNyZXQ=");
+        assert_eq!(read, Some(("ann".to_owned(), "s:ecret".to_owned())));
+        for none in ["Basic", "Basic !", "Bearer YW5uOmE=", "Basic YW5u"] {
+            assert_eq!(credentials(none), None, "{none}");
         }
     }
 }

@@ -1,25 +1,25 @@
-//! The admin API: metrics, health and what `nodetool` is built on, over HTTP on a loopback address, on its own thread.
+//! The admin API: metrics, health and what `helenus nodetool` is built on, over HTTP, on its own thread.
 //!
-//! | path | |
-//! |---|---|
-//! | `GET /metrics` | Prometheus' text |
-//! | `GET /health` | 200 while clients are served, 503 once drained |
-//! | `GET /api/v1/info` | who and what this node is |
-//! | `GET /api/v1/settings` | every key of the configuration with its value |
-//! | `GET /api/v1/shards` | the state of every shard in words |
-//! | `POST /api/v1/flush?keyspace=&table=` | write what is in memory to SSTables; both may be left out |
-//! | `POST /api/v1/compact?keyspace=&table=` | merge all SSTables of each table into one |
-//! | `POST /api/v1/drain` | serve no more, make everything durable |
+//! Every path is a line of a table beside its handler ([`routes`]); the router and the OpenAPI document (`/openapi.json`) are both
+//! made of it. A handler asks the process, the process asks the shards, each shard answers for itself, and what they
+//! say is put together in [`gather`]. The answers' types are in [`answer`], which `nodetool` reads them with.
 //!
-//! Requests of web pages are refused with 403 ([`guard`]).
+//! On a loopback address the API answers whoever is on this machine, but no web page; elsewhere superusers ([`guard`]).
 
+pub mod answer;
 mod api;
+mod base64;
+pub mod client;
+mod gather;
 mod guard;
+mod handlers;
+mod openapi;
+mod routes;
 
 pub use api::Admin;
 
 use crate::metrics::Counters;
-use node::execute::admin::AdminWork;
+use node::execute::admin::{AdminAnswer, AdminError, AdminWork};
 use tokio::sync::oneshot;
 
 /// What the API asks of the process.
@@ -29,8 +29,15 @@ pub enum Request {
     Describe(oneshot::Sender<Vec<String>>),
     /// What every shard counts.
     Count(oneshot::Sender<Vec<Counters>>),
-    /// Flush or compact on every shard.
-    Work(AdminWork, oneshot::Sender<Result<(), String>>),
+    /// Admin work, on the shards it is asked of: their answers, or the first failure.
+    Work(
+        AdminWork,
+        oneshot::Sender<Result<Vec<AdminAnswer>, AdminError>>,
+    ),
+    /// Whether clients are let in.
+    IsOpen(oneshot::Sender<bool>),
+    /// Let clients in, or let none in and send those away that are there.
+    Open(bool, oneshot::Sender<Result<(), String>>),
     /// Serve no more and make everything durable.
     Drain(oneshot::Sender<()>),
 }

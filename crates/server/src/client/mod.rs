@@ -3,6 +3,7 @@
 mod acceptor;
 mod admission;
 mod connection;
+mod doors;
 mod out_buffers;
 mod rate;
 mod tls;
@@ -11,6 +12,7 @@ mod waiting;
 pub use acceptor::{Acceptor, Choice, Target};
 pub use admission::{Admission, Admitted, Verdict};
 pub use connection::{Connection, Limits, Progress};
+pub use doors::Doors;
 pub use out_buffers::OutBuffers;
 pub use rate::RateLimit;
 pub use tls::Encryption;

@@ -200,6 +200,7 @@ impl Settings {
         let seeds = seeds(configured);
         // A node to develop against is alone unless it was told of others.
         let has_peers = profile == Profile::Server || !seeds.is_empty();
+        let authentication = authentication(configured);
         let mut settings = Self {
             cluster_name: cluster_name(configured, profile),
             dc: dc.unwrap_or_else(|| "datacenter1".to_owned()),
@@ -207,7 +208,7 @@ impl Settings {
             snitch: snitch(configured),
             data_directory: data_directory(configured),
             native: native(configured, address, broadcast_address, memory_bytes),
-            admin: admin(configured),
+            admin: admin(configured, authentication == Authentication::Password),
             broadcast_address,
             listen_address,
             storage_port: port(configured, "storage_port").unwrap_or(7000),
@@ -220,7 +221,7 @@ impl Settings {
             prepared_bytes: size(configured, "prepared_statements_cache_size").unwrap_or_else(
                 || (memory_bytes / 100 * memory::PREPARED).max(memory::PREPARED_BYTES),
             ),
-            authentication: authentication(configured),
+            authentication,
             commitlog_sync: commitlog_sync(configured),
             skip_rot: text(configured, "helenus_on_rot").as_deref() == Some("skip"),
             auto_snapshot: flag(configured, "auto_snapshot"),
@@ -390,14 +391,14 @@ fn client_encryption(configured: &mut Configured) -> Option<ClientEncryption> {
     })
 }
 
-fn admin(configured: &mut Configured) -> Option<SocketAddr> {
+fn admin(configured: &mut Configured, logs_in: bool) -> Option<SocketAddr> {
     let text = text(configured, "helenus_admin_address")?;
     match text.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => Some(address),
+        Ok(address) if address.ip().is_loopback() || logs_in => Some(address),
         Ok(_) => {
             configured.refuse(
                 "helenus_admin_address",
-                "the admin API has no authentication yet and listens on loopback addresses only",
+                "the admin API listens on other than loopback addresses only where roles log in: `authenticator: PasswordAuthenticator`",
             );
             None
         }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::client::Admitted;
 use crate::internode::Arrival;
 use node::effects::WorkDone;
-use node::execute::admin::AdminWork;
+use node::execute::admin::{AdminResult, AdminWork};
 use node::message::ShardMessage;
 use std::net::SocketAddr;
 
@@ -35,8 +35,10 @@ pub enum Command {
     Describe(oneshot::Sender<String>),
     /// Tell what is counted.
     Count(oneshot::Sender<Vec<(&'static str, u64)>>),
-    /// Flush or compact, and tell how it ended.
-    Admin(AdminWork, oneshot::Sender<Result<(), String>>),
+    /// Do what an operator asks, and tell what came of it.
+    Admin(AdminWork, oneshot::Sender<AdminResult>),
+    /// Send all clients away.
+    SendAway(oneshot::Sender<()>),
     /// Take no more requests, and tell when those under way are answered.
     Quiet(oneshot::Sender<()>),
     /// Make everything durable, then end. Every shard is quiet: what it does for another is not refused meanwhile.

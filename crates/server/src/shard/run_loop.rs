@@ -17,6 +17,7 @@ use model::env::{Clock, IoOutcome, IoTag};
 use model::time::Now;
 use node::client::ClientId;
 use node::effects::{Effects, LogLevel, WorkDone};
+use node::execute::admin::AdminResult;
 use node::machine::{Event, Machine};
 use node::message::ShardMessage;
 use std::cell::{Cell, RefCell};
@@ -96,7 +97,7 @@ pub struct Core<S: Machine> {
     read_at_once: RefCell<Vec<(IoTag, IoOutcome)>>,
     ready: Cell<Option<oneshot::Sender<()>>>,
     /// Who waits for what an operator asked, by number.
-    admin: RefCell<HashMap<u64, oneshot::Sender<Result<(), String>>>>,
+    admin: RefCell<HashMap<u64, oneshot::Sender<AdminResult>>>,
     next_admin: Cell<u64>,
     /// Whether requests are still taken.
     takes_requests: Cell<bool>,
@@ -271,6 +272,12 @@ impl<S: Machine> Core<S> {
                     self.next_admin.set(id + 1);
                     self.admin.borrow_mut().insert(id, answer);
                     shard.on(Event::Admin { id, work: &work }, now, effects);
+                }
+                Command::SendAway(answer) => {
+                    for client in self.clients.borrow().values() {
+                        client.close();
+                    }
+                    let _ = answer.send(());
                 }
                 Command::Quiet(answer) => {
                     self.takes_requests.set(false);

@@ -11,6 +11,7 @@ use model::env::{FileId, IoRequest, IoTag, OpenMode};
 use model::time::{BootNanos, Now};
 use node::client::ClientId;
 use node::effects::{Effects, SlowWork, WorkDone, WorkOrder};
+use node::execute::admin::{AdminAnswer, AdminError, AdminWork};
 use node::machine::{Event, Machine, TurnEnd};
 use node::message::{Moment, OnBehalf, ShardMessage};
 use server::process::Factory;
@@ -291,10 +292,9 @@ impl Machine for EchoShard {
                 Self::answer(client, header, 0, out);
             }
             Event::Admin { id, work } => {
-                let result = if work.keyspace.as_deref() == Some("none") {
-                    Err("no such keyspace".into())
-                } else {
-                    Ok(())
+                let result = match work {
+                    AdminWork::Tables(work) if work.keyspace.is_none() => Ok(AdminAnswer::Done),
+                    _ => Err(AdminError::Invalid("no such keyspace".into())),
                 };
                 out.admin.push((id, result));
             }

@@ -105,6 +105,29 @@ impl Store {
         }
     }
 
+    /// Compactions that the tables' strategies would begin one after the other, and those that somebody asked for. Of
+    /// tables without any nothing is said.
+    pub fn pending_compactions(&self, now: Now) -> BTreeMap<TableId, u64> {
+        let mut pending = BTreeMap::new();
+        for (id, state) in &self.tables {
+            let strategy = Strategy::new(&state.table.options.compaction);
+            let mut left = candidates(state, now);
+            let mut count = state.major.len() as u64;
+            while let Some(choice) = strategy.choose(&left, now.wall.0) {
+                let before = left.len();
+                left.retain(|candidate| !choice.inputs.contains(&candidate.id));
+                count += 1;
+                if left.len() == before {
+                    break;
+                }
+            }
+            if count > 0 {
+                pending.insert(*id, count);
+            }
+        }
+        pending
+    }
+
     fn start_compaction(
         &mut self,
         id: TableId,

@@ -20,9 +20,11 @@ use model::schema::TableId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Why a table's data is about to go.
+/// Why a table's data is about to go, if it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
+    /// It is not: somebody wants to have it as it is now.
+    Nothing,
     /// The table stays.
     Truncate,
     /// The table goes too.

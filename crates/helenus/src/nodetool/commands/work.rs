@@ -1,0 +1,54 @@
+//! What a node is told to do with its data: `flush`, `compact`, `drain`.
+
+use crate::nodetool::parse::Invocation;
+use crate::nodetool::report::{Outcome, Report};
+use crate::nodetool::spec::{ANY, Command, Run, refused, value};
+use server::admin::answer::Done;
+use server::admin::client::Client;
+
+const WHOLE: &str = "a compaction here is of whole tables";
+
+#[rustfmt::skip]
+pub const COMMANDS: &[Command] = &[
+    Command { name: "flush", about: "Flush one or more tables", options: &[], arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(flush) },
+    Command {
+        name: "compact",
+        about: "Force a (major) compaction on one or more tables or user-defined compaction on given SSTables",
+        options: &[
+            refused(&["--split-output", "-s"], "what comes out of a major compaction is one SSTable a shard"),
+            refused(&["--user-defined"], WHOLE),
+            value(&["--start-token", "-st"], "<start_token>", "Use -st to specify a token at which the compaction range starts").but(WHOLE),
+            value(&["--end-token", "-et"], "<end_token>", "Use -et to specify a token at which compaction range ends").but(WHOLE),
+            value(&["--partition"], "<partition_key>", "String representation of the partition key").but(WHOLE),
+        ],
+        arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(compact),
+    },
+    Command { name: "drain", about: "Drain the node (stop accepting writes and flush all tables)", options: &[], arguments: "", at_least: 0, at_most: 0, run: Run::Do(drain) },
+];
+
+fn flush(invocation: &Invocation, client: &Client) -> Outcome {
+    act("/api/v1/flush", invocation, client)
+}
+
+fn compact(invocation: &Invocation, client: &Client) -> Outcome {
+    act("/api/v1/compact", invocation, client)
+}
+
+fn act(path: &str, invocation: &Invocation, client: &Client) -> Outcome {
+    let tables = invocation.arguments.iter().skip(1).cloned();
+    let tables = tables.collect::<Vec<_>>().join(",");
+    let mut query = Vec::new();
+    if let Some(keyspace) = invocation.argument(0) {
+        query.push(("keyspace", keyspace));
+    }
+    if !tables.is_empty() {
+        query.push(("table", tables.as_str()));
+    }
+    let done: Done = client.ask("POST", path, &query)?;
+    Report::done(&done)
+}
+
+fn drain(_: &Invocation, client: &Client) -> Outcome {
+    let done: Done = client.ask("POST", "/api/v1/drain", &[])?;
+    Report::done(&done)
+}

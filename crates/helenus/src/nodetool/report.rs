@@ -1,0 +1,88 @@
+//! What a command ends with.
+
+use serde::Serialize;
+use serde_json::Value;
+use server::admin::answer::Done;
+use server::admin::client::AskError;
+
+/// What is shown, and the exit code.
+pub struct Report {
+    /// With `--json`.
+    pub json: Value,
+    /// Without.
+    pub text: String,
+    /// 0, or 1 where the answer is no.
+    pub code: u8,
+}
+
+impl Report {
+    /// An answer of the API, and the text made of it.
+    pub fn new(answer: &impl Serialize, text: String) -> Outcome {
+        Ok(Self {
+            json: json(answer)?,
+            text,
+            code: 0,
+        })
+    }
+
+    /// It is done: there is nothing to show.
+    pub fn done(done: &Done) -> Outcome {
+        Self::new(done, String::new())
+    }
+
+    /// An answer of yes or no, for scripts.
+    pub fn yes_or_no(yes: bool, answer: &impl Serialize, text: String) -> Outcome {
+        Ok(Self {
+            json: json(answer)?,
+            text,
+            code: u8::from(!yes),
+        })
+    }
+}
+
+fn json(answer: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(answer).map_err(|error| Failure {
+        text: error.to_string(),
+        code: 2,
+    })
+}
+
+/// Why there is no report.
+pub struct Failure {
+    /// For standard error.
+    pub text: String,
+    /// Exit code.
+    pub code: u8,
+}
+
+impl Failure {
+    /// The command line makes no sense.
+    pub fn usage(text: &str) -> Self {
+        Self {
+            text: format!("nodetool: {text}\nSee 'nodetool help' or 'nodetool help <command>'."),
+            code: 1,
+        }
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Connect { .. } => Self {
+                text: format!("nodetool: {error}."),
+                code: 1,
+            },
+            AskError::Refused { status: 400, .. } => Self {
+                text: format!("nodetool: {error}"),
+                code: 1,
+            },
+            _ => Self {
+                text: format!("error: {error}"),
+                code: 2,
+            },
+        }
+    }
+}
+
+/// How a command ends.
+pub type Outcome = Result<Report, Failure>;

@@ -1,0 +1,127 @@
+//! What an operator has done with tables: flush, compact, clean up.
+
+use super::{AdminAnswer, AdminError, AdminResult, AfterAdmin};
+use crate::replica::Caller;
+use crate::shard::Shard;
+use cluster::stream::plan;
+use model::read::KeyRange;
+use model::schema::{Keyspace, Table, TableId, TableKind};
+use std::sync::Arc;
+use storage::KeptTokens;
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableAction {
+    /// Write what is in memory to SSTables.
+    Flush,
+    /// Merge all SSTables of each table into one.
+    Compact,
+    /// Leave out of SSTables what other nodes replicate alone.
+    Cleanup,
+}
+
+/// What to do with which tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableWork {
+    /// What.
+    pub action: TableAction,
+    /// Tables of this keyspace, or of all.
+    pub keyspace: Option<String>,
+    /// These tables of it, or all if none is named.
+    pub tables: Vec<String>,
+}
+
+impl Shard {
+    /// Begins this shard's part; the answer, if there is nothing to wait for.
+    pub(super) fn begin_table_work(&mut self, id: u64, work: &TableWork) -> Option<AdminResult> {
+        let tables = match self.tables_named(work.keyspace.as_deref(), &work.tables) {
+            Ok(tables) => tables,
+            Err(error) => return Some(Err(error)),
+        };
+        if tables.is_empty() {
+            return Some(Ok(AdminAnswer::Done));
+        }
+        let ids: Vec<TableId> = tables.iter().map(|table| table.id).collect();
+        let then = match work.action {
+            TableAction::Cleanup => AfterAdmin::CleanUp(ids.clone()),
+            TableAction::Flush | TableAction::Compact => AfterAdmin::Answer,
+        };
+        let number = self.wait_for(id, ids.len(), then);
+        for table in ids {
+            let caller = Caller::Local(number.into());
+            match work.action {
+                TableAction::Flush | TableAction::Cleanup => self.replica.flush(table, caller),
+                TableAction::Compact => self.replica.compact(table, caller),
+            }
+        }
+        None
+    }
+
+    /// Cleans up tables that are flushed.
+    pub(super) fn clean_up_all(&mut self, id: u64, tables: &[TableId]) {
+        let number = self.wait_for(id, tables.len(), AfterAdmin::Answer);
+        for table in tables {
+            self.clean_up(*table, number);
+        }
+    }
+
+    /// Leaves out what this node does not replicate of a table; the operation hears when that is done.
+    fn clean_up(&mut self, table: TableId, number: u64) {
+        let mut tables = self.schema.tables();
+        let keyspace = tables
+            .find(|known| known.id == table)
+            .map(|known| &known.keyspace);
+        let keyspace = keyspace.and_then(|name| self.topology.keyspace(name));
+        let placement = keyspace.and_then(|keyspace| keyspace.placement.as_ref());
+        let own = self.topology.local;
+        let ranges = match placement {
+            Some(placement) => plan::owned(placement, own),
+            // What every node has of its own.
+            None => vec![KeyRange::all()],
+        };
+        let kept = Arc::new(KeptTokens::new(ranges));
+        self.replica
+            .clean_up(table, kept, Caller::Local(number.into()));
+    }
+
+    /// The stored tables of a keyspace, or of all; those that are named, or all.
+    pub(super) fn tables_named(
+        &self,
+        keyspace: Option<&str>,
+        names: &[String],
+    ) -> Result<Vec<Arc<Table>>, AdminError> {
+        let keyspaces: Vec<&Keyspace> = match keyspace {
+            None => {
+                let keyspaces = self.schema.keyspaces.values();
+                keyspaces.map(AsRef::as_ref).collect()
+            }
+            Some(name) => vec![self.keyspace_named(name)?],
+        };
+        let mut found = Vec::new();
+        for keyspace in keyspaces {
+            let stored = keyspace
+                .tables
+                .values()
+                .filter(|table| table.kind == TableKind::Stored);
+            let wanted = stored.filter(|table| names.is_empty() || names.contains(&table.name));
+            found.extend(wanted.cloned());
+        }
+        let is_found = |name: &String| found.iter().any(|table| table.name == *name);
+        match names.iter().find(|name| !is_found(name)) {
+            None => Ok(found),
+            Some(name) => {
+                let keyspace = keyspace.unwrap_or_default();
+                let text = format!("Unknown keyspace/cf pair ({keyspace}.{name})");
+                Err(AdminError::Invalid(text))
+            }
+        }
+    }
+
+    /// A keyspace of the schema.
+    pub(super) fn keyspace_named(&self, name: &str) -> Result<&Keyspace, AdminError> {
+        let known = self.schema.keyspaces.get(name);
+        known
+            .map(AsRef::as_ref)
+            .ok_or_else(|| AdminError::Invalid(format!("Keyspace [{name}] does not exist.")))
+    }
+}
