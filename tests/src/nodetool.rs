@@ -83,7 +83,11 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 fn run_all(start: &Start) -> Result<String, String> {
-    let settings = ["helenus_shards=2", "cluster_name=nodetool"];
+    let settings = [
+        "helenus_shards=2",
+        "helenus_memory=512MiB",
+        "cluster_name=nodetool",
+    ];
     let start = Start {
         settings: settings.map(str::to_owned).to_vec(),
         ..start.clone()
@@ -104,7 +108,12 @@ fn run_all(start: &Start) -> Result<String, String> {
             .map_err(text)?;
         let _ = writeln!(printed, "$ nodetool {line}");
         for stream in [&output.stdout, &output.stderr] {
-            printed.push_str(&mask(&String::from_utf8_lossy(stream), &ports));
+            let masked = mask(&String::from_utf8_lossy(stream), &ports);
+            printed.push_str(&if counts_on(line) {
+                without_numbers(&masked)
+            } else {
+                masked
+            });
         }
         if !output.status.success() {
             let _ = writeln!(printed, "[exit {}]", output.status.code().unwrap_or(-1));
@@ -113,6 +122,31 @@ fn run_all(start: &Start) -> Result<String, String> {
     }
     helenus.stop().map_err(text)?;
     Ok(printed)
+}
+
+/// Whether a command shows numbers that go up by themselves.
+fn counts_on(command: &str) -> bool {
+    ["info", "gossipinfo", "tpstats"].contains(&command)
+}
+
+/// The text with every number that is a word or a part between colons masked.
+fn without_numbers(text: &str) -> String {
+    let mut masked = String::new();
+    for line in text.lines() {
+        let parts = line.split_inclusive([' ', ':']);
+        for part in parts {
+            let bare = part.trim_end_matches([' ', ':']);
+            let is_number = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
+            let rest = &part[bare.len()..];
+            let _ = write!(
+                masked,
+                "{}{rest}",
+                if is_number { "<number>" } else { bare }
+            );
+        }
+        masked.push('\n');
+    }
+    masked
 }
 
 /// The text with what differs from run to run replaced by what it is, and one space where there are several.
@@ -134,6 +168,9 @@ fn mask(text: &str, ports: &[u16]) -> String {
 
 /// A word with its numbers replaced, but for small whole ones, which count things.
 fn mask_word(word: &str, ports: &[u16]) -> String {
+    if word.len() == 24 && word.ends_with('Z') && word.as_bytes()[10] == b'T' {
+        return "<time>".to_owned();
+    }
     let is_part = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
     let mut masked = String::new();
     let mut rest = word;

@@ -289,6 +289,12 @@ async fn serve(
                     let _ = answer.send(count(mailboxes).await);
                     continue;
                 }
+                Request::Work(_, answer) if !serving => {
+                    // Shards that are drained have ended.
+                    let error = AdminError::Failed("this node is drained".to_owned());
+                    let _ = answer.send(Err(error));
+                    continue;
+                }
                 Request::Work(work, answer) => {
                     spawn_local(answer_work(mailboxes.to_vec(), work, answer));
                     continue;

@@ -5,7 +5,8 @@
 //! The whole adds a running server as others see it: connections of every version, cqlsh, five drivers, `kill -9`, other
 //! numbers of shards, the order of sync and answer. It installs what it needs into the cache directory. A runtime that is
 //! missing, or a system that does not allow a test, is skipped loudly at home and fails where `CI=true`. `--address` runs the tests that only need a socket against
-//! any server, Apache Cassandra too: what fails there is a fault of the test. `--durability` runs the crash tests alone, `--cluster` those of several nodes.
+//! any server, Apache Cassandra too: what fails there is a fault of the test. `--durability` runs the crash tests alone, `--cluster` those of several nodes,
+//! `--nodetool` those of the tool; with `HELENUS_RECORD=1` these write down what is expected.
 
 mod cargo;
 mod drivers;
@@ -35,10 +36,11 @@ pub fn run(arguments: &[&str]) -> TaskResult {
         ["--quick"] => true,
         ["--durability"] => return durability_only(),
         ["--cluster"] => return cluster_only(),
+        ["--nodetool"] => return nodetool_only(),
         ["--address", address] => return clients_only(address),
         _ => {
             return Err(
-                "cargo xtask test [--quick | --durability | --cluster | --address IP:PORT]".into(),
+                "cargo xtask test [--quick | --durability | --cluster | --nodetool | --address IP:PORT]".into(),
             );
         }
     };
@@ -88,11 +90,7 @@ fn running_server(binary: &Path, report: &mut Report) {
         }
         Err(error) => report.step("start", Err(error.to_string())),
     }
-    report.section("nodetool");
-    report.checks(vec![
-        nodetool::check(&start("tool")),
-        nodetool::alerts_check(&start("alerts")),
-    ]);
+    tool(&start, report);
     durability(&start, scratch.path(), report);
     report.section("several nodes");
     report.checks(cluster::checks(&start("cluster")));
@@ -154,6 +152,19 @@ fn install_strace() -> bool {
     };
     (run(&["install", "-y", "strace"]) || run(&["update"]) && run(&["install", "-y", "strace"]))
         && crash::can_trace()
+}
+
+fn nodetool_only() -> TaskResult {
+    alone(|start, _, report| tool(start, report))
+}
+
+/// What nodetool and the metrics show.
+fn tool(start: &dyn Fn(&str) -> Start, report: &mut Report) {
+    report.section("nodetool");
+    report.checks(vec![
+        nodetool::check(&start("tool")),
+        nodetool::alerts_check(&start("alerts")),
+    ]);
 }
 
 fn durability_only() -> TaskResult {

@@ -72,10 +72,7 @@ impl From<AskError> for Failure {
                 text: format!("nodetool: {error}."),
                 code: 1,
             },
-            AskError::Refused { status: 400, .. } => Self {
-                text: format!("nodetool: {error}"),
-                code: 1,
-            },
+            AskError::Refused { status: 400, .. } => Self::usage(&error.to_string()),
             _ => Self {
                 text: format!("error: {error}"),
                 code: 2,

@@ -6,7 +6,7 @@
 use super::Taking;
 use super::steps::RING_TICKETS;
 use crate::effects::{Effects, LogLevel};
-use crate::execute::admin::{AdminAnswer, RingWork};
+use crate::execute::admin::{AdminAnswer, AdminError, RingWork};
 use crate::metadata_log::{Decision, spread_tokens};
 use crate::shard::Shard;
 use cluster::metadata::{Change, Command, Member, Metadata};
@@ -269,6 +269,8 @@ impl Shard {
     /// Nothing more will come of what operators asked for.
     pub(super) fn end_wishes(&mut self, result: Result<(), String>, out: &mut Effects) {
         let waiting = std::mem::take(&mut self.streams.wishes.waiting).into_iter();
+        let result = result.map(|()| AdminAnswer::Done);
+        let result = result.map_err(AdminError::from);
         out.admin
             .extend(waiting.map(|waiting| (waiting.id, result.clone())));
     }

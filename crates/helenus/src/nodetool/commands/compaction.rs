@@ -7,7 +7,6 @@ use crate::nodetool::table::Table;
 use crate::nodetool::units::bytes;
 use server::admin::answer::Compactions;
 use server::admin::client::Client;
-use std::fmt::Write;
 
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
@@ -33,19 +32,17 @@ fn text(compactions: &Compactions, human: bool) -> String {
     let pending: u64 = tables.flat_map(|tables| tables.values()).sum();
     let running = compactions.tasks.iter();
     let running = running.filter(|task| task.kind == "compaction").count();
-    let mut text = format!(
-        "concurrent compactors              {running}\npending tasks                      {pending}\n"
-    );
+    let mut counts = Table::new(" ");
+    counts.row(["compactions under way".to_owned(), running.to_string()]);
+    counts.row(["pending tasks".to_owned(), pending.to_string()]);
     for (keyspace, tables) in &compactions.pending {
         for (table, count) in tables {
-            let _ = writeln!(text, "- {keyspace}.{table}: {count}");
+            counts.row([format!("- {keyspace}.{table}"), count.to_string()]);
         }
     }
-    let _ = writeln!(
-        text,
-        "compactions completed              {}",
-        compactions.completed
-    );
+    let completed = compactions.completed.to_string();
+    counts.row(["compactions completed".to_owned(), completed]);
+    let mut text = counts.text();
     if compactions.tasks.is_empty() {
         return text;
     }

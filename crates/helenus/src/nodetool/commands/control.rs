@@ -3,10 +3,10 @@
 use crate::nodetool::parse::Invocation;
 use crate::nodetool::report::{Outcome, Report};
 use crate::nodetool::spec::{Command, Run};
-use crate::nodetool::table::Table;
 use crate::nodetool::units::java;
 use server::admin::answer::{Done, LogLevels, Native, TraceProbability};
 use server::admin::client::Client;
+use std::fmt::Write;
 
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
@@ -58,12 +58,12 @@ fn set_trace_probability(invocation: &Invocation, client: &Client) -> Outcome {
 
 fn levels(_: &Invocation, client: &Client) -> Outcome {
     let levels: LogLevels = client.ask("GET", "/api/v1/logging", &[])?;
-    let mut table = Table::new(" ");
-    table.row(["Logger Name", "Log Level"]);
+    let mut text = format!("\n{:<50}{:>10}\n", "Logger Name", "Log Level");
     for (module, level) in &levels.levels {
-        table.row([module, level]);
+        let name = if module == "root" { "ROOT" } else { module };
+        let _ = writeln!(text, "{name:<50}{level:>10}");
     }
-    Report::new(&levels, format!("\n{}", table.text()))
+    Report::new(&levels, text)
 }
 
 fn set_level(invocation: &Invocation, client: &Client) -> Outcome {

@@ -96,7 +96,6 @@ fn cluster_text(cluster: &Cluster, invocation: &Invocation) -> String {
             options.join(", ")
         );
     }
-    text.push('\n');
     text
 }
 

@@ -8,6 +8,7 @@ use crate::nodetool::units::shortest;
 use serde_json::json;
 use server::admin::answer::{Cluster, MemberFact};
 use server::admin::client::Client;
+use std::fmt::Write;
 
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
@@ -102,15 +103,12 @@ fn reach(from: &MemberFact, to: &MemberFact) -> &'static str {
 
 fn phi(invocation: &Invocation, client: &Client) -> Outcome {
     let cluster: Cluster = client.ask("GET", "/api/v1/cluster", &[])?;
-    let mut table = Table::new(",");
-    table.row(["Endpoint", "Phi"]);
+    let mut text = format!("{:>10},{:>16}\n", "Endpoint", "Phi");
     for member in &cluster.facts.members {
         if let Some(detector) = &member.detector {
-            table.row([
-                invocation.shown(member.internode_address),
-                detector.phi.to_string(),
-            ]);
+            let address = invocation.shown(member.internode_address);
+            let _ = writeln!(text, "{address:>10},{:>16.8}", detector.phi);
         }
     }
-    Report::new(&cluster.facts.members, table.text())
+    Report::new(&cluster.facts.members, text)
 }

@@ -25,6 +25,7 @@ fn gossip_info(invocation: &Invocation, client: &Client) -> Outcome {
             let _ = writeln!(text, "  {}:{}:{}", fact.name, fact.version, fact.value);
         }
     }
+    text.push('\n');
     Report::new(&cluster.facts.members, text)
 }
 

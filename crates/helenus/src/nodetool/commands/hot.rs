@@ -19,7 +19,7 @@ pub const COMMANDS: &[Command] = &[
             value(&["-a"], "<samplers>", "READS, WRITES, or both with a comma"),
             value(&["-s"], "<size>", "Capacity of the sampler").but("the node counts all the time, with a capacity of its own"),
         ],
-        arguments: "[<keyspace> [<table>]]", at_least: 0, at_most: 2, run: Run::Do(top),
+        arguments: "[<keyspace> <table>]", at_least: 0, at_most: 3, run: Run::Do(top),
     },
 ];
 
@@ -43,7 +43,9 @@ fn top(invocation: &Invocation, client: &Client) -> Outcome {
         return Err(Failure::usage(&text));
     }
     let (keyspace, table) = (invocation.argument(0), invocation.argument(1));
-    if table.is_some_and(|table| table.bytes().all(|byte| byte.is_ascii_digit())) {
+    let last = invocation.arguments.last();
+    let is_number = |text: &String| text.bytes().all(|byte| byte.is_ascii_digit());
+    if invocation.arguments.len() == 3 || last.is_some_and(is_number) {
         let text = "the node counts all the time: leave out the duration";
         return Err(Failure::usage(text));
     }
@@ -54,23 +56,29 @@ fn top(invocation: &Invocation, client: &Client) -> Outcome {
     });
     let mut text = String::new();
     for (name, operation) in SAMPLERS.iter().filter(|(name, _)| wanted.contains(name)) {
-        let mut rows = Table::new("  ");
-        rows.row(["\tTable", "Partition", "Count", "+/-", "Share"]);
+        let _ = writeln!(text, "Frequency of {} by partition:", name.to_lowercase());
         let of_kind = hot.iter().filter(|one| one.operation == *operation);
-        for one in of_kind.take(most) {
-            rows.row([
-                format!("\t{}.{}", one.keyspace, one.table),
-                one.partition_key.clone(),
-                one.requests.to_string(),
-                one.requests_too_high.to_string(),
-                format!("{}%", shortest(one.share * 100.0, 1)),
-            ]);
+        let listed: Vec<&HotPartition> = of_kind.take(most).collect();
+        if listed.is_empty() {
+            text.push_str("   Nothing recorded in the last minutes...\n\n");
+            continue;
         }
-        let rows = rows.text();
-        let _ = writeln!(
-            text,
-            "{name} Sampler Results:\n  Top {most} partitions:\n{rows}"
-        );
+        let _ = writeln!(text, "{}", rows(&listed));
     }
     Report::new(&hot, text)
+}
+
+fn rows(listed: &[&HotPartition]) -> String {
+    let mut rows = Table::new(" ");
+    rows.row(["   Table", "Partition", "Count", "+/-", "Share"]);
+    for one in listed {
+        rows.row([
+            format!("   {}.{}", one.keyspace, one.table),
+            one.partition_key.clone(),
+            one.requests.to_string(),
+            one.requests_too_high.to_string(),
+            format!("{}%", shortest(one.share * 100.0, 1)),
+        ]);
+    }
+    rows.text()
 }

@@ -73,6 +73,10 @@ fn text(info: &Info, tokens: bool) -> String {
         Life::Normal | Life::Leaving | Life::Moving => "COMPLETED",
     };
     line("Bootstrap state", bootstrapped.to_owned());
+    line("Bootstrap failed", "false".to_owned());
+    let leaves = info.life == Life::Leaving;
+    line("Decommissioning", leaves.to_string());
+    line("Decommission failed", "false".to_owned());
     text
 }
 

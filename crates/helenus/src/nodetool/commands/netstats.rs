@@ -6,7 +6,7 @@ use crate::nodetool::spec::{Command, Run, flag};
 use crate::nodetool::table::Table;
 use crate::nodetool::units::bytes;
 use serde_json::json;
-use server::admin::answer::{Info, Life, Peers};
+use server::admin::answer::{Info, Life, Peer, Peers};
 use server::admin::client::Client;
 
 #[rustfmt::skip]
@@ -48,6 +48,18 @@ fn stats(invocation: &Invocation, client: &Client) -> Outcome {
             peer.dropped_messages.to_string(),
         ]);
     }
-    let text = format!("Mode: {mode}\nNot sending any streams.\n{}", table.text());
+    let sum = |of: fn(&Peer) -> u64| peers.peers.values().map(of).sum::<u64>();
+    let line = |cells: [&str; 5]| {
+        let [name, active, pending, completed, dropped] = cells;
+        format!("{name:<25}{active:>10}{pending:>10}{completed:>15}{dropped:>10}\n")
+    };
+    let sent = sum(|peer| peer.sent_messages).to_string();
+    let dropped = sum(|peer| peer.dropped_messages).to_string();
+    let text = format!(
+        "Mode: {mode}\nNot sending any streams.\n{}{}\n{}",
+        line(["Pool Name", "Active", "Pending", "Completed", "Dropped"]),
+        line(["All messages", "n/a", "n/a", &sent, &dropped]),
+        table.text()
+    );
     Report::new(&json!({ "mode": mode, "peers": peers.peers }), text)
 }

@@ -33,7 +33,7 @@ fn text(members: &[MemberFact], ring: &RingFacts, invocation: &Invocation) -> St
     let mut text = String::from("\n");
     let addresses = members
         .iter()
-        .map(|member| invocation.shown(member.internode_address));
+        .map(|member| member.internode_address.to_string());
     let width = addresses.map(|address| address.len()).max().unwrap_or(0);
     let datacenters: BTreeSet<&str> = members
         .iter()

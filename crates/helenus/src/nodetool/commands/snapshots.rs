@@ -121,7 +121,7 @@ fn list(invocation: &Invocation, client: &Client) -> Outcome {
             size(snapshot.bytes),
             size(snapshot.bytes),
             moment(snapshot.created_millis),
-            expires.map_or_else(|| "null".to_owned(), moment),
+            expires.map_or_else(String::new, moment),
         ]);
     }
     let total = size(snapshots.iter().map(|snapshot| snapshot.bytes).sum());
@@ -150,13 +150,13 @@ fn clear(invocation: &Invocation, client: &Client) -> Outcome {
     let done: Done = client.ask("DELETE", PATH, &query)?;
     let of = match invocation.arguments.as_slice() {
         [] => "all keyspaces".to_owned(),
-        some => format!("[{}]", some.join(", ")),
+        some => some.join(", "),
     };
     let named = match tag {
-        None => "all snapshots".to_owned(),
+        None => "[all snapshots]".to_owned(),
         Some(name) => format!("snapshot name [{name}]"),
     };
-    let text = format!("Requested clearing snapshot(s) for {of} with {named}\n");
+    let text = format!("Requested clearing snapshot(s) for [{of}] with {named}\n");
     Report::new(&done, text)
 }
 

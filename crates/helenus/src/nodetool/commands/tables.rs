@@ -32,23 +32,22 @@ fn stats(invocation: &Invocation, client: &Client) -> Outcome {
         None => report.keyspace == *name,
     };
     let names = &invocation.arguments;
-    if let Some(name) = names
-        .iter()
-        .find(|name| !reports.iter().any(|report| is_named(report, name)))
-    {
-        let what = if name.contains('.') {
-            "table"
-        } else {
-            "keyspace"
-        };
-        return Err(Failure::usage(&format!("Unknown {what}: {name}")));
+    for name in names {
+        if reports.iter().any(|report| is_named(report, name)) {
+            continue;
+        }
+        return Err(Failure::usage(&match name.split_once('.') {
+            Some((keyspace, table)) => {
+                format!("Unknown tables: [{table}] in keyspace: {keyspace}")
+            }
+            None => format!("Unknown keyspace: {name}"),
+        }));
     }
-    let total = reports.len();
     if !names.is_empty() {
         let without = invocation.has("-i");
         reports.retain(|report| names.iter().any(|name| is_named(report, name)) != without);
     }
-    let human = invocation.has("--human-readable");
+    let (human, total) = (invocation.has("--human-readable"), reports.len());
     let mut text = format!("Total number of tables: {total}\n----------------\n");
     let mut keyspaces: BTreeMap<&str, Vec<&TableReport>> = BTreeMap::new();
     for report in &reports {
@@ -64,7 +63,7 @@ fn stats(invocation: &Invocation, client: &Client) -> Outcome {
 fn millis(count: u64, mean_micros: f64) -> String {
     match count {
         0 => "NaN ms".to_owned(),
-        _ => format!("{} ms", java(mean_micros / 1000.0)),
+        _ => format!("{:.3} ms", mean_micros / 1000.0),
     }
 }
 
@@ -107,6 +106,7 @@ fn put_table(text: &mut String, table: &TableReport, human: bool) {
     let lines = [
         ("Table", table.table.clone()),
         ("SSTable count", table.sstables.to_string()),
+        ("Old SSTable count", "0".to_owned()),
         ("Space used (live)", bytes(table.disk_bytes)),
         ("Space used (total)", bytes(table.disk_bytes)),
         (
@@ -134,6 +134,10 @@ fn put_table(text: &mut String, table: &TableReport, human: bool) {
         (
             "Local write latency",
             millis(table.writes, table.write_latency.mean),
+        ),
+        (
+            "Local read/write ratio",
+            format!("{:.5}", table.reads as f64 / table.writes.max(1) as f64),
         ),
         ("Pending compactions", table.pending_compactions.to_string()),
         (

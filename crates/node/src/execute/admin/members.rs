@@ -151,7 +151,10 @@ impl Shard {
                 fact
             })
             .collect();
-        let keyspaces = self.schema.keyspaces.values();
+        let own = self.virtual_keyspaces.values();
+        let is_local = |name: &str| matches!(name, "system" | "system_schema");
+        let own = own.filter(|keyspace| is_local(&keyspace.name));
+        let keyspaces = self.schema.keyspaces.values().chain(own);
         ClusterFacts {
             name: self.topology.cluster_name.clone(),
             partitioner: system::PARTITIONER.to_owned(),
