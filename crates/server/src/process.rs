@@ -304,15 +304,7 @@ async fn serve(
                     continue;
                 }
                 Request::Open(open, answer) => {
-                    let opened = match (open, serving) {
-                        (true, false) => Err("this node is drained".to_owned()),
-                        (true, true) => doors.reopen().map_err(|error| error.to_string()),
-                        (false, _) => {
-                            doors.close();
-                            ask(mailboxes, Command::SendAway).await;
-                            Ok(())
-                        }
-                    };
+                    let opened = set_open(open, serving, &mut doors, mailboxes).await;
                     let _ = answer.send(opened);
                     continue;
                 }
@@ -330,6 +322,24 @@ async fn serve(
                 let _ = answer.send(());
             }
             None => return,
+        }
+    }
+}
+
+/// Lets clients in, or lets none in and sends those away that are there.
+async fn set_open(
+    open: bool,
+    serving: bool,
+    doors: &mut Doors,
+    mailboxes: &[Arc<Mailbox>],
+) -> Result<(), String> {
+    match (open, serving) {
+        (true, false) => Err("this node is drained".to_owned()),
+        (true, true) => doors.reopen().map_err(|error| error.to_string()),
+        (false, _) => {
+            doors.close();
+            ask(mailboxes, Command::SendAway).await;
+            Ok(())
         }
     }
 }

@@ -104,7 +104,7 @@ impl Shard {
         };
         let (node, change) = match change {
             Ok(change) => change,
-            Err(reason) => return out.admin.push((id, Err(reason))),
+            Err(reason) => return out.admin.push((id, Err(reason.into()))),
         };
         self.propose_ring(Command::Begin { node, change }, node, now);
         let ticket = Some(RING_TICKETS + self.streams.wishes.next_ticket);

@@ -89,6 +89,7 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
     let tables = [
         handlers::node::ROUTES,
         handlers::cluster::ROUTES,
+        handlers::ring::ROUTES,
         handlers::tables::ROUTES,
         handlers::snapshots::ROUTES,
         handlers::control::ROUTES,

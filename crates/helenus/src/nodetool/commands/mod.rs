@@ -1,5 +1,6 @@
 //! The commands: a file for each family, each with its part of the table.
 
+mod changes;
 mod compaction;
 mod control;
 mod describe;
@@ -23,6 +24,7 @@ use super::spec::Command;
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Command> {
     let families = [
+        changes::COMMANDS,
         compaction::COMMANDS,
         control::COMMANDS,
         describe::COMMANDS,

@@ -2,7 +2,7 @@
 
 use crate::nodetool::spec::{ANY, Command, Run};
 
-const RING_CHANGES: &str = "changes of the ring cannot be begun from here yet";
+const RING_CHANGES: &str = "use removenode, which streams what the node had among the others";
 const REPAIR: &str = "replicas are not compared yet";
 const TRACKING: &str = "writes that replicas miss are not tracked yet";
 const ENGINE: &str = "the storage engine cannot do that yet";
@@ -15,18 +15,13 @@ const fn not_yet(name: &'static str, about: &'static str, why: &'static str) -> 
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
     not_yet("assassinate", "Forcefully remove a dead node without re-replicating any data", RING_CHANGES),
-    not_yet("cleanup", "Triggers the immediate cleanup of keys no longer belonging to a node", RING_CHANGES),
     not_yet("convergence", "Proves that all replicas are equal, or says what is owed by whom", TRACKING),
-    not_yet("decommission", "Decommission the node I am connecting to", RING_CHANGES),
     not_yet("disablehandoff", "Disable storing hinted handoffs", TRACKING),
     not_yet("enablehandoff", "Reenable future hints storing on the current node", TRACKING),
     not_yet("garbagecollect", "Remove deleted data from one or more tables", ENGINE),
     not_yet("listpendinghints", "Print all pending hints that this node has", TRACKING),
-    not_yet("move", "Move node on the token ring to a new token", RING_CHANGES),
     not_yet("pausehandoff", "Pause hints delivery process", TRACKING),
-    not_yet("rebuild", "Rebuild data by streaming from other nodes", RING_CHANGES),
     not_yet("refresh", "Load newly placed SSTables to the system without restart", ENGINE),
-    not_yet("removenode", "Show status of current node removal, force completion of pending removal or remove provided ID", RING_CHANGES),
     not_yet("repair", "Repair one or more tables", REPAIR),
     not_yet("repair_admin", "List and fail incremental repair sessions", REPAIR),
     not_yet("replayhintlog", "Replay what replicas miss now, and show progress", TRACKING),

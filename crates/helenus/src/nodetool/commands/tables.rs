@@ -91,19 +91,23 @@ fn put_keyspace(text: &mut String, keyspace: &str, tables: &[&TableReport], huma
 }
 
 fn put_table(text: &mut String, table: &TableReport, human: bool) {
+    let figures = stored(table, human).into_iter().chain(asked(table, human));
+    for (name, value) in figures {
+        let _ = writeln!(text, "\t\t{name}: {value}");
+    }
+    text.push('\n');
+}
+
+type Figures = Vec<(&'static str, String)>;
+
+/// What there is.
+fn stored(table: &TableReport, human: bool) -> Figures {
     let bytes = |number: u64| bytes(number, human);
     let ratio = match table.raw_bytes {
         0 => 0.0,
         raw => table.disk_bytes as f64 / raw as f64,
     };
-    let mean = table.raw_bytes.checked_div(table.partitions).unwrap_or(0);
-    let per_slice = |count: u64, mean: f64| match count {
-        0 => "NaN".to_owned(),
-        _ => java(mean),
-    };
-    let ended = table.tombstones as f64 / (table.tombstones + table.rows).max(1) as f64;
-    let (rows, tombstones) = (&table.rows_per_read, &table.tombstones_per_read);
-    let lines = [
+    vec![
         ("Table", table.table.clone()),
         ("SSTable count", table.sstables.to_string()),
         ("Old SSTable count", "0".to_owned()),
@@ -125,6 +129,19 @@ fn put_table(text: &mut String, table: &TableReport, human: bool) {
         ("Memtable cell count", table.memtable_rows.to_string()),
         ("Memtable data size", bytes(table.memtable_bytes)),
         ("Memtable switch count", table.flushes.to_string()),
+    ]
+}
+
+/// What was asked of it.
+fn asked(table: &TableReport, human: bool) -> Figures {
+    let mean = table.raw_bytes.checked_div(table.partitions).unwrap_or(0);
+    let per_slice = |count: u64, mean: f64| match count {
+        0 => "NaN".to_owned(),
+        _ => java(mean),
+    };
+    let ended = table.tombstones as f64 / (table.tombstones + table.rows).max(1) as f64;
+    let (rows, tombstones) = (&table.rows_per_read, &table.tombstones_per_read);
+    vec![
         ("Local read count", table.reads.to_string()),
         (
             "Local read latency",
@@ -142,7 +159,7 @@ fn put_table(text: &mut String, table: &TableReport, human: bool) {
         ("Pending compactions", table.pending_compactions.to_string()),
         (
             "Bloom filter and index memory used",
-            bytes(table.index_bytes),
+            bytes(table.index_bytes, human),
         ),
         ("Compacted partition mean bytes", mean.to_string()),
         (
@@ -162,9 +179,5 @@ fn put_table(text: &mut String, table: &TableReport, human: bool) {
             format!("{:.0}", tombstones.max),
         ),
         ("Tombstone ratio", format!("{ended:.5}")),
-    ];
-    for (name, value) in lines {
-        let _ = writeln!(text, "\t\t{name}: {value}");
-    }
-    text.push('\n');
+    ]
 }

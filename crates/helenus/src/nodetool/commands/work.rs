@@ -1,4 +1,4 @@
-//! What a node is told to do with its data: `flush`, `compact`, `drain`.
+//! What a node is told to do with its data: `flush`, `compact`, `cleanup`, `drain`.
 
 use crate::nodetool::parse::Invocation;
 use crate::nodetool::report::{Outcome, Report};
@@ -23,6 +23,7 @@ pub const COMMANDS: &[Command] = &[
         ],
         arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(compact),
     },
+    Command { name: "cleanup", about: "Triggers the immediate cleanup of keys no longer belonging to a node", options: &[value(&["--jobs", "-j"], "<jobs>", "Number of sstables to cleanup simultaneously").but("the node paces it by itself")], arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(cleanup) },
     Command { name: "drain", about: "Drain the node (stop accepting writes and flush all tables)", options: &[], arguments: "", at_least: 0, at_most: 0, run: Run::Do(drain) },
 ];
 
@@ -32,6 +33,10 @@ fn flush(invocation: &Invocation, client: &Client) -> Outcome {
 
 fn compact(invocation: &Invocation, client: &Client) -> Outcome {
     act("/api/v1/compact", invocation, client)
+}
+
+fn cleanup(invocation: &Invocation, client: &Client) -> Outcome {
+    act("/api/v1/cleanup", invocation, client)
 }
 
 fn act(path: &str, invocation: &Invocation, client: &Client) -> Outcome {

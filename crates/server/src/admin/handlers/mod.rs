@@ -3,6 +3,7 @@
 pub(super) mod cluster;
 pub(super) mod control;
 pub(super) mod node;
+pub(super) mod ring;
 pub(super) mod snapshots;
 pub(super) mod tables;
 
