@@ -40,26 +40,7 @@ fn cluster_text(cluster: &Cluster, invocation: &Invocation) -> String {
     for (version, addresses) in versions {
         let _ = writeln!(text, "\t\t{version}: [{}]\n", addresses.join(", "));
     }
-    let count =
-        |is: &dyn Fn(&MemberFact) -> bool| facts.members.iter().filter(|member| is(member)).count();
-    let _ = writeln!(text, "Stats for all nodes:");
-    let _ = writeln!(text, "\tLive: {}", count(&|member| member.up));
-    let _ = writeln!(
-        text,
-        "\tJoining: {}",
-        count(&|member| member.life == Life::Joining)
-    );
-    let _ = writeln!(
-        text,
-        "\tMoving: {}",
-        count(&|member| member.life == Life::Moving)
-    );
-    let _ = writeln!(
-        text,
-        "\tLeaving: {}",
-        count(&|member| member.life == Life::Leaving)
-    );
-    let _ = writeln!(text, "\tUnreachable: {}", count(&|member| !member.up));
+    put_counts(&mut text, &facts.members);
     let mut datacenters: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for member in &facts.members {
         let (nodes, down) = datacenters.entry(&member.datacenter).or_default();
@@ -97,6 +78,30 @@ fn cluster_text(cluster: &Cluster, invocation: &Invocation) -> String {
         );
     }
     text
+}
+
+/// How many members there are of which kind.
+fn put_counts(text: &mut String, members: &[MemberFact]) {
+    let count =
+        |is: &dyn Fn(&MemberFact) -> bool| members.iter().filter(|member| is(member)).count();
+    let _ = writeln!(text, "Stats for all nodes:");
+    let _ = writeln!(text, "\tLive: {}", count(&|member| member.up));
+    let _ = writeln!(
+        text,
+        "\tJoining: {}",
+        count(&|member| member.life == Life::Joining)
+    );
+    let _ = writeln!(
+        text,
+        "\tMoving: {}",
+        count(&|member| member.life == Life::Moving)
+    );
+    let _ = writeln!(
+        text,
+        "\tLeaving: {}",
+        count(&|member| member.life == Life::Leaving)
+    );
+    let _ = writeln!(text, "\tUnreachable: {}", count(&|member| !member.up));
 }
 
 fn describe_ring(invocation: &Invocation, client: &Client) -> Outcome {
