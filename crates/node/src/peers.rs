@@ -135,37 +135,34 @@ impl Shard {
                 let request = ReplicaRequest::Decide(Box::new(asked));
                 self.take_peer_work(work(node, &terms, Wanted::Rows, request, now), now, out);
             }
+            answer @ (PeerMessage::Wrote { .. }
+            | PeerMessage::Decided { .. }
+            | PeerMessage::Answered { .. }) => self.on_peer_answer(node, answer, now, out),
+            of_the_cluster => self.on_cluster_message(from, of_the_cluster, now, out),
+        }
+    }
+
+    /// What another node answers goes to the shard that asked.
+    fn on_peer_answer(&mut self, node: NodeId, answer: PeerMessage, now: Now, out: &mut Effects) {
+        let (request, message) = match answer {
+            PeerMessage::Wrote { request, result } => {
+                let id = request.id;
+                (request, ShardMessage::PeerWrote { node, id, result })
+            }
             PeerMessage::Decided { request, result } => {
                 let id = request.id;
-                if request.shard == self.number {
-                    return self.on_decision_answer(node, id.operation, result, now, out);
-                }
-                let message = ShardMessage::PeerDecided { node, id, result };
-                self.pass_on(request.shard, message, out);
-            }
-            PeerMessage::Wrote { request, result } => {
-                if request.shard == self.number {
-                    return self.on_peer_wrote(node, request.id, result, now, out);
-                }
-                let id = request.id;
-                self.pass_on(
-                    request.shard,
-                    ShardMessage::PeerWrote { node, id, result },
-                    out,
-                );
+                (request, ShardMessage::PeerDecided { node, id, result })
             }
             PeerMessage::Answered { request, result } => {
-                if request.shard == self.number {
-                    return self.on_peer_answered(node, request.id, result, now, out);
-                }
                 let id = request.id;
-                self.pass_on(
-                    request.shard,
-                    ShardMessage::PeerAnswered { node, id, result },
-                    out,
-                );
+                (request, ShardMessage::PeerAnswered { node, id, result })
             }
-            of_the_cluster => self.on_cluster_message(from, of_the_cluster, now, out),
+            _ => unreachable!("the caller looked"),
+        };
+        if request.shard == self.number {
+            self.on_passed_on(message, now, out);
+        } else {
+            self.pass_on(request.shard, message, out);
         }
     }
 

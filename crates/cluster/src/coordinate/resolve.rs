@@ -221,11 +221,8 @@ impl Merging<'_> {
         if !self.accepts_partition(key.1, static_row.as_deref()) {
             return true;
         }
-        let live_static = static_row.filter(|row| self.is_live(row)).map(|row| {
-            let mut live = Vec::with_capacity(row.len());
-            self.live(&row, &mut live);
-            live
-        });
+        let live_static = static_row.filter(|row| self.is_live(row));
+        let live_static = live_static.map(|row| self.live(&row));
         let mut head = Head {
             key,
             static_row: live_static,
@@ -251,8 +248,7 @@ impl Merging<'_> {
                 continue;
             }
             head.write(&mut self.response);
-            let mut live = Vec::with_capacity(row.len());
-            self.live(&row, &mut live);
+            let live = self.live(&row);
             self.response.put_row(row_key, &live);
             self.response.rows += 1;
             gave_rows = true;
@@ -316,12 +312,14 @@ impl Merging<'_> {
         Row::parse(row).is_some_and(|row| row.is_live(self.command.now_seconds))
     }
 
-    /// Appends what is live of a row, of the columns that were asked for.
-    fn live(&self, row: &[u8], out: &mut Vec<u8>) {
+    /// What is live of a row, of the columns that were asked for.
+    fn live(&self, row: &[u8]) -> Vec<u8> {
+        let mut live = Vec::with_capacity(row.len());
         if let Some(row) = Row::parse(row) {
             let command = self.command;
-            row.put_live(command.now_seconds, |_| true, &command.columns, out);
+            row.put_live(command.now_seconds, |_| true, &command.columns, &mut live);
         }
+        live
     }
 
     fn accepts_partition(&self, key: &[u8], static_row: Option<&[u8]>) -> bool {

@@ -456,7 +456,39 @@ mod tests {
     use cluster::ring::Location;
     use model::error::{RequestError, WriteType};
 
-    fn messages() -> Vec<PeerMessage> {
+    fn of_the_cluster() -> Vec<PeerMessage> {
+        let member = Member {
+            host_id: Uuid::from_u128(1),
+            incarnation: 2,
+            internode_address: ([127, 0, 0, 1], 7000).into(),
+            client_address: ([127, 0, 0, 1], 9042).into(),
+            location: Location {
+                datacenter: "dc".into(),
+                rack: "r".into(),
+            },
+            tokens: Vec::new(),
+            shards: 2,
+            version: "1".into(),
+        };
+        vec![
+            PeerMessage::Gossip(vec![1, 2]),
+            PeerMessage::Ping(300),
+            PeerMessage::Pong(300),
+            PeerMessage::Metadata(MetadataMessage::Since(9)),
+            PeerMessage::Join(Box::new(member)),
+            PeerMessage::Joined {
+                node: NodeId(4),
+                snapshot: Snapshot::default(),
+            },
+            PeerMessage::NotJoined("no".into()),
+            PeerMessage::InForce(InForce {
+                epoch: 300,
+                schema: Uuid::from_u128(7),
+            }),
+        ]
+    }
+
+    fn of_work() -> Vec<PeerMessage> {
         let request = PeerRequest {
             shard: 3,
             id: RequestId {
@@ -474,19 +506,6 @@ mod tests {
             node: NodeId(3),
             shard: 1,
         };
-        let member = Member {
-            host_id: Uuid::from_u128(1),
-            incarnation: 2,
-            internode_address: ([127, 0, 0, 1], 7000).into(),
-            client_address: ([127, 0, 0, 1], 9042).into(),
-            location: Location {
-                datacenter: "dc".into(),
-                rack: "r".into(),
-            },
-            tokens: Vec::new(),
-            shards: 2,
-            version: "1".into(),
-        };
         let rows = ReadResponse {
             bytes: vec![1, 2, 3],
             more: true,
@@ -494,20 +513,6 @@ mod tests {
             tombstones: 2,
         };
         vec![
-            PeerMessage::Gossip(vec![1, 2]),
-            PeerMessage::Ping(300),
-            PeerMessage::Pong(300),
-            PeerMessage::Metadata(MetadataMessage::Since(9)),
-            PeerMessage::Join(Box::new(member)),
-            PeerMessage::Joined {
-                node: NodeId(4),
-                snapshot: Snapshot::default(),
-            },
-            PeerMessage::NotJoined("no".into()),
-            PeerMessage::InForce(InForce {
-                epoch: 300,
-                schema: Uuid::from_u128(7),
-            }),
             PeerMessage::Write {
                 terms,
                 counts: Some(Consistency::Quorum),
@@ -560,7 +565,7 @@ mod tests {
 
     #[test]
     fn messages_survive_their_bytes_and_no_part_of_them_does() {
-        for message in messages() {
+        for message in of_the_cluster().into_iter().chain(of_work()) {
             let mut bytes = Vec::new();
             message.encode(&mut bytes);
             assert_eq!(PeerMessage::decode(&bytes).as_ref(), Some(&message));

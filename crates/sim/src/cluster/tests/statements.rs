@@ -403,3 +403,96 @@ fn what_waits_for_a_node_that_went_away_is_told_early() {
     assert!(waited < 3_000, "{waited} ms");
     assert_eq!(rows(&mut cluster, 0, QUORUM, text), [[1]]);
 }
+
+/// The only value of the register of the next test.
+fn register(cluster: &mut Cluster, node: usize) -> i64 {
+    rows(
+        cluster,
+        node,
+        Consistency::Serial,
+        "SELECT v FROM k.t WHERE k = 9",
+    )[0][0]
+}
+
+#[test]
+fn a_register_moves_once_for_each_swap_that_was_applied() {
+    let mut cluster = cluster(9, 2);
+    create(&mut cluster);
+    run(
+        &mut cluster,
+        0,
+        QUORUM,
+        "INSERT INTO k.t (k, c, v) VALUES (9, 1, 0)",
+    );
+    let mut value = 0;
+    for round in 0..24 {
+        match round {
+            8 => cluster.nodes[2].kill(),
+            16 => back(&mut cluster, 2),
+            _ => {}
+        }
+        let alive = if (8..16).contains(&round) { 2 } else { 3 };
+        let requests: Vec<(usize, u64)> = (0..2 * alive)
+            .map(|client| {
+                let text = format!(
+                    "UPDATE k.t SET v = {} WHERE k = 9 AND c = 1 IF v = {value}",
+                    value + 1
+                );
+                let node = client % alive;
+                (
+                    node,
+                    cluster.nodes[node].query_at(QUORUM, (client % 2) as u16, &text),
+                )
+            })
+            .collect();
+        cluster.pass(4_000);
+        let (mut applied, mut unknown) = (0, 0);
+        for (node, request) in requests {
+            match cluster.nodes[node].answers.remove(&request) {
+                Some(Answer::Rows(rows)) if rows[0][0].as_deref() == Some(&[1]) => applied += 1,
+                Some(Answer::Rows(_)) => {}
+                Some(Answer::Error(..)) => unknown += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(applied <= 1, "{applied} in round {round}");
+        let seen = register(&mut cluster, round % alive);
+        assert!(
+            seen == value + 1 || seen == value && applied == 0,
+            "{seen} after {value}"
+        );
+        assert!(
+            applied == 1 || unknown > 0,
+            "somebody is first in round {round}"
+        );
+        for node in 0..alive {
+            assert_eq!(register(&mut cluster, node), seen);
+        }
+        value = seen;
+    }
+    assert!(value > 12, "{value}");
+}
+
+#[test]
+fn a_replica_that_is_slow_is_not_waited_for() {
+    let mut cluster = cluster(10, 2);
+    create(&mut cluster);
+    let text = "ALTER TABLE k.t WITH speculative_retry = '50ms'";
+    run(&mut cluster, 0, Consistency::One, text);
+    for k in 0..8 {
+        let text = format!("INSERT INTO k.t (k, c, v) VALUES ({k}, 1, 1)");
+        run(&mut cluster, 0, Consistency::All, &text);
+    }
+    cluster.cut.extend([(1, 0), (0, 1)]);
+    let requests: Vec<u64> = (0..8)
+        .map(|k| {
+            let text = format!("SELECT v FROM k.t WHERE k = {k}");
+            cluster.nodes[0].query_at(QUORUM, 0, &text)
+        })
+        .collect();
+    cluster.pass(200);
+    for request in requests {
+        let answer = cluster.nodes[0].answers.remove(&request);
+        assert!(matches!(answer, Some(Answer::Rows(_))), "{answer:?}");
+    }
+}
