@@ -1,7 +1,7 @@
 //! Which nodes there are, what is known of them, and what they replicate.
 
 use crate::replication::KeyspaceReplicas;
-use crate::ring::{Placement, Strategy};
+use crate::ring::{Placement, Replicas, Strategy};
 use model::key::Token;
 use model::schema::{Replication, TableId};
 use std::collections::BTreeMap;
@@ -167,6 +167,25 @@ impl Topology {
     /// Who replicates a keyspace; `None` for those that are this node's own.
     pub fn keyspace(&self, name: &str) -> Option<&KeyspaceReplicas> {
         self.keyspaces.get(name)
+    }
+
+    /// The sets of replicas that there are: those of keyspaces that are replicated alike once.
+    pub fn groups(&self) -> impl Iterator<Item = &Arc<Replicas>> {
+        let mut seen: Vec<*const Placement> = Vec::new();
+        let placements = self.keyspaces.values().filter_map(move |keyspace| {
+            let placement = keyspace.placement.as_ref()?;
+            let known = seen.contains(&Arc::as_ptr(placement));
+            seen.push(Arc::as_ptr(placement));
+            (!known).then_some(placement)
+        });
+        placements.flat_map(|placement| placement.groups())
+    }
+
+    /// The members of a data centre.
+    pub fn of_datacenter<'a>(&'a self, name: &'a str) -> impl Iterator<Item = NodeId> + 'a {
+        let nodes = self.nodes.iter();
+        let there = nodes.filter(move |node| node.datacenter == name);
+        there.map(|node| node.id)
     }
 
     /// Where a node stands in `nodes`.

@@ -33,15 +33,16 @@ use crate::topology::NodeId;
 /// Starts of a node's process, counted; an incarnation of its data directory never has the same twice.
 pub type Boot = u32;
 
-/// Names a group on the wire: a hash of its epoch and members, equal at all of them.
+/// Names a group: a hash of its members, equal at all of them. A set of nodes is one group for as long as it has anything to
+/// settle, whichever tokens it replicates meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u64);
 
 impl GroupId {
-    /// The group of these members since a placement epoch.
-    pub fn of(epoch: u64, members: &[NodeId]) -> Self {
+    /// The group of these members.
+    pub fn of(members: &[NodeId]) -> Self {
         assert!(members.is_sorted(), "members are named in order");
-        let mut bytes = epoch.to_le_bytes().to_vec();
+        let mut bytes = Vec::new();
         for member in members {
             bytes.extend_from_slice(&member.0.to_le_bytes());
         }

@@ -10,9 +10,36 @@ use crate::varint;
 pub use intervals::Intervals;
 use std::collections::BTreeMap;
 
-/// A log of ids: the node number in the upper 32 bits, its counter in the lower.
+/// A log of ids: the origin's number in the upper 24 bits, 26 bits for its boot, 14 for the log's number within that. So no two
+/// are alike, for boots are counted durably before anything else of a start, and whoever meets an id knows whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogId(pub u64);
+
+/// Bits of a log's number within a boot.
+const NUMBER_BITS: u32 = 14;
+/// Bits of a boot.
+const BOOT_BITS: u32 = 26;
+
+impl LogId {
+    /// A log of a node; `None` where the node, its boot or the number of its logs is beyond what an id can name.
+    pub fn new(node: u32, boot: u32, number: u32) -> Option<Self> {
+        let fits = node >> (u64::BITS - BOOT_BITS - NUMBER_BITS) == 0
+            && boot >> BOOT_BITS == 0
+            && number >> NUMBER_BITS == 0;
+        let upper = u64::from(node) << BOOT_BITS | u64::from(boot);
+        fits.then_some(Self(upper << NUMBER_BITS | u64::from(number)))
+    }
+
+    /// The origin's number.
+    pub fn node(self) -> u32 {
+        (self.0 >> (BOOT_BITS + NUMBER_BITS)) as u32
+    }
+
+    /// The origin's boot.
+    pub fn boot(self) -> u32 {
+        (self.0 >> NUMBER_BITS) as u32 & ((1 << BOOT_BITS) - 1)
+    }
+}
 
 /// The identity of one mutation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +70,62 @@ impl IdSet {
     /// Adds every id from `first` to `last`.
     pub fn insert_interval(&mut self, log: LogId, first: u64, last: u64) {
         self.logs.entry(log).or_default().insert(first, last);
+    }
+
+    /// Adds these of a log.
+    pub fn insert_all(&mut self, log: LogId, sequences: &Intervals) {
+        if !sequences.is_empty() {
+            self.logs.entry(log).or_default().union(sequences);
+        }
+    }
+
+    /// Its logs, with what it has of each.
+    pub fn logs(&self) -> impl Iterator<Item = (LogId, &Intervals)> + '_ {
+        self.logs.iter().map(|(log, sequences)| (*log, sequences))
+    }
+
+    /// What it has of a log.
+    pub fn of(&self, log: LogId) -> Option<&Intervals> {
+        self.logs.get(&log)
+    }
+
+    /// How many ids, or `u64::MAX` if that many or more.
+    pub fn count(&self) -> u64 {
+        let counts = self.logs.values().map(Intervals::count);
+        counts.fold(0, u64::saturating_add)
+    }
+
+    /// Those that are not in `other`.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let left = self.logs.iter().map(|(log, sequences)| {
+            let taken = other.logs.get(log);
+            let left = taken.map_or_else(|| sequences.clone(), |taken| sequences.minus(taken));
+            (*log, left)
+        });
+        let logs = left.filter(|(_, left)| !left.is_empty()).collect();
+        Self { logs }
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn both(&self, other: &Self) -> Self {
+        let mut both = Self::default();
+        for (log, sequences) in &self.logs {
+            if let Some(others) = other.logs.get(log) {
+                both.insert_all(*log, &sequences.both(others));
+            }
+        }
+        both
+    }
+
+    /// Whether all of `other` are in it.
+    pub fn covers(&self, other: &Self) -> bool {
+        let mut logs = other.logs.iter();
+        logs.all(|(log, sequences)| {
+            let own = self.logs.get(log);
+            sequences.is_empty() || own.is_some_and(|own| own.covers(sequences))
+        })
     }
 
     /// Whether the set holds `id`.
@@ -96,7 +179,42 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    #[test]
+    fn a_log_names_its_origin_and_boot() {
+        let log = LogId::new(0xff_ffff, 0x3ff_fffe, 0x3fff).unwrap();
+        assert_eq!((log.node(), log.boot()), (0xff_ffff, 0x3ff_fffe));
+        assert_ne!(LogId::new(1, 2, 3), LogId::new(1, 3, 2));
+        assert_eq!(LogId::new(1 << 24, 0, 0), None);
+        assert_eq!(LogId::new(0, 1 << 26, 0), None);
+        assert_eq!(LogId::new(0, 0, 1 << 14), None);
+    }
+
+    type Pairs = BTreeSet<(u64, u64)>;
+
+    fn set_of(pairs: &Pairs) -> IdSet {
+        let mut set = IdSet::default();
+        for &(log, sequence) in pairs {
+            set.insert(MutationId {
+                log: LogId(log),
+                sequence,
+            });
+        }
+        set
+    }
+
     proptest! {
+        #[test]
+        fn sets_are_compared_as_sets_are(
+            one in proptest::collection::btree_set((0u64..3, 1u64..20), 0..40),
+            other in proptest::collection::btree_set((0u64..3, 1u64..20), 0..40),
+        ) {
+            let (a, b) = (set_of(&one), set_of(&other));
+            prop_assert_eq!(a.minus(&b), set_of(&one.difference(&other).copied().collect()));
+            prop_assert_eq!(a.both(&b), set_of(&one.intersection(&other).copied().collect()));
+            prop_assert_eq!(a.covers(&b), other.is_subset(&one));
+            prop_assert_eq!(a.count(), one.len() as u64);
+        }
+
         #[test]
         fn behaves_as_a_set(ids in proptest::collection::vec((0u64..3, 0u64..40), 0..60)) {
             let mut set = IdSet::default();

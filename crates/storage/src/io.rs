@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     Drop(u64),
     /// A task that only waits for its one request.
     Task(u64),
+    /// A read of the log for other replicas; the number names it.
+    Fetch(u64),
     /// Nobody: closing and removing, whose failure changes nothing.
     Nobody,
 }
@@ -39,6 +41,7 @@ impl Purpose {
             | Self::Leftovers(_)
             | Self::Drop(_)
             | Self::Task(_)
+            | Self::Fetch(_)
             | Self::Nobody => Lane::Bulk,
         }
     }

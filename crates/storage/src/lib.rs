@@ -6,6 +6,7 @@
 //! A write goes `store/write → commitlog/log + memtable`, a read `store/reads → read → merge → memtable, sstable, cache`; what
 //! nobody waits for is `store/flush`, `store/compact` and `store/manifests`. What is on disk, byte by byte, is in
 //! `docs/formats/`.
+//! What other replicas may still need of the log is `store/journal`.
 
 mod cache;
 mod commitlog;
@@ -14,6 +15,7 @@ mod config;
 mod error;
 mod format;
 pub mod formats;
+pub mod held;
 mod io;
 mod layout;
 mod manifest;
@@ -33,6 +35,6 @@ pub use manifest::DROP_MARK;
 pub use metalog::MetaLog;
 pub use sstable::{Stats, TombstoneHistogram};
 pub use store::{
-    Applied, CompactionStats, Farewell, JobKind, JobStats, KeptTokens, ReadProgress, Removal,
-    Store, StoreStats, TableStats,
+    Applied, CompactionStats, Farewell, Fetched, JobKind, JobStats, KeptTokens, ReadProgress,
+    Removal, Store, StoreStats, TableStats,
 };

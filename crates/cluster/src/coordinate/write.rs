@@ -7,7 +7,7 @@
 //!   what they are told was refused.
 
 use super::ReplicaError;
-use super::plan::ReplicaPlan;
+use super::plan::{ReplicaPlan, Replicas};
 use super::tally::{Contact, Tally};
 use crate::topology::NodeId;
 use model::error::{Consistency, RequestError, WriteType};
@@ -80,6 +80,11 @@ impl WriteSet {
     pub fn counts(&self) -> Option<Consistency> {
         let first = self.parts.first()?;
         (self.write_type == WriteType::Counter).then_some(first.plan.consistency)
+    }
+
+    /// The replicas of a part.
+    pub fn replicas(&self, part: usize) -> &Replicas {
+        &self.parts[part].plan.replicas
     }
 
     /// What is sent to whom.

@@ -44,6 +44,15 @@ pub struct LogBirth {
     pub boot: Boot,
 }
 
+impl From<LogId> for LogBirth {
+    fn from(log: LogId) -> Self {
+        Self {
+            log,
+            boot: log.boot(),
+        }
+    }
+}
+
 /// What the disk holds of a group at a start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restored {
@@ -142,6 +151,8 @@ pub struct Group {
     gate: Gate,
     proof: Option<Proof>,
     proved: Option<BootNanos>,
+    /// What was settled for good and nobody was told of.
+    settled: Vec<(LogId, Intervals)>,
 }
 
 impl Group {
@@ -156,15 +167,18 @@ impl Group {
         let peers = peers.map(|id| (*id, Peer::new())).collect();
         let mut boots = restored.boots;
         boots.insert(config.me, config.boot);
+        // A group is made anew within a boot when its members change: its numbers go on from where time is, so that nobody takes what
+        // answered the one before for an answer to this one.
+        let from = now.0.max(1);
         let mut group = Self {
             fenced: boots.clone(),
             boots,
             retired: restored.retired,
             logs: BTreeMap::new(),
             peers,
-            version: 1,
-            nonce: 0,
-            round: 0,
+            version: from,
+            nonce: from,
+            round: from,
             asking: None,
             asked: None,
             next_look: now,
@@ -172,16 +186,27 @@ impl Group {
             gate: Gate::default(),
             proof: None,
             proved: None,
+            settled: Vec::new(),
             config,
         };
         for (birth, held) in restored.held {
             let me = group.config.me;
             if let Some(log) = group.log(birth) {
                 log.hold(me, &held);
-                log.version = 1;
+                log.version = from;
             }
         }
         group
+    }
+
+    /// What it is made of.
+    pub fn config(&self) -> &GroupConfig {
+        &self.config
+    }
+
+    /// A node was removed from the cluster: nothing of it is taken in any more, and its logs end.
+    pub fn on_removed(&mut self, node: NodeId) {
+        self.boots.insert(node, Boot::MAX);
     }
 
     /// The group's name.
@@ -209,7 +234,7 @@ impl Group {
     /// Whether mutations of a log may be taken in: not if its origin has started anew since, because somebody may have been told
     /// already that this node lacks them.
     pub fn admits(&self, birth: LogBirth) -> bool {
-        let origin = NodeId((birth.log.0 >> 32) as u32);
+        let origin = NodeId(birth.log.node());
         self.boots
             .get(&origin)
             .is_none_or(|boot| birth.boot >= *boot)
@@ -219,6 +244,32 @@ impl Group {
     pub fn reconciled(&self) -> impl Iterator<Item = (LogId, Intervals)> + '_ {
         let logs = self.logs.iter();
         logs.map(|(id, log)| (*id, log.reconciled(&self.config.members)))
+    }
+
+    /// Takes the logs that were settled for good since the last call: all members hold all of them that there is.
+    pub fn take_settled(&mut self) -> Vec<(LogId, Intervals)> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// The members that lack some of these, as far as is known, and what each does. A journal that is about to give the payload
+    /// away owes it to them.
+    pub fn lacking(&self, id: LogId, sequences: &Intervals) -> Vec<(NodeId, Intervals)> {
+        let Some(log) = self.logs.get(&id) else {
+            return Vec::new();
+        };
+        let lacking = self.config.members.iter().map(|member| {
+            let mut accounted = log.held(*member);
+            accounted.union(&log.void);
+            (*member, sequences.minus(&accounted))
+        });
+        lacking.filter(|(_, left)| !left.is_empty()).collect()
+    }
+
+    /// A holder has sent as much as it sends at once of what it was asked for: the rest is asked for anew.
+    pub fn on_cut(&mut self, from: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.pull = None;
+        }
     }
 
     /// What the disk must hold for this group when earlier evidence of it is dropped.
@@ -258,7 +309,7 @@ impl Group {
 
     /// The log, unless everything of it was settled long ago.
     fn log(&mut self, birth: LogBirth) -> Option<&mut Log> {
-        let origin = NodeId((birth.log.0 >> 32) as u32);
+        let origin = NodeId(birth.log.node());
         let retired = self.retired.get(&origin);
         if retired.is_some_and(|boot| birth.boot <= *boot) {
             return None;
@@ -287,16 +338,13 @@ impl Group {
             && log.hold(me, sequences)
         {
             log.version = version;
-            log.gone = log.gone.minus(sequences);
         }
     }
 
     /// A holder has no payload of these any more.
     pub fn on_gone(&mut self, from: NodeId, birth: LogBirth, sequences: &Intervals) {
-        let me = self.config.me;
         if let Some(log) = self.log(birth) {
-            let missing = sequences.minus(&log.held(me));
-            log.gone.union(&missing);
+            log.gone.entry(from).or_default().union(sequences);
         }
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.pull = None;
@@ -305,14 +353,15 @@ impl Group {
 
     /// What this node lacks and no pull can bring.
     pub fn gone(&self) -> impl Iterator<Item = (LogBirth, Intervals)> + '_ {
-        let gone = self.logs.iter().filter(|(_, log)| !log.gone.is_empty());
-        gone.map(|(id, log)| {
+        let told = self.logs.iter().filter(|(_, log)| !log.gone.is_empty());
+        let lost = told.map(|(id, log)| {
             let birth = LogBirth {
                 log: *id,
                 boot: log.boot,
             };
-            (birth, log.gone.clone())
-        })
+            (birth, log.lost(self.config.me))
+        });
+        lost.filter(|(_, lost)| !lost.is_empty())
     }
 
     /// All shards have answered a question: what they had made durable and assigned by then was told.

@@ -21,8 +21,8 @@ pub(super) struct Log {
     pub void: Intervals,
     /// Whether the void is known: then `end` is final.
     pub closed: bool,
-    /// What holders have no payload of any more. Repair brings it.
-    pub gone: Intervals,
+    /// What holders have no payload of any more, by holder.
+    pub gone: BTreeMap<NodeId, Intervals>,
     /// What was known to exist, at moments of the last while.
     known: VecDeque<(BootNanos, Intervals)>,
     /// The last of those that is old enough for this node to be expected to hold it.
@@ -34,13 +34,13 @@ pub(super) struct Log {
 impl Log {
     pub fn new(log: LogId, boot: Boot) -> Self {
         Self {
-            origin: NodeId((log.0 >> 32) as u32),
+            origin: NodeId(log.node()),
             boot,
             end: 0,
             held: BTreeMap::new(),
             void: Intervals::default(),
             closed: false,
-            gone: Intervals::default(),
+            gone: BTreeMap::new(),
             known: VecDeque::new(),
             due: Intervals::default(),
             version: 0,
@@ -117,6 +117,19 @@ impl Log {
         {
             self.due = known;
         }
+    }
+
+    /// What a member lacks and no holder has a payload of: repair brings it.
+    pub fn lost(&self, member: NodeId) -> Intervals {
+        let mut lost = self.known().minus(&self.held(member));
+        for (holder, held) in &self.held {
+            let left = match self.gone.get(holder) {
+                Some(gone) => held.minus(gone),
+                None => held.clone(),
+            };
+            lost = lost.minus(&left);
+        }
+        lost
     }
 
     /// What this node should hold by now and does not.

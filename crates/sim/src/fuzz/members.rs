@@ -107,7 +107,7 @@ fn held(rng: &mut Rng) -> Intervals {
 
 fn summary(rng: &mut Rng, group: GroupId) -> Summary {
     let logs = (0..rng.below(4)).map(|_| LogSummary {
-        log: LogId((1 + rng.below(4)) << 32 | rng.below(2)),
+        log: LogId::new(1 + rng.below(4) as u32, rng.below(2) as u32, 0).expect("small numbers"),
         boot: boot(rng),
         end: damage::number(rng),
         held: held(rng),
@@ -136,7 +136,7 @@ fn summary(rng: &mut Rng, group: GroupId) -> Summary {
 pub fn summaries(rng: &mut Rng) -> Result<(), String> {
     let mut now = BootNanos(1);
     let members: Vec<NodeId> = [1, 2, 3].map(NodeId).into();
-    let id = GroupId::of(1, &members);
+    let id = GroupId::of(&members);
     let config = GroupConfig {
         id,
         me: NodeId(1),
@@ -150,7 +150,7 @@ pub fn summaries(rng: &mut Rng) -> Result<(), String> {
     };
     let mut group = Group::new(config, Restored::default(), now);
     let mine = LogBirth {
-        log: LogId(1 << 32),
+        log: LogId::new(1, 2, 0).expect("small numbers"),
         boot: 2,
     };
     for step in 1..=rng.below(30) {

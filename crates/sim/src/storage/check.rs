@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 impl Run {
     /// After a start: what is there is everything acknowledged and nothing invented, and reads as the model says.
-    pub(super) fn check_recovery(&mut self, lossless: bool) -> Check {
+    pub(super) fn check_recovery(&mut self, lossless: bool, same_shards: bool) -> Check {
         let mut present = BTreeSet::new();
         let now = self.node.now().wall.seconds();
         for (number, seen) in self.scan(Name::Witness, Dead::Dropped, now)? {
@@ -33,6 +33,7 @@ impl Run {
         {
             return Err(format!("mutation {lost} is lost in a clean stop"));
         }
+        self.check_held(&present, same_shards)?;
         self.acknowledged.retain(|number| present.contains(number));
         self.model
             .writes

@@ -4,10 +4,11 @@
 //! compactions, truncations, full disks, failing syncs, crashes and restarts with another number of shards, and every
 //! answer is compared with a [`model`] that knows nothing of the engine. Every mutation carries a witness row in a
 //! table nothing deletes from, so that after a crash the mutations that are there can be told: all that were
-//! acknowledged, none that was never made, each whole or not at all.
+//! acknowledged, none that was never made, each whole or not at all. Some have ids, which are held exactly if their mutation is there.
 
 mod answer;
 mod check;
+mod ids;
 pub mod model;
 pub mod node;
 mod reads;

@@ -8,9 +8,10 @@ use model::limits::SHARDING_IGNORE_MSB;
 use model::read::{ReadCommand, ReadResponse};
 use model::schema::Schema;
 use model::time::{BootNanos, Now, WallMicros};
+use model::track::MutationId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use storage::{LayoutFile, ReadProgress, Store, StoreConfig, StoreError};
+use storage::{Fetched, LayoutFile, ReadProgress, Store, StoreConfig, StoreError};
 
 /// First second of virtual time: late enough that TTLs and ages are positive.
 pub const EPOCH_SECONDS: i64 = 1_700_000_000;
@@ -31,6 +32,8 @@ pub struct Reports {
     pub failed: Vec<(u64, StoreError)>,
     /// Finished reads.
     pub reads: BTreeMap<u64, Result<ReadResponse, StoreError>>,
+    /// What was read of the journal, by ticket.
+    pub fetched: BTreeMap<u64, Fetched>,
     /// Finished tasks.
     pub tasks: BTreeMap<u64, Result<(), StoreError>>,
 }
@@ -272,6 +275,9 @@ impl Node {
         let failed = store.failed_tickets();
         let reads = store.take_finished_reads();
         let tasks = store.take_finished_tasks();
+        let fetched = store.take_fetched().into_iter();
+        let fetched = fetched.map(|fetched| (fetched.ticket, fetched));
+        self.reports.fetched.extend(fetched);
         if !durable.is_empty() {
             self.note(&format!("durable {durable:?}"));
         }
@@ -285,12 +291,17 @@ impl Node {
     }
 
     /// Applies a mutation on its shard.
-    pub fn apply(&mut self, token: Token, mutation: &[u8]) -> Result<u64, StoreError> {
+    pub fn apply(
+        &mut self,
+        token: Token,
+        mutation: &[u8],
+        id: Option<MutationId>,
+    ) -> Result<u64, StoreError> {
         let ticket = self.ticket();
         let shard = self.shard(token);
         let now = self.now();
         self.stores[shard]
-            .apply(mutation, None, ticket, now)
+            .apply(mutation, id, ticket, now)
             .map(|_| ticket)
     }
 
@@ -315,6 +326,17 @@ impl Node {
             self.turn();
         }
         panic!("a read never finished");
+    }
+
+    /// Runs until a read of the journal is finished.
+    pub fn wait_fetched(&mut self, ticket: u64) -> Fetched {
+        for _ in 0..1_000_000 {
+            if let Some(fetched) = self.reports.fetched.remove(&ticket) {
+                return fetched;
+            }
+            self.turn();
+        }
+        panic!("a read of the journal never finished");
     }
 
     /// Runs until the task is finished.

@@ -1,5 +1,6 @@
 //! The seeded run.
 
+use super::ids::Ids;
 use super::model::{Model, Write};
 use super::node::{Node, Stop};
 use super::tables::{KEYS, Name, Tables, key};
@@ -126,6 +127,8 @@ pub(super) struct Run {
     pub(super) last_write: Option<u64>,
     /// Why a read was refused.
     pub(super) refused: Option<StoreError>,
+    /// Mutations with ids.
+    pub(super) ids: Ids,
     /// What is wrong on purpose.
     pub(super) planted: Planted,
     /// Whether what happens is told.
@@ -178,6 +181,7 @@ impl Run {
             grace: options.gc_grace_seconds,
             last_write: None,
             refused: None,
+            ids: Ids::default(),
             planted: Planted::Nothing,
             trace: std::env::var_os("SIM_TRACE").is_some(),
             summary: Summary::default(),
@@ -200,7 +204,9 @@ impl Run {
                 958..961 => self.failing_sync(),
                 961..975 => self.restart()?,
                 975..980 => self.settle(),
-                980..985 if self.grace > 1_000 => self.canonical()?,
+                980..984 => self.release(),
+                984..986 => self.check_journal()?,
+                986..991 if self.grace > 1_000 => self.canonical()?,
                 _ => {
                     let millis = self.rng.below(30);
                     self.node.pass(millis);
@@ -302,6 +308,7 @@ impl Run {
         for shard in 0..self.node.stores.len() {
             self.node.collect(shard);
         }
+        self.take_held()?;
         for ticket in std::mem::take(&mut self.node.reports.durable) {
             match self.waiting.remove(&ticket) {
                 Some(number) => {
@@ -413,12 +420,13 @@ impl Run {
         self.node.disk.faults.failing_sync = u64::MAX;
         self.node.disk.faults.capacity = u64::MAX;
         self.node.disk.faults.can_open = true;
+        let shards = self.shards;
         if self.rng.chance(40) {
             self.shards = 1 + self.rng.below(3) as u16;
         }
         self.waiting.clear();
         self.start_through_crashes()?;
-        self.check_recovery(lossless)
+        self.check_recovery(lossless, self.shards == shards)
     }
 
     /// Starts, stopped a few times before the start is done.

@@ -26,14 +26,18 @@ impl Run {
             bytes = less.encode(&self.tables);
         }
         self.summary.writes += 1;
-        let applied = self.node.apply(key(key_number).token, &bytes);
+        let shard = self.node.shard(key(key_number).token);
+        let id = self.next_id(shard);
+        let applied = self.node.apply(key(key_number).token, &bytes, id);
         self.tell(|| format!("{write:?} {applied:?}"));
         if let Ok(ticket) = applied {
+            if let Some(id) = id {
+                self.note_id(id, number);
+            }
             self.waiting.insert(ticket, number);
             self.attempted.insert(number, write.clone());
             self.model.writes.insert(number, write);
         }
-        let shard = self.node.shard(key(key_number).token);
         if self.rng.chance(50) {
             self.node
                 .with_store(shard, |store, now, io| store.end_of_turn(now, io));

@@ -1,6 +1,7 @@
 //! A batch: the records that one write and one sync make durable.
 
 use super::record::{self, CLOCK_RECORD_BYTES, Kind};
+use model::track::IdSet;
 use std::sync::Arc;
 
 /// Records of one segment, in the order they were appended.
@@ -14,6 +15,8 @@ pub(super) struct Batch {
     pub(super) data: Arc<Vec<u8>>,
     /// Who hears when they are durable.
     pub(super) tickets: Vec<u64>,
+    /// Ids that are held once they are durable.
+    pub(super) ids: IdSet,
     /// Its record of the clock, filled when it is submitted.
     pub(super) clock: Option<ClockRecord>,
 }
@@ -34,6 +37,7 @@ impl Batch {
             offset,
             data: Arc::default(),
             tickets: Vec::new(),
+            ids: IdSet::default(),
             clock: None,
         }
     }

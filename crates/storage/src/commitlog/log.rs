@@ -2,15 +2,17 @@
 
 use super::Position;
 use super::batch::{Batch, ClockRecord};
+use super::index::SegmentIndex;
 use super::record::{self, CLOCK_RECORD_BYTES, Checkpoint, Kind};
 use super::replay::SegmentImage;
 use crate::config::SyncMode;
 use crate::error::StoreError;
+use crate::held::Statement;
 use crate::io::{Purpose, Requests};
 use model::env::{FileId, IoError, IoOutcome, IoQueue, IoRequest};
 use model::hybrid_clock::HybridClock;
 use model::time::{BootNanos, Now};
-use model::track::MutationId;
+use model::track::{IdSet, MutationId};
 use model::varint;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -75,6 +77,20 @@ pub(super) struct Active {
     /// Below this the segment is synced.
     pub(super) synced: u32,
     pub(super) ids: Vec<(MutationId, u32)>,
+    pub(super) index: SegmentIndex,
+}
+
+/// A segment that nothing is appended to any more.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    /// Where it ends.
+    pub end: u32,
+    /// What its checksums begin with.
+    pub salt: u32,
+    /// Its ids.
+    pub index: SegmentIndex,
+    /// What becomes of it.
+    pub retired: Retired,
 }
 
 #[derive(Debug)]
@@ -95,7 +111,7 @@ pub(crate) struct Log {
     /// Segments that can be written.
     pub(super) files: BTreeMap<u64, FileId>,
     /// Ends of the segments before the active one.
-    pub(super) sealed: BTreeMap<u64, (u32, Retired)>,
+    pub(super) sealed: BTreeMap<u64, Sealed>,
     pub(super) batches: VecDeque<Batch>,
     pub(super) in_flight: bool,
     /// Segments written and not synced (periodic only).
@@ -116,27 +132,32 @@ pub(crate) struct Log {
     pub(super) sync_now: bool,
     pub(super) durable: Vec<u64>,
     pub(super) failed: Vec<(u64, StoreError)>,
+    /// Ids that became durable and nobody was told of, and those that are written and not synced (periodic only).
+    pub(super) held: IdSet,
+    pub(super) unsynced_ids: IdSet,
     pub(super) syncs: u64,
 }
 
 impl Log {
-    /// A log that begins a new segment after the ones found, whose ends are given.
-    pub(crate) fn new(config: LogConfig, number: u64, found: BTreeMap<u64, u32>, now: Now) -> Self {
+    /// A log that begins a new segment after the ones found.
+    pub(crate) fn new(
+        config: LogConfig,
+        number: u64,
+        found: BTreeMap<u64, Sealed>,
+        now: Now,
+    ) -> Self {
         let active = Active {
             number,
             salt: salt(&config, number, now),
             offset: SegmentImage::START,
             synced: SegmentImage::START,
             ids: Vec::new(),
+            index: SegmentIndex::default(),
         };
         Self {
             active,
             files: BTreeMap::new(),
-            // What an earlier run left may have another size: it is not recycled.
-            sealed: found
-                .into_iter()
-                .map(|(number, end)| (number, (end, Retired::Remove)))
-                .collect(),
+            sealed: found,
             batches: VecDeque::new(),
             in_flight: false,
             unsynced: BTreeSet::new(),
@@ -155,6 +176,8 @@ impl Log {
             sync_now: false,
             durable: Vec::new(),
             failed: Vec::new(),
+            held: IdSet::default(),
+            unsynced_ids: IdSet::default(),
             syncs: 0,
             opened: now,
             config,
@@ -188,13 +211,6 @@ impl Log {
         synced
     }
 
-    /// The oldest segment there is.
-    pub(crate) fn oldest(&self) -> u64 {
-        self.sealed
-            .first_key_value()
-            .map_or(self.active.number, |(number, _)| *number)
-    }
-
     /// Segments there are.
     pub(crate) fn segments(&self) -> usize {
         self.sealed.len() + 1
@@ -225,6 +241,11 @@ impl Log {
         &mut self.durable
     }
 
+    /// Takes the ids that became durable since the last call.
+    pub(crate) fn take_held(&mut self) -> IdSet {
+        std::mem::take(&mut self.held)
+    }
+
     /// Tickets whose records may not be.
     pub(crate) fn failed(&mut self) -> &mut Vec<(u64, StoreError)> {
         &mut self.failed
@@ -235,11 +256,12 @@ impl Log {
         (self.config.segment_bytes as usize / 2).min(model::limits::MAX_MUTATION_BYTES + 64)
     }
 
-    /// Whether a record of this body and the seal still fit in the active segment.
-    pub(crate) fn fits(&self, body: usize) -> bool {
+    /// Whether a record of this body and the seal still fit in the active segment, with a statement of so many bytes before it.
+    pub(crate) fn fits(&self, body: usize, statement: usize) -> bool {
         self.active.offset as usize
             + CLOCK_RECORD_BYTES
             + record::record_bytes(body + 2 * varint::MAX_BYTES)
+            + record::record_bytes(statement)
             + record::seal_bytes(self.active.ids.len() + 1)
             <= self.config.segment_bytes as usize
     }
@@ -253,22 +275,28 @@ impl Log {
     pub(crate) fn rotate(&mut self, mut checkpoint: Checkpoint) {
         let mut ids = std::mem::take(&mut self.active.ids);
         self.put(Kind::Seal, None, |out| record::put_seal(&mut ids, out));
-        let (number, end) = (self.active.number, self.active.offset);
-        assert!(end <= self.config.segment_bytes, "a segment holds its seal");
-        self.sealed.insert(number, (end, Retired::Recycle));
-        let number = number + 1;
-        self.active = Active {
+        assert!(
+            self.active.offset <= self.config.segment_bytes,
+            "a segment holds its seal"
+        );
+        let number = self.active.number + 1;
+        let next = Active {
             number,
             salt: salt(&self.config, number, self.opened),
             offset: SegmentImage::START,
             synced: SegmentImage::START,
             ids: Vec::new(),
+            index: SegmentIndex::default(),
         };
-        checkpoint.ends = self
-            .sealed
-            .iter()
-            .map(|(&number, &(end, _))| (number, end))
-            .collect();
+        let full = std::mem::replace(&mut self.active, next);
+        let sealed = Sealed {
+            end: full.offset,
+            salt: full.salt,
+            index: full.index,
+            retired: Retired::Recycle,
+        };
+        self.sealed.insert(full.number, sealed);
+        checkpoint.ends = self.ends();
         self.put(Kind::Checkpoint, None, |out| checkpoint.encode(out));
         self.put_clock();
     }
@@ -276,13 +304,30 @@ impl Log {
     /// Writes the first checkpoint of a log just opened.
     pub(crate) fn begin(&mut self, mut checkpoint: Checkpoint) {
         assert_eq!(self.active.offset, SegmentImage::START, "a log begins once");
-        checkpoint.ends = self
-            .sealed
-            .iter()
-            .map(|(&number, &(end, _))| (number, end))
-            .collect();
+        checkpoint.ends = self.ends();
         self.put(Kind::Checkpoint, None, |out| checkpoint.encode(out));
         self.put_clock();
+    }
+
+    fn ends(&self) -> BTreeMap<u64, u32> {
+        let sealed = self.sealed.iter();
+        sealed
+            .map(|(&number, sealed)| (number, sealed.end))
+            .collect()
+    }
+
+    /// Appends what is to be known of ids. It must fit.
+    pub(crate) fn state(&mut self, statements: &[Statement], ticket: Option<u64>) {
+        for statement in statements {
+            if let Statement::Held(log, sequences) = statement {
+                self.open_batch().ids.insert_all(*log, sequences);
+            }
+        }
+        self.put(Kind::Statement, ticket, |out| {
+            statements
+                .iter()
+                .for_each(|statement| statement.encode(out));
+        });
     }
 
     /// Appends a mutation; its ticket is reported when it is durable. It must fit.
@@ -302,11 +347,14 @@ impl Log {
             }),
             Some(id) => {
                 self.active.ids.push((id, position.offset));
+                self.open_batch().ids.insert(id);
                 self.put(Kind::Tracked, Some(ticket), |out| {
                     varint::put(out, id.log.0);
                     varint::put(out, id.sequence);
                     out.extend_from_slice(mutation);
                 });
+                let end = self.active.offset;
+                self.active.index.note(id, position.offset, end);
             }
         }
         position
@@ -500,6 +548,7 @@ impl Log {
         self.queued_bytes -= batch.data.len();
         self.durable.append(&mut batch.tickets);
         if let SyncMode::Periodic { .. } = self.config.sync {
+            self.unsynced_ids.union(&batch.ids);
             if self.unsynced.is_empty() {
                 self.last_sync = now.boot;
             }
@@ -507,6 +556,7 @@ impl Log {
             self.unsynced.insert(batch.segment);
         } else {
             self.syncs += 1;
+            self.held.union(&batch.ids);
             self.synced_to = Position {
                 segment: batch.segment,
                 offset: batch.offset + batch.data.len() as u32,
@@ -523,6 +573,7 @@ impl Log {
         self.last_sync = now.boot;
         self.sync_now = false;
         self.unsynced.clear();
+        self.held.union(&std::mem::take(&mut self.unsynced_ids));
         self.synced_to = match self.batches.front() {
             Some(batch) => Position {
                 segment: batch.segment,

@@ -12,10 +12,13 @@
 //! - A number of a segment is never used twice within a generation of the directory.
 //! - Every batch with mutations, and the first of a segment, records the largest timestamp the node had given when it was
 //!   submitted: none of those in it is larger but those of clients.
+//! - A segment is kept until its mutations are in SSTables and all ids in it are released.
 //! - After a failed sync of anything written nothing is written any more. A segment that cannot be made is another
 //!   matter: nothing is in it yet, so it is tried again, and writes that need it are refused meanwhile.
 
 mod batch;
+mod index;
+mod journal;
 mod log;
 mod record;
 mod replay;
@@ -23,7 +26,9 @@ mod segments;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use log::{Health, Log, LogConfig, LogStep};
+pub(crate) use index::SegmentIndex;
+pub(crate) use journal::{Place, statement_bytes};
+pub(crate) use log::{Health, Log, LogConfig, LogStep, Retired, Sealed};
 pub(crate) use record::{Checkpoint, Kind, Record, clock_body, tracked_body};
 pub(crate) use replay::{SegmentImage, SegmentName, Verdict};
 

@@ -3,6 +3,7 @@
 use super::Position;
 use crate::error::StoreError;
 use crate::format::{self, HEAD_BYTES, u16_at, u32_at, u64_at};
+use crate::held::Held;
 use model::schema::TableId;
 use model::track::{LogId, MutationId};
 use model::varint;
@@ -33,6 +34,8 @@ pub(crate) enum Kind {
     Seal = 4,
     /// The largest timestamp the node had given to writes when the batch of records it stands in was written.
     Clock = 5,
+    /// What is to be known of ids beside the mutations that carry them: [`crate::held`].
+    Statement = 6,
     /// What a newer version wrote: whole, but nobody here knows what it means. Never written.
     Newer = 0xff,
 }
@@ -45,6 +48,7 @@ impl Kind {
             Self::Checkpoint,
             Self::Seal,
             Self::Clock,
+            Self::Statement,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)
@@ -198,6 +202,8 @@ pub(crate) struct Checkpoint {
     pub ends: BTreeMap<u64, u32>,
     /// Everything of a table below its position is in its SSTables.
     pub flushed: Vec<(TableId, Position)>,
+    /// Which ids the shard held when the segment was begun.
+    pub held: Held,
 }
 
 impl Checkpoint {
@@ -215,8 +221,9 @@ impl Checkpoint {
             varint::put(out, position.segment);
             varint::put(out, u64::from(position.offset));
         }
-        // Length of the held sets of mutation tracking.
-        varint::put(out, 0);
+        let mut held = Vec::new();
+        self.held.encode(&mut held);
+        varint::put_bytes(out, &held);
     }
 
     pub(super) fn decode(mut body: &[u8]) -> Option<Self> {
@@ -239,10 +246,12 @@ impl Checkpoint {
             flushed.push((table, position(input)?));
         }
         let held = varint::get_bytes(input)?;
-        (input.is_empty() && held.is_empty()).then_some(Self {
+        let held = Held::decode(held)?;
+        input.is_empty().then_some(Self {
             replay_from,
             ends,
             flushed,
+            held,
         })
     }
 }

@@ -97,6 +97,11 @@ impl SegmentImage {
         self.head.number
     }
 
+    /// What its checksums begin with.
+    pub(crate) fn salt(&self) -> u32 {
+        self.head.salt
+    }
+
     /// Offset of the first record.
     pub(crate) const START: u32 = HEAD_BYTES as u32;
 

@@ -1,13 +1,14 @@
 //! The files of the log: segments prepared ahead of their use, and recycled when nothing needs them.
 
 use super::Position;
-use super::log::{Log, LogStep, Preparing, RETRY_MS, Retired, salt};
+use super::log::{Log, LogStep, Preparing, RETRY_MS, Retired, Sealed, salt};
 use super::record::SegmentHead;
 use super::replay::SegmentName;
 use crate::error::StoreError;
 use crate::io::{Purpose, Requests};
 use model::env::{IoError, IoQueue, IoRequest, OpenMode};
 use model::time::{BootNanos, Now};
+use model::track::IdSet;
 
 /// Bytes of zeros written at once when a segment is prepared.
 const FILL_BYTES: usize = 1 << 20;
@@ -74,7 +75,7 @@ impl Log {
         )
     }
 
-    fn name(&self, number: u64) -> String {
+    pub(super) fn name(&self, number: u64) -> String {
         SegmentName {
             generation: self.config.generation,
             shard: self.config.shard,
@@ -153,10 +154,12 @@ impl Log {
         (!self.next_is_ready()).then(|| error.clone())
     }
 
-    /// Frees the segments wholly below a position: recycled, or removed. Returns how many.
+    /// Frees the segments wholly below a position all ids of which are released: recycled, or removed. From the oldest on, so
+    /// that one that is kept keeps those behind it. Returns how many.
     pub(crate) fn free_below(
         &mut self,
         position: Position,
+        released: &IdSet,
         requests: &mut Requests,
         io: &mut IoQueue,
     ) -> usize {
@@ -168,10 +171,11 @@ impl Log {
         let mut freed = 0;
         while let Some(entry) = self.sealed.first_entry() {
             let number = *entry.key();
-            if number >= limit || self.unsynced.contains(&number) {
+            let kept = self.unsynced.contains(&number) || !entry.get().index.is_within(released);
+            if number >= limit || kept {
                 break;
             }
-            let (_, retired) = entry.remove();
+            let Sealed { retired, .. } = entry.remove();
             freed += 1;
             let path = self.name(number);
             if retired == Retired::Recycle && self.spares.len() + self.recycling < MAX_SPARES {

@@ -8,6 +8,7 @@ use crate::config::SyncMode;
 use crate::io::{Purpose, Requests};
 use model::env::{IoDone, IoError, IoQueue, IoRequest};
 use model::time::{BootNanos, Now, WallMicros};
+use model::track::IdSet;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,7 +92,7 @@ fn a_segment_that_cannot_be_made_is_tried_again() {
         assert_eq!(log.durable().as_slice(), [2]);
         // The next one cannot be made either: writes are refused where it is needed, no sooner.
         let mut ticket = 2;
-        while log.fits(300) {
+        while log.fits(300, 0) {
             ticket += 1;
             log.append(None, &[7; 300], ticket);
             log.submit(later, &mut requests, &mut io);
@@ -113,7 +114,7 @@ fn one_call_keeps_no_more_spares_than_there_may_be() {
     let mut log = Log::new(config(), 1, BTreeMap::new(), NOW);
     log.begin(Checkpoint::default());
     for ticket in 0..100 {
-        if !log.fits(300) {
+        if !log.fits(300, 0) {
             log.rotate(Checkpoint::default());
         }
         log.append(None, &[7; 300], ticket);
@@ -122,7 +123,10 @@ fn one_call_keeps_no_more_spares_than_there_may_be() {
     }
     assert!(log.segments() > 2 * MAX_SPARES);
     let sealed = log.segments() - 1;
-    assert_eq!(log.free_below(log.end(), &mut requests, &mut io), sealed);
+    assert_eq!(
+        log.free_below(log.end(), &IdSet::default(), &mut requests, &mut io),
+        sealed
+    );
     let recycled = io
         .drain()
         .filter(|(_, request)| matches!(request, IoRequest::Chain(_)))

@@ -36,9 +36,12 @@ impl Store {
                 }
             }
         }
-        if log.bytes() > self.config.log_bytes {
+        // What the log keeps for other replicas is no reason to flush.
+        let floor = self.floor_segment();
+        let segments = log.segments_from(floor);
+        if segments * self.config.segment_bytes > self.config.log_bytes {
             // Whatever holds back the oldest quarter of the segments.
-            let segment = log.oldest() + (log.segments() as u64).div_ceil(4);
+            let segment = floor + (segments as u64).div_ceil(4);
             let holds =
                 |position: Option<Position>| position.is_some_and(|first| first.segment < segment);
             let old = self

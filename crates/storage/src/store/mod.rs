@@ -15,6 +15,7 @@ mod cleanup;
 mod compact;
 mod flush;
 mod job;
+mod journal;
 mod manifests;
 mod reads;
 mod recover;
@@ -24,6 +25,7 @@ mod table;
 mod write;
 
 pub use cleanup::KeptTokens;
+pub use journal::Fetched;
 pub use reads::ReadProgress;
 pub use removal::{Farewell, Removal};
 pub use stats::{CompactionStats, JobKind, JobStats, StoreStats, TableStats};
@@ -33,6 +35,7 @@ use crate::cache::BlockCache;
 use crate::commitlog::{Health, Log, Position};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
+use crate::held::Held;
 use crate::io::{Purpose, Requests};
 use crate::memtable::Memtable;
 use blocks::Loads;
@@ -145,6 +148,13 @@ pub struct Store {
     dropping: BTreeMap<TableId, (u64, Vec<IoRequest>)>,
     /// Ids that every replica is known to hold: what tombstones of tracked tables may be purged by.
     proven: IdSet,
+    /// Which mutations the log holds, and which of them no other replica will ask for any more.
+    held: Held,
+    released: IdSet,
+    /// Reads of the log for other replicas, and what they brought.
+    fetches: BTreeMap<u64, journal::Fetch>,
+    next_fetch: u64,
+    fetched: Vec<Fetched>,
     finished_reads: Vec<(u64, Result<ReadResponse, StoreError>)>,
     finished_tasks: Vec<(u64, Result<(), StoreError>)>,
     /// Compactions that ended and nobody heard of.
@@ -193,6 +203,11 @@ impl Store {
             drops: BTreeMap::new(),
             dropping: BTreeMap::new(),
             proven: IdSet::default(),
+            held: Held::default(),
+            released: IdSet::default(),
+            fetches: BTreeMap::new(),
+            next_fetch: 0,
+            fetched: Vec::new(),
             finished_reads: Vec::new(),
             finished_tasks: Vec::new(),
             compactions: Vec::new(),
@@ -264,6 +279,7 @@ impl Store {
                 self.remove_retired(io);
             }
             Purpose::Drop(drop) => self.manifest_dropped(drop, io),
+            Purpose::Fetch(fetch) => self.fetch_on_io(fetch, outcome, io),
             Purpose::Leftovers(path) => self.leftovers_listed(&path, outcome, io),
             Purpose::Nobody => {}
         }
@@ -363,10 +379,11 @@ impl Store {
         std::mem::take(&mut self.finished_tasks)
     }
 
-    /// Tells the store which mutations every replica is known to hold: tombstones of tracked tables are purged only
-    /// when all ids of the files they are in are among them.
-    pub fn set_proven(&mut self, proven: IdSet) {
-        self.proven = proven;
+    /// The first segment of the log that memtables need.
+    fn floor_segment(&self) -> u64 {
+        let end = self.log.as_ref().map(Log::end);
+        let floor = self.log_floor().or(end);
+        floor.unwrap_or_default().segment
     }
 
     fn log_floor(&self) -> Option<Position> {

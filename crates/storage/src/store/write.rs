@@ -107,18 +107,26 @@ impl Store {
         if bytes > budget {
             return Err(StoreError::LogBehind { bytes, budget });
         }
-        if !log.fits(mutation.len()) {
-            if let Some(error) = log.next_is_refused() {
-                return Err(error);
-            }
-            self.rotate_log();
+        self.make_room(mutation.len(), 0)?;
+        if let Some(id) = id {
+            self.held.insert(id);
         }
         let log = self.log.as_mut().expect("looked up above");
-        assert!(
-            log.fits(mutation.len()),
-            "an empty segment holds any mutation"
-        );
         Ok(log.append(id, mutation, ticket))
+    }
+
+    /// Begins the next segment if the active one has no room for a record and a statement before it.
+    pub(super) fn make_room(&mut self, body: usize, statement: usize) -> Result<(), StoreError> {
+        let room = |log: &Option<Log>| log.as_ref().is_some_and(|log| log.fits(body, statement));
+        if room(&self.log) {
+            return Ok(());
+        }
+        if let Some(error) = self.log.as_ref().and_then(Log::next_is_refused) {
+            return Err(error);
+        }
+        self.rotate_log();
+        assert!(room(&self.log), "an empty segment holds any mutation");
+        Ok(())
     }
 
     /// What the next segment's checkpoint says.
@@ -132,6 +140,7 @@ impl Store {
                 .iter()
                 .map(|(id, state)| (*id, state.flushed))
                 .collect(),
+            held: self.held.clone(),
         }
     }
 
@@ -147,7 +156,7 @@ impl Store {
         let floor = self.log_floor();
         if let Some(log) = &mut self.log {
             let floor = floor.unwrap_or(log.end());
-            log.free_below(floor, &mut self.requests, io);
+            log.free_below(floor, &self.released, &mut self.requests, io);
         }
     }
 }

@@ -52,9 +52,12 @@ impl Group {
             if gone.is_empty() {
                 continue;
             }
-            gone.iter().for_each(|id| {
-                self.logs.remove(id);
-            });
+            for id in gone {
+                let end = self.logs.remove(&id).map_or(0, |log| log.end);
+                if end > 0 {
+                    self.settled.push((id, Intervals::run(1, end)));
+                }
+            }
             self.retired.insert(origin, settled);
             self.version += 1;
         }

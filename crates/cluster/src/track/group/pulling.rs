@@ -28,7 +28,7 @@ impl Group {
             }
         }
         for (id, log) in &self.logs {
-            let mut wanted = log.overdue(me).minus(&log.gone);
+            let mut wanted = log.overdue(me);
             let pulled = self.peers.values().filter_map(|peer| peer.pull.as_ref());
             for (_, sequences, _) in pulled.filter(|(other, ..)| other == id) {
                 wanted = wanted.minus(sequences);
@@ -37,7 +37,11 @@ impl Group {
             let mut holders: Vec<NodeId> = self.peers.keys().copied().collect();
             holders.sort_by_key(|holder| *holder != log.origin);
             for holder in holders {
-                let has = wanted.both(&log.held(holder)).first(PULL_IDS);
+                let mut has = wanted.both(&log.held(holder));
+                if let Some(gone) = log.gone.get(&holder) {
+                    has = has.minus(gone);
+                }
+                let has = has.first(PULL_IDS);
                 let Some(peer) = self.peers.get_mut(&holder) else {
                     continue;
                 };

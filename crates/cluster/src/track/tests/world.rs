@@ -44,7 +44,7 @@ pub struct Member {
 impl Member {
     fn birth(&self, id: NodeId) -> LogBirth {
         LogBirth {
-            log: LogId(u64::from(id.0) << 32 | u64::from(self.boot)),
+            log: LogId::new(id.0, self.boot, 0).expect("small numbers"),
             boot: self.boot,
         }
     }
@@ -136,7 +136,7 @@ impl World {
             retired: member.retired.clone(),
         };
         let config = GroupConfig {
-            id: GroupId::of(1, &members),
+            id: GroupId::of(&members),
             me: id,
             incarnation: member.incarnation,
             boot: member.boot,
@@ -229,7 +229,7 @@ impl World {
         match message {
             Message::Append(write) => {
                 let birth = write.0;
-                let origin = NodeId((birth.log.0 >> 32) as u32);
+                let origin = NodeId(birth.log.node());
                 let fenced = member
                     .fence
                     .get(&origin)

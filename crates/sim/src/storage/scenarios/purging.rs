@@ -68,11 +68,16 @@ fn tombstones_of_tracked_tables_wait_for_proof() {
     );
     let mut proven = IdSet::default();
     proven.insert_interval(LogId(7), 1, 2);
-    scene.node.stores[0].set_proven(proven.clone());
+    let prove = |scene: &mut Scene, proven: &IdSet| {
+        scene
+            .node
+            .with_store(0, |store, _, io| store.prove(proven, io));
+    };
+    prove(&mut scene, &proven);
     scene.compact();
     assert_eq!(scene.tombstones(), 1, "somebody may lack the delete");
     proven.insert(id(3));
-    scene.node.stores[0].set_proven(proven);
+    prove(&mut scene, &proven);
     scene.compact();
     assert_eq!(scene.tombstones(), 0);
 

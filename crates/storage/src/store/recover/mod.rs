@@ -15,9 +15,10 @@ mod tables;
 
 use super::table::TableState;
 use super::{Store, flush};
-use crate::commitlog::{Log, LogConfig, Position, SegmentName};
+use crate::commitlog::{Log, LogConfig, Position, Retired, Sealed, SegmentIndex, SegmentName};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
+use crate::held::Held;
 use crate::io::Purpose;
 use crate::layout::ROOT;
 use crate::manifest::{Manifest, ManifestEntry};
@@ -116,8 +117,13 @@ pub(in crate::store) struct Recovery {
     buffer: Vec<u8>,
     /// Tables taken over from the previous generation.
     taken: Vec<TableId>,
-    /// Ends of this shard's own segments.
-    found: BTreeMap<u64, u32>,
+    /// This shard's own segments.
+    found: BTreeMap<u64, Sealed>,
+    /// Which mutations the log held, and the shards whose newest segment has said so.
+    held: Held,
+    held_of: BTreeSet<u16>,
+    /// Whether segments that are in SSTables may be there for the sake of their ids.
+    is_journal: bool,
 }
 
 impl Recovery {
@@ -153,6 +159,9 @@ impl Recovery {
             buffer: Vec::new(),
             taken: Vec::new(),
             found: BTreeMap::new(),
+            held: Held::default(),
+            held_of: BTreeSet::new(),
+            is_journal: false,
         }
     }
 }
@@ -388,6 +397,7 @@ impl Store {
             return;
         };
         let own = recovery.places.is_none();
+        let held = std::mem::take(&mut recovery.held);
         let found = if own {
             std::mem::take(&mut recovery.found)
         } else {
@@ -411,6 +421,11 @@ impl Store {
         for state in self.tables.values() {
             self.config.clock.observe(state.truncated_at);
         }
+        // What is owed was to go when the store was stopped.
+        held.owed
+            .values()
+            .for_each(|owed| self.released.union(owed));
+        self.held = held;
         let mut log = Log::new(config, last + 1, found, now);
         if own {
             self.settle_flushed(log.end());
@@ -459,6 +474,16 @@ impl Store {
     /// A manifest was written: the last one may have been what recovery waited for.
     pub(in crate::store) fn recovery_manifest_written(&mut self, now: Now, io: &mut IoQueue) {
         self.recovery_advance(now, io);
+    }
+}
+
+/// A segment that an earlier run left. It may have another size: it is not recycled.
+fn left(end: u32, salt: u32, index: SegmentIndex) -> Sealed {
+    Sealed {
+        end,
+        salt,
+        index,
+        retired: Retired::Remove,
     }
 }
 

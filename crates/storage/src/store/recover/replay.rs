@@ -4,10 +4,13 @@
 //! of the memtables, which meets neighbours in the processor's cache where the log's order would miss it for every
 //! record. Mutations are idempotent and merge in any order, so that changes nothing; those of one partition keep theirs.
 
-use super::Recovery;
-use crate::commitlog::{Kind, Position, Record, SegmentImage, Verdict, clock_body, tracked_body};
+use super::{Recovery, left};
+use crate::commitlog::{
+    Kind, Position, Record, SegmentImage, SegmentIndex, Verdict, clock_body, tracked_body,
+};
 use crate::config::OnRot;
 use crate::error::StoreError;
+use crate::held::{Held, Statement};
 use crate::store::{Phase, Store};
 use model::hybrid_clock::HybridClock;
 use model::key::Token;
@@ -19,7 +22,7 @@ const PIECE_BYTES: u32 = 1 << 20;
 
 /// Whether a record was in no SSTable yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Needed {
+pub(super) enum Needed {
     Yes,
     No,
 }
@@ -46,6 +49,12 @@ pub(super) struct Replay {
     pub(super) is_applying: bool,
     /// Whether all records are checked.
     pub(super) is_read: bool,
+    /// Whether its mutations may be in no SSTable yet.
+    pub(super) needed: Needed,
+    /// Where its mutations with ids stand.
+    pub(super) index: SegmentIndex,
+    /// What was held up to here, if this is the newest segment: its checkpoint has what earlier ones say.
+    pub(super) held: Option<Held>,
 }
 
 impl Replay {
@@ -67,6 +76,16 @@ impl Replay {
             missing: None,
             is_applying: false,
             is_read: false,
+            needed: Needed::Yes,
+            index: SegmentIndex::default(),
+            held: None,
+        }
+    }
+
+    fn newer(&self, at: u32) -> StoreError {
+        StoreError::NewerRecord {
+            file: self.image.path().to_owned(),
+            offset: u64::from(at),
         }
     }
 
@@ -91,27 +110,41 @@ impl Replay {
             if let Some((next, record)) = self.image.read(at).filter(|_| !ended) {
                 match record.kind {
                     Kind::Mutation | Kind::Tracked => {
-                        let (_, view) = mutation(&record).ok_or_else(|| self.malformed(at))?;
-                        self.order.push((view.token, at));
+                        let (id, view) = mutation(&record).ok_or_else(|| self.malformed(at))?;
+                        let token = view.token;
+                        if let Some(id) = id {
+                            self.index.note(id, at, next);
+                            if let Some(held) = &mut self.held {
+                                held.insert(id);
+                            }
+                        }
+                        if self.needed == Needed::Yes {
+                            self.order.push((token, at));
+                        }
+                    }
+                    Kind::Statement => {
+                        let mut body = record.body;
+                        while !body.is_empty() {
+                            let statement = Statement::decode(&mut body);
+                            let statement = statement.ok_or_else(|| self.newer(at))?;
+                            if let Some(held) = &mut self.held {
+                                held.take(&statement);
+                            }
+                        }
                     }
                     Kind::Clock => {
                         let given = clock_body(record.body);
                         clock.observe(given.ok_or_else(|| self.malformed(at))?);
                     }
                     Kind::Checkpoint | Kind::Seal => {}
-                    Kind::Newer => {
-                        return Err(StoreError::NewerRecord {
-                            file: self.image.path().to_owned(),
-                            offset: u64::from(at),
-                        });
-                    }
+                    Kind::Newer => return Err(self.newer(at)),
                 }
                 self.offset = next;
                 continue;
             }
             match self.image.judge(at, self.known_end, self.synced) {
                 Verdict::End => self.is_read = true,
-                Verdict::Rot { next } if on_rot == OnRot::Skip => {
+                Verdict::Rot { next } if on_rot == OnRot::Skip || self.needed == Needed::No => {
                     skipped += 1;
                     match next {
                         Some(next) => self.offset = next,
@@ -158,7 +191,11 @@ impl Store {
         }
         if replay.is_read && !replay.is_applying {
             if let Some(recovery) = self.recovery() {
-                recovery.found.insert(replay.image.number(), replay.offset);
+                if let Some(held) = &replay.held {
+                    recovery.held.union(held);
+                }
+                let sealed = left(replay.offset, replay.image.salt(), replay.index);
+                recovery.found.insert(replay.image.number(), sealed);
                 recovery.buffer = replay.image.into_bytes();
             }
         } else if let Some(recovery) = self.recovery() {

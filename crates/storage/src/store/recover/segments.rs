@@ -1,10 +1,12 @@
 //! Recovery of the log: segments are read, newest first, one ahead of the one that is replayed.
 
 use super::leftovers::is_junk;
-use super::{Recovery, Replay, Step};
-use crate::commitlog::{Checkpoint, SegmentImage, SegmentName};
+use super::replay::Needed;
+use super::{Recovery, Replay, Step, left};
+use crate::commitlog::{Checkpoint, SegmentImage, SegmentIndex, SegmentName};
 use crate::config::OnRot;
 use crate::error::StoreError;
+use crate::held::Held;
 use crate::io::Purpose;
 use crate::store::Store;
 use model::env::{Entry, FileId, IoQueue, IoRequest, OpenMode};
@@ -12,8 +14,9 @@ use model::time::Now;
 use std::collections::BTreeSet;
 
 impl Recovery {
-    /// Takes what a segment says of those before it: the newest is right.
-    fn learn(&mut self, name: SegmentName, checkpoint: Checkpoint) {
+    /// Takes what a segment says of those before it: the newest is right. Returns what was held when it was begun if it
+    /// is the newest: what it says of ids itself comes after that, and what others say before.
+    fn learn(&mut self, name: SegmentName, checkpoint: Checkpoint) -> Option<Held> {
         let ends = self.ends.entry(name.shard).or_default();
         for (number, end) in checkpoint.ends {
             ends.entry(number).or_insert(end);
@@ -32,6 +35,9 @@ impl Recovery {
         self.missing
             .entry(name.shard)
             .or_insert_with(|| missing.collect());
+        self.is_journal |= !checkpoint.held.is_empty();
+        let is_newest = self.held_of.insert(name.shard);
+        is_newest.then_some(checkpoint.held)
     }
 }
 
@@ -83,9 +89,11 @@ impl Store {
         }
         while let Some(name) = recovery.segments.pop() {
             let from = recovery.replay_from.get(&name.shard);
-            if from.is_some_and(|from| name.number < from.segment) {
-                // Flushed long ago: it is only to be removed.
-                recovery.found.insert(name.number, SegmentImage::START);
+            let flushed = from.is_some_and(|from| name.number < from.segment);
+            if flushed && (!recovery.is_journal || recovery.places.is_some()) {
+                // Nobody needs it: it is only to be removed.
+                let sealed = left(SegmentImage::START, 0, SegmentIndex::default());
+                recovery.found.insert(name.number, sealed);
                 continue;
             }
             let ends = recovery.ends.get(&name.shard);
@@ -140,9 +148,14 @@ impl Store {
         }
         let checked = SegmentImage::new(path.clone(), name, bytes)
             .and_then(|image| image.checkpoint().map(|checkpoint| (image, checkpoint)));
+        let from = self
+            .recovery()
+            .and_then(|recovery| recovery.replay_from.get(&name.shard).copied());
+        // What is in SSTables is missed by other replicas at most.
+        let flushed = from.is_some_and(|from| name.number < from.segment);
         let (image, checkpoint) = match checked {
             Ok(checked) => checked,
-            Err(StoreError::Corrupt { .. }) if skip => {
+            Err(StoreError::Corrupt { .. }) if skip || flushed => {
                 self.skipped_records += 1;
                 self.requests
                     .submit(io, Purpose::Nobody, IoRequest::Close { file });
@@ -155,14 +168,14 @@ impl Store {
         };
         let ends = recovery.ends.get(&name.shard);
         let known_end = ends.and_then(|ends| ends.get(&name.number)).copied();
-        if let Some(checkpoint) = checkpoint {
-            recovery.learn(name, checkpoint);
-        }
+        let held = checkpoint.and_then(|checkpoint| recovery.learn(name, checkpoint));
         let missing = recovery.missing.get(&name.shard);
         let missing = missing.and_then(|missing| missing.range(name.number..).next().copied());
         let synced = recovery.synced.get(&(name.shard, name.number));
         let synced = synced.copied().unwrap_or(0);
         let mut replay = Replay::new(image, name.shard, known_end, synced);
+        replay.held = held;
+        replay.needed = if flushed { Needed::No } else { Needed::Yes };
         replay.missing = missing.map(|number| SegmentName { number, ..name }.path(&directory));
         let close = IoRequest::Close { file };
         if known_end.is_some() {

@@ -1,0 +1,91 @@
+//! The log as the journal of what other replicas may lack: which segments are kept for that alone, and where a mutation stands.
+
+use super::log::Log;
+use super::record::{Kind, Record, tracked_body};
+use crate::held::Statement;
+use model::track::{IdSet, MutationId};
+
+/// Where mutations stand that are to be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Path of the segment.
+    pub path: String,
+    /// Offset of the first record.
+    pub offset: u32,
+    /// Bytes of the records.
+    pub length: u32,
+    /// What their checksums begin with.
+    pub salt: u32,
+    /// Those of the ids that were asked for that must be there.
+    pub ids: IdSet,
+}
+
+impl Place {
+    /// The mutations of these ids among the records read there.
+    pub(crate) fn mutations(&self, bytes: &[u8]) -> Vec<(MutationId, Vec<u8>)> {
+        let (mut found, mut rest) = (Vec::new(), bytes);
+        while let Some(record) = Record::read(rest, self.salt) {
+            if record.kind == Kind::Tracked
+                && let Some((id, mutation)) = tracked_body(record.body)
+                && self.ids.contains(id)
+            {
+                found.push((id, mutation.to_vec()));
+            }
+            rest = rest.get(record.bytes..).unwrap_or_default();
+        }
+        found
+    }
+}
+
+/// Bytes of statements in a record.
+pub(crate) fn statement_bytes(statements: &[Statement]) -> usize {
+    let mut bytes = Vec::new();
+    statements
+        .iter()
+        .for_each(|statement| statement.encode(&mut bytes));
+    bytes.len()
+}
+
+impl Log {
+    /// Bytes of the segments that are kept for the sake of their ids alone: all wholly below `floor`, where the first segment
+    /// begins that memtables need.
+    pub(crate) fn journal_bytes(&self, floor: u64) -> u64 {
+        let kept = self.sealed.range(..floor).count() as u64;
+        kept * u64::from(self.config.segment_bytes)
+    }
+
+    /// Segments from that one on.
+    pub(crate) fn segments_from(&self, floor: u64) -> usize {
+        self.sealed.range(floor..).count() + 1
+    }
+
+    /// What keeps the oldest segment, if it is below `floor`: its ids that are not released.
+    pub(crate) fn oldest_unreleased(&self, floor: u64, released: &IdSet) -> Option<IdSet> {
+        let (number, sealed) = self.sealed.first_key_value()?;
+        (*number < floor).then(|| sealed.index.ids().minus(released))
+    }
+
+    /// Where the oldest of these ids stand that are synced; one stretch of one segment.
+    pub(crate) fn find(&self, wanted: &IdSet) -> Option<Place> {
+        let active = (self.active.number, (self.active.salt, &self.active.index));
+        let sealed = self.sealed.iter();
+        let segments = sealed.map(|(number, sealed)| (*number, (sealed.salt, &sealed.index)));
+        segments
+            .chain([active])
+            .find_map(|(number, (salt, index))| {
+                let below = match number.cmp(&self.synced_to.segment) {
+                    std::cmp::Ordering::Less => u32::MAX,
+                    std::cmp::Ordering::Equal => self.synced_to.offset,
+                    std::cmp::Ordering::Greater => 0,
+                };
+                let stretch = index.find(wanted, below)?;
+                Some(Place {
+                    path: self.name(number),
+                    offset: stretch.from,
+                    length: stretch.to - stretch.from,
+                    salt,
+                    ids: stretch.ids.both(wanted),
+                })
+            })
+    }
+}
