@@ -1,5 +1,6 @@
 //! What a node is told, in the units it uses.
 
+use crate::track::gate::ReadGate;
 use model::key::Token;
 use model::limits::METADATA_LOG_BYTES;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -81,6 +82,10 @@ pub struct NodeConfig {
     pub cache_bytes_per_shard: u64,
     /// Bytes of prepared statements a shard keeps.
     pub prepared_bytes_per_shard: usize,
+    /// `helenus_read_gate`.
+    pub read_gate: ReadGate,
+    /// Bytes of its commit log that one shard keeps for other replicas alone.
+    pub journal_bytes_per_shard: u64,
     /// Bytes of answers that one shard's requests under way may hold.
     pub answer_bytes_per_shard: usize,
     /// Properties as `system_views.system_properties` shows them.
@@ -148,6 +153,8 @@ impl Default for NodeConfig {
             started_seconds: 0,
             cache_bytes_per_shard: 0,
             prepared_bytes_per_shard: 10 << 20,
+            read_gate: ReadGate::default(),
+            journal_bytes_per_shard: 1 << 30,
             answer_bytes_per_shard: 64 << 20,
             properties: Vec::new(),
             settings: Vec::new(),

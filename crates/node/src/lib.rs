@@ -28,3 +28,4 @@ pub mod statement;
 pub mod stream;
 pub mod system;
 pub mod trace;
+pub mod track;

@@ -8,6 +8,7 @@ use crate::peers::message::Answer;
 use crate::statement::Statement;
 use crate::stream::StreamMail;
 use crate::system::NodeFacts;
+use crate::track::{Origination, TrackNote};
 use bytes::Bytes;
 pub use cluster::coordinate::ReplicaError;
 use cluster::topology::{NodeId, Topology};
@@ -109,6 +110,10 @@ pub enum ShardMessage {
     },
     /// What is known of the other members.
     Outlook(Arc<Outlook>),
+    /// Begin a mutation whose token the receiver owns; answered by `Applied`.
+    Originate(Box<Origination>),
+    /// Of tracked mutations.
+    Track(TrackNote),
     /// Another node's request, for the shard that owns what it is about; that shard answers the node.
     PeerWork(Box<PeerWork>),
     /// Another node's answer to a write of the receiver's.

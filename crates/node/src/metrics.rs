@@ -25,6 +25,8 @@ pub struct ShardMetrics {
     pub overloaded: u64,
     pub dropped_reads: u64,
     pub truncated_writes: u64,
+    pub late_mutations: u64,
+    pub unfresh_reads: u64,
     pub invalid: u64,
     pub read_repairs: u64,
     pub speculative_retries: u64,
@@ -33,7 +35,7 @@ pub struct ShardMetrics {
 
 impl ShardMetrics {
     /// Names and values, for the metrics endpoint and virtual tables.
-    pub fn entries(&self) -> [(&'static str, u64); 23] {
+    pub fn entries(&self) -> [(&'static str, u64); 25] {
         [
             ("requests", self.requests),
             ("reads", self.reads),
@@ -54,6 +56,8 @@ impl ShardMetrics {
             ("overloaded", self.overloaded),
             ("dropped_reads", self.dropped_reads),
             ("truncated_writes", self.truncated_writes),
+            ("late_mutations", self.late_mutations),
+            ("unfresh_reads", self.unfresh_reads),
             ("invalid", self.invalid),
             ("read_repairs", self.read_repairs),
             ("speculative_retries", self.speculative_retries),
@@ -82,6 +86,8 @@ impl ShardMetrics {
         self.overloaded += other.overloaded;
         self.dropped_reads += other.dropped_reads;
         self.truncated_writes += other.truncated_writes;
+        self.late_mutations += other.late_mutations;
+        self.unfresh_reads += other.unfresh_reads;
         self.invalid += other.invalid;
         self.read_repairs += other.read_repairs;
         self.speculative_retries += other.speculative_retries;

@@ -15,6 +15,7 @@ use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::replica::Caller;
 use crate::shard::Shard;
 use crate::stream::StreamMail;
+use crate::track::{Origination, Replicated};
 use cluster::internode::{Class, PeerIdentity};
 use cluster::paxos;
 use cluster::topology::NodeId;
@@ -51,6 +52,11 @@ impl PeerCaller {
         }
     }
 
+    /// Of a write.
+    pub(crate) fn of_write(node: NodeId, request: PeerRequest) -> Self {
+        Self::new(node, request, Wanted::Rows)
+    }
+
     fn request(self) -> PeerRequest {
         PeerRequest {
             shard: self.shard,
@@ -64,6 +70,10 @@ impl PeerCaller {
 pub enum ReplicaRequest {
     /// Apply a mutation; the level that its increments are to reach, if they are to be counted here.
     Write(Vec<u8>, Option<Consistency>),
+    /// Give a mutation its id, apply it and send it on.
+    Originate(Box<Origination>),
+    /// Apply a mutation with the id it has.
+    Append(Box<Replicated>),
     /// Read.
     Read(Box<ReadCommand>),
     /// Take part in a decision.
@@ -81,6 +91,13 @@ pub struct PeerWork {
     pub deadline: BootNanos,
     /// What is asked.
     pub request: ReplicaRequest,
+}
+
+impl PeerWork {
+    /// A write that a node waits for.
+    pub(crate) fn write(node: NodeId, terms: &Terms, request: ReplicaRequest, now: Now) -> Self {
+        work(node, terms, Wanted::Rows, request, now)
+    }
 }
 
 /// Requests of other nodes that wait for metadata.
@@ -138,6 +155,7 @@ impl Shard {
             answer @ (PeerMessage::Wrote { .. }
             | PeerMessage::Decided { .. }
             | PeerMessage::Answered { .. }) => self.on_peer_answer(node, answer, now, out),
+            PeerMessage::Tracked(message) => self.on_tracked(node, message, now, out),
             of_the_cluster => self.on_cluster_message(from, of_the_cluster, now, out),
         }
     }
@@ -224,11 +242,14 @@ impl Shard {
 
     /// The shard that has what a request is about; `None` if it is malformed. For a range the shard it came to asks all.
     fn owner_of(&self, request: &ReplicaRequest) -> Option<u16> {
+        let of_mutation = |mutation: &[u8]| {
+            let view = MutationView::parse(mutation)?;
+            MutationView::verify(mutation).then(|| self.owner(view.token))
+        };
         match request {
-            ReplicaRequest::Write(mutation, _) => {
-                let view = MutationView::parse(mutation)?;
-                MutationView::verify(mutation).then(|| self.owner(view.token))
-            }
+            ReplicaRequest::Write(mutation, _) => of_mutation(mutation),
+            ReplicaRequest::Originate(origination) => of_mutation(&origination.mutation),
+            ReplicaRequest::Append(replicated) => of_mutation(&replicated.mutation),
             ReplicaRequest::Decide(asked) => Some(self.owner(asked.key.token)),
             ReplicaRequest::Read(command) => Some(match &command.partitions {
                 Partitions::Key(key) => self.owner(key.token),
@@ -239,7 +260,9 @@ impl Shard {
 
     fn refuse_peer_work(&mut self, work: &PeerWork, error: ReplicaError, out: &mut Effects) {
         match work.request {
-            ReplicaRequest::Write(..) => self.tell_peer_written(work.caller, Err(error), out),
+            ReplicaRequest::Write(..)
+            | ReplicaRequest::Originate(_)
+            | ReplicaRequest::Append(_) => self.tell_peer_written(work.caller, Err(error), out),
             ReplicaRequest::Read(_) => self.tell_peer_read(work.caller, Err(error), out),
             ReplicaRequest::Decide(_) => self.tell_peer_decided(work.caller, Err(error), out),
         }
@@ -249,7 +272,11 @@ impl Shard {
     pub(crate) fn do_peer_work(&mut self, work: PeerWork, now: Now, out: &mut Effects) {
         let caller = Caller::Peer(work.caller);
         match work.request {
-            ReplicaRequest::Write(..) if self.comes_too_late(work.epoch) => {
+            ReplicaRequest::Write(..)
+            | ReplicaRequest::Originate(_)
+            | ReplicaRequest::Append(_)
+                if self.comes_too_late(work.epoch) =>
+            {
                 let error =
                     ReplicaError::Failed(0, "the ring has changed since this was planned".into());
                 self.tell_peer_written(work.caller, Err(error), out);
@@ -259,6 +286,17 @@ impl Shard {
             }
             ReplicaRequest::Decide(asked) => {
                 self.accept(*asked, Asker::Peer(work.caller), now, out);
+            }
+            ReplicaRequest::Originate(origination) => {
+                if self.is_member(&origination.members) {
+                    return self.originate(*origination, now, out);
+                }
+                let text = "this node is no replica of it".to_owned();
+                let error = ReplicaError::Failed(0, text);
+                self.tell_peer_written(work.caller, Err(error), out);
+            }
+            ReplicaRequest::Append(replicated) => {
+                self.append_replicated(&replicated, work.epoch, caller, now);
             }
             ReplicaRequest::Read(command) => {
                 if let Partitions::Range(_) = command.partitions {
@@ -389,7 +427,7 @@ impl Shard {
         }
     }
 
-    fn terms(&self, id: RequestId, wait_ms: u64) -> Terms {
+    pub(crate) fn terms(&self, id: RequestId, wait_ms: u64) -> Terms {
         Terms {
             request: PeerRequest {
                 shard: self.number,

@@ -14,8 +14,10 @@ use model::mutation::MutationView;
 use model::read::{Partitions, ReadCommand, ReadResponse};
 use model::schema::TableId;
 use model::time::{BootNanos, Now};
+use model::track::MutationId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use storage::held::Statement;
 use storage::{Farewell, KeptTokens, ReadProgress, Store, StoreError};
 
 /// Who waits.
@@ -27,6 +29,12 @@ pub enum Caller {
     Shard(u16, RequestId),
     /// Another node.
     Peer(PeerCaller),
+    /// A question of a home of groups, by its number.
+    Fence(u64),
+    /// What other nodes are owed, by the number of the write.
+    Owing(u64),
+    /// Nobody.
+    Nobody,
 }
 
 /// Something a caller waited for.
@@ -114,6 +122,66 @@ impl Replica {
                     .push(Finished::Applied(caller, Err(classed(&error))));
             }
         }
+    }
+
+    /// Applies an encoded mutation with its id; the caller hears when it is durable. Returns whether it was applied.
+    pub fn apply_with_id(
+        &mut self,
+        mutation: &[u8],
+        id: MutationId,
+        caller: Caller,
+        now: Now,
+    ) -> bool {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
+        match self.store.apply(mutation, Some(id), ticket, now) {
+            Ok(applied) if applied.durable => {
+                self.tickets.remove(ticket);
+                self.finished.push(Finished::Applied(caller, Ok(())));
+                true
+            }
+            Ok(applied) => {
+                if let Some(waiting) = self.tickets.get_mut(ticket) {
+                    waiting.timed = Some((applied.table, Measure::LocalWrite, now.boot));
+                }
+                true
+            }
+            Err(error) => {
+                self.tickets.remove(ticket);
+                self.refuse(caller, classed(&error));
+                false
+            }
+        }
+    }
+
+    /// Applies a mutation that nobody waits for, with its id. Returns whether the log has it.
+    pub fn apply_unattended(
+        &mut self,
+        mutation: &[u8],
+        id: MutationId,
+        now: Now,
+    ) -> Result<bool, StoreError> {
+        let ticket = self.tickets.insert(Ticket::untimed(Caller::Nobody));
+        let applied = self.store.apply(mutation, Some(id), ticket, now);
+        let is_logged = applied.map(|applied| !applied.durable);
+        if is_logged != Ok(true) {
+            self.tickets.remove(ticket);
+        }
+        is_logged
+    }
+
+    /// Writes down what is to be known of ids; the caller hears when it is durable, unless it is refused at once.
+    pub fn state(&mut self, statements: &[Statement], caller: Caller) -> Result<(), StoreError> {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
+        let stated = self.store.state(statements, ticket);
+        if stated.is_err() {
+            self.tickets.remove(ticket);
+        }
+        stated
+    }
+
+    /// The caller hears that its mutation is not taken.
+    pub fn refuse(&mut self, caller: Caller, error: ReplicaError) {
+        self.finished.push(Finished::Applied(caller, Err(error)));
     }
 
     /// Has what was read so far confirmed to be as durable as an acknowledged write; the caller hears when it is. For

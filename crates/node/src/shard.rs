@@ -25,6 +25,7 @@ use crate::reply::{Origin, Reply};
 use crate::slab::Slab;
 use crate::snapshots::Snapshots;
 use crate::statement::Statements;
+use crate::track::{Incarnation, Tracking};
 use cluster::topology::Topology;
 use cql::frame::RequestFrame;
 use cql::frame::response::{self, put_event};
@@ -107,6 +108,8 @@ pub struct Shard {
     owed_by: Vec<usize>,
     /// Facts other shards sent of themselves, by shard.
     pub(crate) facts: Vec<Option<Arc<crate::system::NodeFacts>>>,
+    /// This shard's part in mutation tracking.
+    pub(crate) tracking: Tracking,
     /// Requests of other nodes that wait.
     pub(crate) peer_work: crate::peers::Waiting,
     /// What is known of the other members.
@@ -138,6 +141,8 @@ pub struct ShardParts {
     pub schema: Arc<Schema>,
     /// The cluster.
     pub topology: Arc<Topology>,
+    /// Which node this is, in which life.
+    pub incarnation: Incarnation,
     /// Its store, recovered.
     pub store: storage::Store,
     /// The metadata log, on shard 0.
@@ -184,6 +189,7 @@ impl Shard {
             answers: Budget::new(parts.config.answer_bytes_per_shard),
             owed_by: vec![0; shards],
             facts: vec![None; shards],
+            tracking: Tracking::new(parts.incarnation, parts.number),
             peer_work: crate::peers::Waiting::default(),
             outlook: Arc::default(),
             streams: crate::stream::Streams::default(),
@@ -417,6 +423,8 @@ impl Shard {
             }
             ShardMessage::Facts(facts) => self.facts[usize::from(from)] = Some(facts),
             ShardMessage::Outlook(outlook) => self.take_outlook(outlook, now, out),
+            ShardMessage::Originate(origination) => self.originate(*origination, now, out),
+            ShardMessage::Track(note) => self.on_track_note(from, note, now, out),
             of_a_peer @ (ShardMessage::PeerWork(_)
             | ShardMessage::PeerWrote { .. }
             | ShardMessage::PeerDecided { .. }
@@ -480,6 +488,7 @@ impl Shard {
     pub fn end_of_turn(&mut self, now: Now, out: &mut Effects) -> TurnEnd {
         self.replay_batches(now, out);
         self.resume_selects(now, out);
+        self.tend_tracking(now, out);
         self.replica.store.end_of_turn(now, &mut out.io);
         let more = self
             .replica
@@ -523,6 +532,7 @@ impl Shard {
             self.replica.store.next_deadline(),
             self.batchlog.next_deadline(),
             self.next_alarm(),
+            self.tracking.next_deadline(),
             self.schema_changes.next_deadline(),
             self.membership
                 .as_ref()
@@ -584,6 +594,17 @@ impl Shard {
             }
             Finished::Read(Caller::Peer(peer), result) => self.tell_peer_read(peer, result, out),
             Finished::Task(Caller::Peer(_), _) => unreachable!("nodes ask for no tasks"),
+            Finished::Applied(Caller::Fence(number), result) => {
+                self.on_fenced(number, result, now, out);
+            }
+            Finished::Applied(Caller::Owing(number), result) => {
+                self.on_owed(number, &result, out);
+            }
+            Finished::Applied(Caller::Nobody, _) => {}
+            Finished::Read(Caller::Fence(_) | Caller::Owing(_) | Caller::Nobody, _)
+            | Finished::Task(Caller::Fence(_) | Caller::Owing(_) | Caller::Nobody, _) => {
+                unreachable!("they write alone")
+            }
             Finished::Applied(Caller::Shard(shard, request), result) => {
                 out.messages
                     .push((shard, ShardMessage::Applied { request, result }));
@@ -613,6 +634,12 @@ impl Shard {
         {
             self.metrics.timeouts += 1;
             self.time_out(number, now, out);
+        }
+        for number in self
+            .operations
+            .select(|operation| operation.is_due_again(now.boot))
+        {
+            self.write_again(number, now, out);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::shard::{
     LAYOUT_IO_SPACE, METADATA_IO_SPACE, SNAPSHOT_IO_SPACE, STARTUP_IO_SPACE, Shard, ShardParts,
 };
 use crate::snapshots::Snapshots;
+use crate::track::Incarnation;
 use cluster::metadata::Metadata;
 use cluster::topology::NodeId;
 use joining::Joining;
@@ -61,6 +62,8 @@ pub struct StartOrder {
     pub metadata: Arc<Metadata>,
     /// This node's number.
     pub id: NodeId,
+    /// In which life it is.
+    pub incarnation: Incarnation,
     /// Which data to open.
     pub generation: Generation,
 }
@@ -525,6 +528,7 @@ impl NodeShard {
             config: node.clone(),
             schema: order.metadata.schema.clone(),
             topology: Arc::new(topology),
+            incarnation: order.incarnation,
             store,
             metadata_log: log,
             membership,

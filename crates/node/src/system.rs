@@ -88,6 +88,7 @@ fn generate_view(name: &str, view: &NodeView<'_>, rows: &mut Rows<'_>) {
     match name {
         "caches" => views::caches(view, rows),
         "clients" => views::clients(view, rows),
+        "convergence" => views::convergence(view, rows),
         "cql_metrics" => views::cql_metrics(view, rows),
         "gossip_info" => local::gossip_info(view, rows),
         "hot_partitions" => hot::hot_partitions(view, rows),

@@ -8,6 +8,7 @@ use ::node::config::{MetadataLogBound, NodeConfig};
 use ::node::startup::{NodeShard, StartupConfig};
 use cql::plan::ddl::DdlConfig;
 use model::env::Clock;
+use node::track::gate::ReadGate;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,6 +114,12 @@ fn node_config(settings: &Settings, seeds: Seeds, addresses: &Addresses) -> Node
         cache_bytes_per_shard: memory::of_shard(settings, memory::CACHE) as u64,
         prepared_bytes_per_shard: (settings.prepared_bytes / u64::from(settings.shards)) as usize,
         answer_bytes_per_shard: memory::of_shard(settings, memory::ANSWERS),
+        read_gate: if settings.strict_reads {
+            ReadGate::Strict
+        } else {
+            ReadGate::Warn
+        },
+        journal_bytes_per_shard: settings.journal_bytes / u64::from(settings.shards),
         properties: vec![
             (
                 "helenus.version".to_owned(),

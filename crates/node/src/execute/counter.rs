@@ -219,6 +219,9 @@ impl Shard {
                 .messages
                 .push((shard, ShardMessage::Applied { request, result })),
             Caller::Peer(peer) => self.tell_peer_written(peer, result, out),
+            Caller::Fence(_) | Caller::Owing(_) | Caller::Nobody => {
+                unreachable!("they count nothing")
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::replica::{Caller, Finished};
 use crate::reply::Reply;
 use crate::shard::Shard;
+use crate::track::{Forwarded, Groups};
 use cluster::coordinate::Access;
 use cluster::coordinate::write::{Progress, WriteSet};
 use cluster::topology::NodeId;
@@ -34,6 +35,8 @@ pub struct WriteOperation {
     batch: Option<BatchWrite>,
     /// Who else waits: the operation or node it is done for.
     caller: Option<Caller>,
+    /// What another replica may have to begin.
+    forwarded: Option<Box<Forwarded>>,
     /// When the client is told to give up.
     pub deadline: BootNanos,
 }
@@ -47,8 +50,15 @@ impl WriteOperation {
             timed: None,
             batch: None,
             caller: Some(caller),
+            forwarded: None,
             deadline,
         }
+    }
+
+    /// Whether another replica is to begin it.
+    pub(super) fn is_due_again(&self, now: BootNanos) -> bool {
+        let forwarded = self.forwarded.as_ref();
+        forwarded.is_some_and(|forwarded| forwarded.again_at <= now)
     }
 }
 
@@ -170,6 +180,7 @@ impl Shard {
             timed: timed.map(|(table, _)| (table, now.boot)),
             batch,
             caller: None,
+            forwarded: None,
             deadline: now.boot.plus_millis(if counts {
                 self.config.counter_write_timeout_ms
             } else {
@@ -189,8 +200,18 @@ impl Shard {
     ) {
         let sends = operation.write.sends();
         let counts = operation.write.counts();
+        let groups = match counts {
+            Some(_) => Groups::default(),
+            None => self.groups_of(&operation.write, &parts),
+        };
         let wait_ms = operation.deadline.since(now.boot) / 1_000_000;
         let number = self.operations.insert(Operation::Write(operation));
+        let tracked = (groups, sends);
+        let (sends, forwarded) =
+            self.begin_tracked(tracked, &mut parts, (number, wait_ms), now, out);
+        if let Some(Operation::Write(operation)) = self.operations.get_mut(number) {
+            operation.forwarded = forwarded;
+        }
         let local = self.topology.local;
         for send in sends.iter().filter(|send| send.replica != local) {
             let id = RequestId {
@@ -223,6 +244,20 @@ impl Shard {
             self.send_mutation(send.replica, number.into(), (counted, None), wait_ms, out);
         }
         self.write_applied(number.into(), Ok(()), now, out);
+    }
+
+    /// Nothing has come of a write that another replica was to begin.
+    pub(crate) fn write_again(&mut self, number: u64, now: Now, out: &mut Effects) {
+        let Some(Operation::Write(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let deadline = operation.deadline;
+        if let Some(mut forwarded) = operation.forwarded.take() {
+            self.forward_again(&mut forwarded, (number, deadline), now, out);
+            if let Some(Operation::Write(operation)) = self.operations.get_mut(number) {
+                operation.forwarded = Some(forwarded);
+            }
+        }
     }
 
     /// Sends one mutation to its owner, which tells `request` when it is durable.

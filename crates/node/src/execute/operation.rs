@@ -111,6 +111,13 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// Whether somebody else is to be asked for what has not come of it.
+    pub fn is_due_again(&self, now: BootNanos) -> bool {
+        matches!(self, Self::Write(operation) if operation.is_due_again(now))
+    }
+}
+
 impl Shard {
     /// A mutation is durable, or was refused.
     pub(crate) fn on_applied(

@@ -18,6 +18,7 @@ use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::peers::message::{Answer, Wanted as PeerWanted};
 use crate::replica::Caller;
 use crate::shard::Shard;
+use crate::track::gate::{MAY_BE_STALE, Trust};
 use cluster::coordinate::ranges::{self, first_piece, later};
 use cluster::coordinate::read::{Ask, Progress, Read, Wanted};
 use cluster::coordinate::resolve::{Resolved, lacking, resolve};
@@ -198,6 +199,13 @@ impl Shard {
 
     /// Asks the replicas of the plan.
     fn begin_round(&mut self, mut operation: Box<ReplicaRead>, now: Now, out: &mut Effects) {
+        match self.gate(operation.plan.clone()) {
+            Ok((plan, trust)) => {
+                operation.plan = plan;
+                self.note_trust(operation.parent, trust);
+            }
+            Err(error) => return self.end_replica_read(operation, Err(error)),
+        }
         let read = Read::new(operation.plan.clone());
         let delay = if read.has_spare() {
             self.speculation_delay(&operation.terms.table)
@@ -219,6 +227,17 @@ impl Shard {
             Some(at) if at <= now.boot => self.read_is_slow(number, now, out),
             Some(at) => self.set_alarm(at, number),
             None => {}
+        }
+    }
+
+    /// Counts an answer that may be stale, and tells the client, once.
+    fn note_trust(&mut self, parent: u64, trust: Trust) {
+        if trust == Trust::Fresh {
+            return;
+        }
+        self.metrics.unfresh_reads += 1;
+        if let Some(Operation::Select(select)) = self.operations.get_mut(parent) {
+            select.warn_once(MAY_BE_STALE);
         }
     }
 

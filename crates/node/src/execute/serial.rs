@@ -157,6 +157,9 @@ impl Shard {
             }
             Caller::Shard(shard, request) => self.send_rows(shard, request.operation, result, out),
             Caller::Peer(peer) => self.tell_peer_read(peer, result, out),
+            Caller::Fence(_) | Caller::Owing(_) | Caller::Nobody => {
+                unreachable!("they read nothing")
+            }
         }
     }
 }

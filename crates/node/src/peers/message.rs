@@ -8,6 +8,7 @@ use crate::membership::InForce;
 use crate::message::{ReplicaError, RequestId};
 use crate::metadata_log::MetadataMessage;
 use crate::stream::message::StreamMessage;
+use crate::track::message::TrackMessage;
 use cluster::internode::Class;
 use cluster::metadata::Member;
 use cluster::paxos;
@@ -100,6 +101,8 @@ pub enum PeerMessage {
         /// How it ended.
         result: Result<(), ReplicaError>,
     },
+    /// Of tracked mutations.
+    Tracked(TrackMessage),
     /// Read.
     Read {
         /// By which terms.
@@ -147,6 +150,7 @@ const READ: u8 = 18;
 const ANSWERED: u8 = 19;
 const DECIDE: u8 = 20;
 const DECIDED: u8 = 21;
+const TRACKED: u8 = 22;
 
 /// An error of a request that the answering node coordinated.
 const TOLD: u8 = 4;
@@ -155,6 +159,7 @@ impl PeerMessage {
     /// As what it travels.
     pub fn class(&self) -> Class {
         match self {
+            Self::Tracked(message) => message.class(),
             Self::Gossip(_)
             | Self::Ping(_)
             | Self::Pong(_)
@@ -217,6 +222,10 @@ impl PeerMessage {
                 request.encode(out);
                 put_result(out, result, |(), _| {});
             }
+            Self::Tracked(message) => {
+                Self::put_tracked(out);
+                message.encode(out);
+            }
             Self::Read {
                 terms,
                 wanted,
@@ -234,6 +243,11 @@ impl PeerMessage {
                 put_result(out, result, Answer::encode);
             }
         }
+    }
+
+    /// Appends what a [`Self::Tracked`] begins with, for one whose mutation is not owned.
+    pub fn put_tracked(out: &mut Vec<u8>) {
+        out.push(TRACKED);
     }
 
     /// Reads what [`Self::encode`] wrote, all of it.
@@ -268,6 +282,7 @@ impl PeerMessage {
                 request: PeerRequest::decode(input)?,
                 result: result(input, |_| Some(()))?,
             },
+            TRACKED => Self::Tracked(TrackMessage::decode(input)?),
             READ => Self::Read {
                 terms: Terms::decode(input)?,
                 wanted: if flag(input)? {
@@ -343,13 +358,15 @@ impl PeerRequest {
 }
 
 impl Terms {
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends its bytes.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         self.request.encode(out);
         varint::put(out, self.epoch);
         varint::put(out, u64::from(self.wait_ms));
     }
 
-    fn decode(input: &mut &[u8]) -> Option<Self> {
+    /// Reads what [`Self::encode`] wrote.
+    pub(crate) fn decode(input: &mut &[u8]) -> Option<Self> {
         Some(Self {
             request: PeerRequest::decode(input)?,
             epoch: varint::get(input)?,

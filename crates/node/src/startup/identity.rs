@@ -5,6 +5,7 @@ use super::{COUNTED, LOOKING_TAG, NodeShard, StartOrder, State};
 use crate::effects::Effects;
 use crate::metadata_log::{DiskRecord, MetadataLog, NodeIdentity, Stored, spread_tokens};
 use crate::random::SplitMix;
+use crate::track::Incarnation;
 use cluster::metadata::{ClusterIdentity, Member, Metadata};
 use cluster::ring::Location;
 use model::env::{IoRequest, Random};
@@ -171,6 +172,11 @@ impl NodeShard {
         let order = StartOrder {
             metadata: log.metadata().clone(),
             id: log.id(),
+            incarnation: Incarnation {
+                node: log.id(),
+                incarnation: log.identity().incarnation,
+                boot: log.boot(),
+            },
             generation,
         };
         let state = self.begin_recovery(order, Some(layout), Some(log), now, out);

@@ -6,6 +6,7 @@
 use crate::hot::HotFact;
 use crate::membership::Outlook;
 use crate::statement::StatementId;
+use crate::track::facts::GroupFact;
 use cluster::topology::Topology;
 use model::schema::{Keyspace, Schema, TableId};
 use model::time::Now;
@@ -60,6 +61,8 @@ pub struct NodeFacts {
     pub tasks: Vec<TaskFact>,
     /// Snapshots; shard 0 knows them.
     pub snapshots: Arc<Vec<SnapshotFact>>,
+    /// What is known of the groups whose home the shard is.
+    pub groups: Vec<GroupFact>,
     /// Statements executed unprepared.
     pub regular_executed: u64,
     /// Statements executed prepared.

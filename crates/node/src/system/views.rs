@@ -3,6 +3,7 @@
 use super::rows::Rows;
 use super::values::{bigint, boolean, double, inet, int, text, text_map, timestamp, uuid};
 use super::view::{CacheFact, LatencyFact, NodeView, PerReadFact, PoolFact, TableFact};
+use cluster::topology::NodeId;
 use model::schema::{Table, TableKind};
 use std::collections::BTreeMap;
 
@@ -32,6 +33,36 @@ pub(super) fn clients(view: &NodeView<'_>, rows: &mut Rows<'_>) {
                 text(client.user.as_deref().unwrap_or("anonymous")),
             )
             .add();
+    }
+}
+
+/// What each member of each group of replicas lacks, and up to when all are proved equal.
+pub(super) fn convergence(view: &NodeView<'_>, rows: &mut Rows<'_>) {
+    let node = |id: NodeId| view.topology.nodes.iter().find(|node| node.id == id);
+    for group in view.facts.iter().flat_map(|facts| &facts.groups) {
+        let names = group.members.iter().map(|id| match node(NodeId(*id)) {
+            Some(node) => node.internode_address.ip().to_string(),
+            None => format!("removed {id}"),
+        });
+        let replicas = names.collect::<Vec<_>>().join(" ");
+        let equal = group
+            .proved_age_ms
+            .map(|age| view.now.wall.0 - age as i64 * 1_000);
+        for member in &group.of {
+            let Some(found) = node(member.node) else {
+                continue;
+            };
+            rows.row()
+                .set("replicas", text(&replicas))
+                .set("host_id", uuid(found.host_id))
+                .set("address", inet(found.internode_address.ip()))
+                .set("lacks", bigint(member.lacks))
+                .set("owed", bigint(group.gone))
+                .set("fresh", boolean(member.fresh))
+                .set("equal_up_to", equal.map(timestamp))
+                .set("age_ms", group.proved_age_ms.map(bigint))
+                .add();
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Bytes of commit log kept for other replicas, by default.
+const DEFAULT_JOURNAL_BYTES: u64 = 4 << 30;
 /// What `native_transport_max_request_data_in_flight` is where it is unset: a tenth of the memory, as in Cassandra,
 /// and a fortieth for one client address.
 const IN_FLIGHT_SHARE: u64 = 10;
@@ -63,6 +65,10 @@ pub struct Settings {
     pub commitlog_sync: CommitlogSync,
     /// Whether a start goes on without what it cannot read of the commit log.
     pub skip_rot: bool,
+    /// Whether reads of one replica are refused where none is known to have caught up.
+    pub strict_reads: bool,
+    /// Bytes of commit log that are kept for other replicas alone.
+    pub journal_bytes: u64,
     /// Whether what is dropped or truncated is kept in a snapshot.
     pub auto_snapshot: bool,
     /// How long such a snapshot is kept; `None` for until somebody removes it.
@@ -223,6 +229,9 @@ impl Settings {
             ),
             authentication,
             commitlog_sync: commitlog_sync(configured),
+            strict_reads: text(configured, "helenus_read_gate").as_deref() == Some("strict"),
+            journal_bytes: size(configured, "helenus_journal_space")
+                .unwrap_or(DEFAULT_JOURNAL_BYTES),
             skip_rot: text(configured, "helenus_on_rot").as_deref() == Some("skip"),
             auto_snapshot: flag(configured, "auto_snapshot"),
             auto_snapshot_ttl: duration(configured, "auto_snapshot_ttl"),

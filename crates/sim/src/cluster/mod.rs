@@ -2,7 +2,11 @@
 //! shards of another, later, in order or not at all.
 
 #[cfg(test)]
+mod founding;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tracking;
 
 use crate::node::machine::Machine;
 use crate::random::Rng;

@@ -20,6 +20,13 @@ impl Shard {
 }
 
 impl SelectOperation {
+    /// Warns of what several reads of a statement may meet.
+    pub(in crate::execute) fn warn_once(&mut self, text: &str) {
+        if !self.reply.warnings.iter().any(|known| known == text) {
+            self.reply.warnings.push(text.to_owned());
+        }
+    }
+
     /// Warns of what one read met, with the token of its partition: of a range, of the last partition it gave.
     pub(super) fn warn_of_tombstones(&mut self, response: &ReadResponse) {
         let plan = select_plan(&self.statement);

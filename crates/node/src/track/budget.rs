@@ -1,0 +1,102 @@
+//! The journal's budget (docs/tracking.md, section 6): what other replicas lack is kept for them up to a number of bytes; beyond it the
+//! oldest segment goes, after it was written down who lacks what of it.
+
+use super::shards::TrackNote;
+use super::{Shard, group_of};
+use crate::effects::{Effects, LogLevel};
+use crate::message::ReplicaError;
+use crate::replica::Caller;
+use cluster::topology::NodeId;
+use model::time::{BootNanos, Now};
+use model::track::{IdSet, Intervals, LogId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use storage::held::{Members, Statement};
+
+/// How often a shard looks whether its journal is over its budget, in milliseconds.
+const LOOK_MS: u64 = 500;
+
+/// What a shard knows of its journal's budget.
+#[derive(Debug, Default)]
+pub(super) struct JournalBudget {
+    next_look: BootNanos,
+    /// What is owed once it is written down, by the number of that write.
+    owing: BTreeMap<u64, Arc<IdSet>>,
+    next: u64,
+}
+
+impl Shard {
+    /// Gives the oldest segment away if the journal is over its budget.
+    pub(super) fn keep_journal_in_budget(&mut self, now: Now, out: &mut Effects) {
+        if now.boot < self.tracking.budget.next_look {
+            return;
+        }
+        self.tracking.budget.next_look = now.boot.plus_millis(LOOK_MS);
+        if self.replica.store.journal_bytes() <= self.config.journal_bytes_per_shard {
+            return;
+        }
+        let Some(oldest) = self.replica.store.oldest_unreleased() else {
+            return;
+        };
+        let mut groups: BTreeMap<Members, Vec<(LogId, Intervals)>> = BTreeMap::new();
+        let mut unknown = IdSet::default();
+        for (log, sequences) in oldest.logs() {
+            match self.replica.store.held().members(log).cloned() {
+                Some(members) if self.is_member(&members) => {
+                    let ids = groups.entry(members).or_default();
+                    ids.push((log, sequences.clone()));
+                }
+                // Nobody will ask for what has no group.
+                _ => unknown.insert_all(log, sequences),
+            }
+        }
+        self.replica.store.release(&unknown, &mut out.io);
+        for (members, ids) in groups {
+            let home = self.home_of(group_of(&members));
+            self.note_to(home, TrackNote::Shed(members, ids), now, out);
+        }
+    }
+
+    /// Writes down who lacks what of a segment that is to go; once that is durable it may.
+    pub(super) fn owe(
+        &mut self,
+        ids: &Arc<IdSet>,
+        lacking: Vec<(NodeId, LogId, Intervals)>,
+        out: &mut Effects,
+    ) {
+        if lacking.is_empty() {
+            return self.replica.store.release(ids, &mut out.io);
+        }
+        let owed: u64 = lacking.iter().map(|(.., left)| left.count()).sum();
+        let statements = lacking.into_iter();
+        let statements = statements.map(|(node, log, left)| Statement::Owed(node.0, log, left));
+        let statements: Vec<Statement> = statements.collect();
+        self.tracking.budget.next += 1;
+        let number = self.tracking.budget.next;
+        // If the log does not take it, the next look finds the segment again.
+        if self
+            .replica
+            .state(&statements, Caller::Owing(number))
+            .is_ok()
+        {
+            self.tracking.budget.owing.insert(number, ids.clone());
+            let text = format!(
+                "the journal is over its budget: {owed} mutations that other replicas lack are owed to them now, and come by repair"
+            );
+            out.log.push((LogLevel::Warn, text));
+        }
+    }
+
+    /// What is owed is written down, or was refused.
+    pub(crate) fn on_owed(
+        &mut self,
+        number: u64,
+        result: &Result<(), ReplicaError>,
+        out: &mut Effects,
+    ) {
+        let ids = self.tracking.budget.owing.remove(&number);
+        if let (Some(ids), Ok(())) = (ids, result) {
+            self.replica.store.release(&ids, &mut out.io);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The home shard of a group: what is known of it is kept here, told by all shards and by the other members.
+
+use super::facts::{GroupFact, MemberFact};
+use super::{Incarnation, Tracking, group_of};
+use crate::effects::Effects;
+use crate::peers::message::PeerMessage;
+use crate::shard::Shard;
+use crate::track::message::TrackMessage;
+use crate::track::shards::TrackNote;
+use cluster::topology::{NodeId, Topology};
+use cluster::track::{
+    Boot, Effect, Freshness, Group, GroupConfig, GroupId, LogBirth, Restored, Summary,
+};
+use model::time::{BootNanos, Now};
+use model::track::{IdSet, Intervals, LogId};
+use std::sync::Arc;
+use storage::held::Members;
+
+/// How often a member looks at what it has heard, and sends summaries while anything is unsettled, in milliseconds.
+const SUMMARY_MS: u64 = 100;
+/// How often it sends them while nothing is, in milliseconds.
+const IDLE_MS: u64 = 300;
+/// How stale a fresh member may be, in milliseconds (docs/tracking.md, section 8).
+const GATE_MS: u64 = 1_000;
+/// How often shards are told what all members hold, in milliseconds.
+const RECONCILED_MS: u64 = 500;
+
+/// A group at its home.
+#[derive(Debug)]
+pub(super) struct Home {
+    pub(super) members: Members,
+    pub(super) group: Group,
+    /// Answers to the question under way that are outstanding, and the question.
+    asked: Option<(u64, u16)>,
+    /// What shards were told that all members hold.
+    reconciled: IdSet,
+    next_reconciled: BootNanos,
+}
+
+impl Home {
+    fn new(
+        members: Members,
+        (own, topology): (Incarnation, &Topology),
+        restored: Restored,
+        now: Now,
+    ) -> Self {
+        let config = config(&members, own, topology);
+        Self {
+            members,
+            group: Group::new(config, restored, now.boot),
+            asked: None,
+            reconciled: IdSet::default(),
+            next_reconciled: now.boot,
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> BootNanos {
+        self.group.next_deadline()
+    }
+
+    /// What all members hold and no shard was told of.
+    fn newly_reconciled(&mut self) -> IdSet {
+        let mut all = IdSet::default();
+        let settled = self.group.take_settled();
+        let open = self.group.reconciled();
+        for (log, sequences) in open.chain(settled) {
+            all.insert_all(log, &sequences);
+        }
+        let new = all.minus(&self.reconciled);
+        self.reconciled.union(&new);
+        new
+    }
+}
+
+/// What a group is made of: those of the members it was named by that are still members of the cluster.
+fn config(members: &Members, own: Incarnation, topology: &Topology) -> GroupConfig {
+    let known = |id: &NodeId| topology.nodes.iter().any(|node| node.id == *id);
+    let nodes = members.iter().map(|node| NodeId(*node));
+    let live: Vec<NodeId> = nodes.filter(known).collect();
+    let datacenter = &topology.local().datacenter;
+    let here = topology.of_datacenter(datacenter);
+    GroupConfig {
+        id: group_of(members),
+        me: own.node,
+        incarnation: own.incarnation,
+        boot: own.boot,
+        local_members: here.filter(|id| live.contains(id)).collect(),
+        members: live,
+        summary_ms: SUMMARY_MS,
+        idle_ms: IDLE_MS,
+        gate_ms: GATE_MS,
+    }
+}
+
+impl Tracking {
+    /// The group of these members, whose home this shard is.
+    fn home(&mut self, members: &Members, topology: &Topology, now: Now) -> &mut Home {
+        let own = self.own;
+        let home = self.homes.entry(group_of(members));
+        home.or_insert_with(|| {
+            let members = members.clone();
+            Home::new(members, (own, topology), Restored::default(), now)
+        })
+    }
+}
+
+impl Shard {
+    /// The groups there are, by who replicates what now: they are kept from the start, so that a member that has heard nothing
+    /// asks. Those that are nothing any more but settle something are kept until they have.
+    pub(super) fn place_homes(&mut self, now: Now) {
+        let local = self.topology.local;
+        let topology = self.topology.clone();
+        let mut placed: Vec<GroupId> = Vec::new();
+        for replicas in topology.groups() {
+            let mut members: Vec<u32> = replicas.all().map(|id| id.0).collect();
+            members.sort_unstable();
+            if members.len() < 2 || !members.contains(&local.0) {
+                continue;
+            }
+            let members: Members = members.into();
+            let id = group_of(&members);
+            if self.home_of(id) == self.number {
+                self.tracking.home(&members, &topology, now);
+                placed.push(id);
+            }
+        }
+        let own = self.tracking.own;
+        for home in self.tracking.homes.values_mut() {
+            let config = config(&home.members, own, &topology);
+            if config != *home.group.config() {
+                let restored = home.group.to_restore();
+                home.group = Group::new(config, restored, now.boot);
+                home.asked = None;
+            }
+            let gone = home.members.iter().map(|node| NodeId(*node));
+            let gone = gone.filter(|node| !home.group.config().members.contains(node));
+            gone.collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|node| home.group.on_removed(node));
+        }
+        let is_kept = |id: &GroupId, home: &mut Home| placed.contains(id) || home.group.logs() > 0;
+        self.tracking.homes.retain(is_kept);
+    }
+
+    /// A shard of this node has made these durable.
+    pub(super) fn on_held(&mut self, held: Vec<(LogId, Members, Intervals)>, now: Now) {
+        let topology = self.topology.clone();
+        for (log, members, sequences) in held {
+            let home = self.tracking.home(&members, &topology, now);
+            home.group.on_durable(LogBirth::from(log), &sequences);
+        }
+    }
+
+    /// Another member says what it holds.
+    pub(super) fn on_summary(
+        &mut self,
+        from: NodeId,
+        members: &Members,
+        summary: Summary,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let topology = self.topology.clone();
+        let home = self.tracking.home(members, &topology, now);
+        if summary.group != home.group.id() {
+            return;
+        }
+        let mut effects = Vec::new();
+        home.group.on_summary(from, summary, now.boot, &mut effects);
+        let members = members.clone();
+        self.carry_out_tracking(&members, effects, now, out);
+    }
+
+    /// A shard of this node has answered a question: up to where its own logs of the group are assigned.
+    pub(super) fn on_asked(&mut self, members: &Members, round: u64, end: Option<(LogId, u64)>) {
+        let Some(home) = self.tracking.homes.get_mut(&group_of(members)) else {
+            return;
+        };
+        if let Some((log, end)) = end {
+            home.group.on_assigned(LogBirth::from(log), end);
+        }
+        if let Some((asked, left)) = &mut home.asked
+            && *asked == round
+        {
+            *left -= 1;
+            if *left == 0 {
+                home.asked = None;
+                home.group.on_asked(round);
+            }
+        }
+    }
+
+    /// A holder has no payload of these, or has sent a part of what it was asked for.
+    pub(super) fn on_pull_answered(
+        &mut self,
+        from: NodeId,
+        members: &Members,
+        gone: &IdSet,
+        cut: bool,
+    ) {
+        if let Some(home) = self.tracking.homes.get_mut(&group_of(members)) {
+            for (log, sequences) in gone.logs() {
+                home.group.on_gone(from, LogBirth::from(log), sequences);
+            }
+            if cut {
+                home.group.on_cut(from);
+            }
+        }
+    }
+
+    /// Gives the groups at home here their turn.
+    pub(super) fn tend_homes(&mut self, now: Now, out: &mut Effects) {
+        let due: Vec<GroupId> = self
+            .tracking
+            .homes
+            .iter()
+            .filter(|(_, home)| now.boot >= home.next_deadline())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            let Some(home) = self.tracking.homes.get_mut(&id) else {
+                continue;
+            };
+            let mut effects = Vec::new();
+            home.group.tick(now.boot, &mut effects);
+            let members = home.members.clone();
+            if now.boot >= home.next_reconciled {
+                home.next_reconciled = now.boot.plus_millis(RECONCILED_MS);
+                let new = Arc::new(home.newly_reconciled());
+                if !new.is_empty() {
+                    self.tell_all(|| TrackNote::Reconciled(new.clone()), now, out);
+                }
+            }
+            self.carry_out_tracking(&members, effects, now, out);
+            self.tell_freshness(id, now, out);
+        }
+    }
+
+    fn carry_out_tracking(
+        &mut self,
+        members: &Members,
+        effects: Vec<Effect>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        for effect in effects {
+            match effect {
+                Effect::Ask { round, boots } => self.ask_shards(members, round, &boots, now, out),
+                Effect::Send { to, summary } => {
+                    let members = members.clone();
+                    let message = TrackMessage::Summary { members, summary };
+                    self.say(to, &PeerMessage::Tracked(message), out);
+                }
+                Effect::Pull {
+                    from,
+                    log,
+                    sequences,
+                } => {
+                    let message = TrackMessage::Pull {
+                        members: members.clone(),
+                        log: log.log,
+                        sequences,
+                    };
+                    self.say(from, &PeerMessage::Tracked(message), out);
+                }
+                // Both are told when they are asked for, or with the next look.
+                Effect::Fresh(_) | Effect::Proved(_) => {}
+            }
+        }
+    }
+
+    fn ask_shards(
+        &mut self,
+        members: &Members,
+        round: u64,
+        boots: &[(NodeId, Boot)],
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let shards = self.config.shards;
+        if let Some(home) = self.tracking.homes.get_mut(&group_of(members)) {
+            home.asked = Some((round, shards));
+        }
+        let boots: Arc<[(NodeId, Boot)]> = boots.into();
+        let ask = || TrackNote::Ask {
+            members: members.clone(),
+            round,
+            boots: boots.clone(),
+        };
+        self.tell_all(ask, now, out);
+    }
+
+    /// Tells all shards what the members of a group are good for.
+    fn tell_freshness(&mut self, id: GroupId, now: Now, out: &mut Effects) {
+        let Some(home) = self.tracking.homes.get(&id) else {
+            return;
+        };
+        let nodes = home.members.iter().map(|node| NodeId(*node));
+        let fresh = nodes.map(|node| (node, home.group.freshness(node, now.boot)));
+        let fresh: Arc<[(NodeId, Freshness)]> = fresh.collect();
+        let members = home.members.clone();
+        let note = || TrackNote::Fresh {
+            members: members.clone(),
+            fresh: fresh.clone(),
+            at: now.boot,
+        };
+        self.tell_all(note, now, out);
+    }
+
+    /// A shard's journal has no room for these any more: says who of the group lacks what of them.
+    pub(super) fn find_lacking(
+        &mut self,
+        shard: u16,
+        members: &Members,
+        ids: &[(LogId, Intervals)],
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(home) = self.tracking.homes.get(&group_of(members)) else {
+            return;
+        };
+        let (mut all, mut lacking) = (IdSet::default(), Vec::new());
+        for (log, sequences) in ids {
+            all.insert_all(*log, sequences);
+            let nodes = home.group.lacking(*log, sequences).into_iter();
+            lacking.extend(nodes.map(|(node, left)| (node, *log, left)));
+        }
+        let ids = Arc::new(all);
+        self.note_to(shard, TrackNote::Owe { ids, lacking }, now, out);
+    }
+
+    /// What the groups at home here know.
+    pub(crate) fn group_facts(&self, now: BootNanos) -> Vec<GroupFact> {
+        let homes = self.tracking.homes.values();
+        let facts = homes.map(|home| {
+            let debts = home.group.debts().into_iter();
+            let proved = home.group.proved();
+            GroupFact {
+                members: home.members.clone(),
+                proved_age_ms: proved.map(|at| now.since(at) / 1_000_000),
+                of: debts
+                    .map(|(node, lacks)| MemberFact {
+                        node,
+                        lacks,
+                        fresh: home.group.freshness(node, now).all,
+                    })
+                    .collect(),
+                gone: home.group.gone().map(|(_, gone)| gone.count()).sum(),
+            }
+        });
+        facts.collect()
+    }
+}

@@ -1,0 +1,196 @@
+//! Catching up (docs/tracking.md, section 5): what this node's journal has and another lacks, and what others' journals have and this
+//! node lacks.
+
+use super::shards::TrackNote;
+use super::{Shard, group_of};
+use crate::effects::{Effects, LogLevel};
+use crate::peers::message::PeerMessage;
+use crate::replica::Caller;
+use crate::track::message::TrackMessage;
+use crate::track::origin::Replicated;
+use cluster::topology::NodeId;
+use model::mutation::MutationView;
+use model::time::Now;
+use model::track::{IdSet, Intervals, LogId, MutationId};
+use std::sync::Arc;
+use storage::StoreError;
+use storage::held::{Members, Statement};
+
+/// Bytes of mutations that one shard sends for one question: the rest is asked for anew.
+const SERVED_BYTES: usize = 8 << 20;
+/// Questions of others that a shard reads its journal for at once.
+const MAX_SERVING: usize = 16;
+
+/// What another node is being sent.
+#[derive(Debug)]
+pub(super) struct Serving {
+    to: NodeId,
+    members: Members,
+    /// What it lacks still.
+    left: IdSet,
+    bytes: usize,
+}
+
+impl Shard {
+    /// Another node asks for mutations: each shard sends what it has.
+    pub(super) fn on_pull(
+        &mut self,
+        from: NodeId,
+        members: &Members,
+        (log, sequences): (LogId, &Intervals),
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let mut wanted = IdSet::default();
+        wanted.insert_all(log, sequences);
+        let wanted = Arc::new(wanted);
+        let serve = || TrackNote::Serve {
+            to: from,
+            members: members.clone(),
+            wanted: wanted.clone(),
+        };
+        self.tell_all(serve, now, out);
+    }
+
+    /// Sends another node what this shard's journal has of what it lacks.
+    pub(super) fn serve_journal(
+        &mut self,
+        to: NodeId,
+        members: Members,
+        wanted: &IdSet,
+        out: &mut Effects,
+    ) {
+        if self.tracking.serving.len() >= MAX_SERVING {
+            return self.send_records(to, members, Vec::new(), (IdSet::default(), true), out);
+        }
+        let mut owed = IdSet::default();
+        let to_others = self.replica.store.held().owed.values();
+        to_others.for_each(|ids| owed.union(&wanted.both(ids)));
+        if !owed.is_empty() {
+            self.send_records(to, members.clone(), Vec::new(), (owed.clone(), false), out);
+        }
+        let serving = Serving {
+            to,
+            members,
+            left: wanted.minus(&owed),
+            bytes: 0,
+        };
+        self.read_journal(serving, out);
+    }
+
+    fn read_journal(&mut self, serving: Serving, out: &mut Effects) {
+        self.tracking.next_serving += 1;
+        let number = self.tracking.next_serving;
+        let begun = self.replica.store.fetch(&serving.left, number, &mut out.io);
+        if begun {
+            self.tracking.serving.insert(number, serving);
+        }
+    }
+
+    /// What was read of the journal is sent.
+    pub(super) fn go_on_serving(&mut self, out: &mut Effects) {
+        for fetched in self.replica.store.take_fetched() {
+            let Some(mut serving) = self.tracking.serving.remove(&fetched.ticket) else {
+                continue;
+            };
+            let mut seen = fetched.gone.clone();
+            for (id, mutation) in &fetched.mutations {
+                seen.insert(*id);
+                serving.bytes += mutation.len();
+            }
+            serving.left = serving.left.minus(&seen);
+            let cut = serving.bytes >= SERVED_BYTES && !serving.left.is_empty();
+            let (to, members) = (serving.to, serving.members.clone());
+            self.send_records(to, members, fetched.mutations, (fetched.gone, cut), out);
+            if !cut && !seen.is_empty() {
+                self.read_journal(serving, out);
+            }
+        }
+    }
+
+    fn send_records(
+        &self,
+        to: NodeId,
+        members: Members,
+        mutations: Vec<(MutationId, Vec<u8>)>,
+        (gone, cut): (IdSet, bool),
+        out: &mut Effects,
+    ) {
+        let message = TrackMessage::Records {
+            epoch: self.topology.epoch,
+            members,
+            mutations,
+            gone,
+            cut,
+        };
+        self.say(to, &PeerMessage::Tracked(message), out);
+    }
+
+    /// Another node sends what this one lacked.
+    pub(super) fn on_records(
+        &mut self,
+        from: NodeId,
+        (epoch, members): (u64, Members),
+        mutations: Vec<(MutationId, Vec<u8>)>,
+        (gone, cut): (IdSet, bool),
+        now: Now,
+        out: &mut Effects,
+    ) {
+        // Tables that this node does not know yet would be taken for ones that were dropped. It is asked for again.
+        if epoch > self.topology.epoch {
+            return;
+        }
+        for (id, mutation) in mutations {
+            let owner = MutationView::verify(&mutation)
+                .then(|| MutationView::parse(&mutation))
+                .flatten()
+                .map(|view| self.owner(view.token));
+            let Some(owner) = owner else {
+                let text = format!("node {} sent what is no mutation", from.0);
+                out.log.push((LogLevel::Warn, text));
+                continue;
+            };
+            let replicated = Arc::new(Replicated {
+                id,
+                members: members.clone(),
+                mutation,
+            });
+            self.note_to(owner, TrackNote::Take(replicated), now, out);
+        }
+        if cut || !gone.is_empty() {
+            let home = self.home_of(group_of(&members));
+            let note = TrackNote::Answered {
+                from,
+                members,
+                gone,
+                cut,
+            };
+            self.note_to(home, note, now, out);
+        }
+    }
+
+    /// A mutation this node lacked, whose token this shard owns, is appended.
+    pub(super) fn take_fetched(&mut self, replicated: &Replicated, now: Now) {
+        let Replicated {
+            id,
+            members,
+            mutation,
+        } = replicated;
+        let store = &mut self.replica.store;
+        if store.held().contains(*id) || store.open_log(id.log, members).is_err() {
+            return;
+        }
+        match self.replica.apply_unattended(mutation, *id, now) {
+            // The table is gone, and with it what the mutation was for.
+            Err(StoreError::UnknownTable(_)) => self.metrics.late_mutations += 1,
+            // It is for tables alone that are not logged any more.
+            Ok(false) => {}
+            // What there is no room for is fetched again.
+            Ok(true) | Err(_) => return,
+        }
+        let run = Intervals::run(id.sequence, id.sequence);
+        let statement = Statement::Held(id.log, run);
+        // If the log does not take it, it is fetched again.
+        let _ = self.replica.state(&[statement], Caller::Nobody);
+    }
+}

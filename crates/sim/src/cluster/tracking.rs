@@ -1,0 +1,90 @@
+//! Writes that replicas missed come to them by themselves.
+
+use super::Cluster;
+use crate::node::machine::Answer;
+use ::model::error::Consistency;
+
+/// Longest virtual time a statement may take, in steps of 10 ms.
+const PATIENCE: usize = 2_000;
+
+/// Writes that a node misses.
+const WRITES: usize = 1_000;
+
+fn started(seed: u64) -> Cluster {
+    let mut cluster = Cluster::founded(seed, 3, 4, 1).expect("a cluster");
+    for node in 0..3 {
+        cluster.nodes[node].start(1);
+    }
+    cluster.pass(5_000);
+    for node in 0..3 {
+        cluster.nodes[node].connect().expect("a superuser");
+    }
+    let keyspace = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}";
+    done(&mut cluster, 0, Consistency::One, keyspace);
+    done(
+        &mut cluster,
+        0,
+        Consistency::One,
+        "CREATE TABLE ks.t (k int PRIMARY KEY, v int)",
+    );
+    cluster.pass(2_000);
+    cluster
+}
+
+fn start(cluster: &mut Cluster, node: usize) {
+    cluster.nodes[node].start(1);
+    for _ in 0..300 {
+        cluster.pass(100);
+        if cluster.nodes[node].is_ready().expect("it starts") {
+            return;
+        }
+    }
+    panic!("node {node} never serves");
+}
+
+fn ask(cluster: &mut Cluster, node: usize, level: Consistency, text: &str) -> Answer {
+    let request = cluster.nodes[node].query_at(level, 0, text);
+    for _ in 0..PATIENCE {
+        if let Some(answer) = cluster.nodes[node].answers.remove(&request) {
+            return answer;
+        }
+        cluster.pass(10);
+    }
+    panic!("never answered: {text}");
+}
+
+fn done(cluster: &mut Cluster, node: usize, level: Consistency, text: &str) {
+    if let Answer::Error(code, message) = ask(cluster, node, level, text) {
+        panic!("{text}: {code:#x} {message}");
+    }
+}
+
+/// The rows a node alone has.
+fn own_rows(cluster: &mut Cluster, node: usize) -> usize {
+    for other in 0..3 {
+        cluster.cut.insert((node, other));
+        cluster.cut.insert((other, node));
+    }
+    cluster.nodes[node].connect().expect("a superuser");
+    let mut rows = 0;
+    for key in 0..WRITES {
+        let text = format!("SELECT v FROM ks.t WHERE k = {key}");
+        if let Answer::Rows(found) = ask(cluster, node, Consistency::One, &text) {
+            rows += found.len();
+        }
+    }
+    rows
+}
+
+#[test]
+fn a_node_that_was_down_gets_all_it_missed() {
+    let mut cluster = started(11);
+    cluster.nodes[2].crash();
+    for key in 0..WRITES {
+        let text = format!("INSERT INTO ks.t (k, v) VALUES ({key}, {key})");
+        done(&mut cluster, key % 2, Consistency::Quorum, &text);
+    }
+    start(&mut cluster, 2);
+    cluster.pass(10_000);
+    assert_eq!(own_rows(&mut cluster, 2), WRITES);
+}
