@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// How often what this node says of itself is looked at, in milliseconds.
 const SELF_MS: u64 = 1_000;
+/// How often it says how much data it has, in milliseconds: that changes all the time, and every change travels to all.
+const LOAD_MS: u64 = 60_000;
 /// How long a node that asks to be let in is waited for, in milliseconds.
 const JOIN_MS: u64 = 10_000;
 /// Proposals for nodes that ask to be let in have tickets from here on.
@@ -57,6 +59,7 @@ pub struct Membership {
     /// What is known of what the others have in force.
     in_force: BTreeMap<NodeId, InForce>,
     next_self: BootNanos,
+    next_load: BootNanos,
     /// Who asked to be let in, by the ticket of its proposal: where it is, and its host id.
     joining: BTreeMap<u64, (SocketAddr, Uuid)>,
     next_join: u64,
@@ -97,6 +100,7 @@ impl Membership {
             outlook: Arc::default(),
             in_force: BTreeMap::new(),
             next_self: now,
+            next_load: now,
             joining: BTreeMap::new(),
             next_join: JOIN_TICKETS,
             heard: Vec::new(),
@@ -300,8 +304,22 @@ impl Shard {
         true
     }
 
+    /// Says how much data this node has.
+    fn tell_load(&mut self, now: Now) {
+        let is_due = |membership: &Membership| now.boot >= membership.next_load;
+        if !self.membership.as_ref().is_some_and(is_due) {
+            return;
+        }
+        let load = State::Load(self.load_bytes());
+        if let Some(membership) = &mut self.membership {
+            membership.next_load = now.boot.plus_millis(LOAD_MS);
+            membership.gossip.set_local(load);
+        }
+    }
+
     /// Gives gossip and the detector their turn, and sends what the metadata log has to say.
     pub(crate) fn tend_membership(&mut self, now: Now, out: &mut Effects) {
+        self.tell_load(now);
         let Some(membership) = &mut self.membership else {
             return;
         };
