@@ -120,20 +120,25 @@ fn node_config(settings: &Settings, seeds: Seeds, addresses: &Addresses) -> Node
             ReadGate::Warn
         },
         journal_bytes_per_shard: settings.journal_bytes / u64::from(settings.shards),
-        properties: vec![
-            (
-                "helenus.version".to_owned(),
-                env!("CARGO_PKG_VERSION").to_owned(),
-            ),
-            ("os.arch".to_owned(), std::env::consts::ARCH.to_owned()),
-            ("os.name".to_owned(), std::env::consts::OS.to_owned()),
-        ],
+        properties: properties(),
         settings: settings
             .view
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
             .collect(),
     }
+}
+
+/// What `system_views.system_properties` shows.
+fn properties() -> Vec<(String, String)> {
+    vec![
+        (
+            "helenus.version".to_owned(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+        ),
+        ("os.arch".to_owned(), std::env::consts::ARCH.to_owned()),
+        ("os.name".to_owned(), std::env::consts::OS.to_owned()),
+    ]
 }
 
 /// What every shard's store is told; its number is set by whoever opens it.

@@ -508,10 +508,7 @@ mod tests {
     fn of_work() -> Vec<PeerMessage> {
         let request = PeerRequest {
             shard: 3,
-            id: RequestId {
-                operation: 1 << 40,
-                part: 7,
-            },
+            id: (1 << 40).into(),
         };
         let terms = Terms {
             request,
@@ -525,9 +522,7 @@ mod tests {
         };
         let rows = ReadResponse {
             bytes: vec![1, 2, 3],
-            more: true,
-            rows: 1,
-            tombstones: 2,
+            ..ReadResponse::default()
         };
         vec![
             PeerMessage::Write {

@@ -1,9 +1,33 @@
 //! The log as the journal of what other replicas may lack: which segments are kept for that alone, and where a mutation stands.
 
+use super::index::SegmentIndex;
 use super::log::Log;
 use super::record::{Kind, Record, tracked_body};
 use crate::held::Statement;
 use model::track::{IdSet, MutationId};
+use std::collections::BTreeMap;
+
+/// What becomes of a segment that is not needed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retired {
+    /// It is one of this log's size and may be used again.
+    Recycle,
+    /// It is removed.
+    Remove,
+}
+
+/// A segment that nothing is appended to any more.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    /// Where it ends.
+    pub end: u32,
+    /// What its checksums begin with.
+    pub salt: u32,
+    /// Its ids.
+    pub index: SegmentIndex,
+    /// What becomes of it.
+    pub retired: Retired,
+}
 
 /// Where mutations stand that are to be read.
 #[derive(Debug, Clone)]
@@ -47,6 +71,32 @@ pub(crate) fn statement_bytes(statements: &[Statement]) -> usize {
 }
 
 impl Log {
+    /// Takes the ids that became durable since the last call.
+    pub(crate) fn take_held(&mut self) -> IdSet {
+        std::mem::take(&mut self.held)
+    }
+
+    pub(super) fn ends(&self) -> BTreeMap<u64, u32> {
+        let sealed = self.sealed.iter();
+        sealed
+            .map(|(&number, sealed)| (number, sealed.end))
+            .collect()
+    }
+
+    /// Appends what is to be known of ids. It must fit.
+    pub(crate) fn state(&mut self, statements: &[Statement], ticket: Option<u64>) {
+        for statement in statements {
+            if let Statement::Held(log, sequences) = statement {
+                self.open_batch().ids.insert_all(*log, sequences);
+            }
+        }
+        self.put(Kind::Statement, ticket, |out| {
+            statements
+                .iter()
+                .for_each(|statement| statement.encode(out));
+        });
+    }
+
     /// Bytes of the segments that are kept for the sake of their ids alone: all wholly below `floor`, where the first segment
     /// begins that memtables need.
     pub(crate) fn journal_bytes(&self, floor: u64) -> u64 {

@@ -3,11 +3,11 @@
 use super::Position;
 use super::batch::{Batch, ClockRecord};
 use super::index::SegmentIndex;
+use super::journal::{Retired, Sealed};
 use super::record::{self, CLOCK_RECORD_BYTES, Checkpoint, Kind};
 use super::replay::SegmentImage;
 use crate::config::SyncMode;
 use crate::error::StoreError;
-use crate::held::Statement;
 use crate::io::{Purpose, Requests};
 use model::env::{FileId, IoError, IoOutcome, IoQueue, IoRequest};
 use model::hybrid_clock::HybridClock;
@@ -48,15 +48,6 @@ pub(crate) enum Health {
     Poisoned(String),
 }
 
-/// What becomes of a segment that is not needed any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Retired {
-    /// It is one of this log's size and may be used again.
-    Recycle,
-    /// It is removed.
-    Remove,
-}
-
 /// Where and how the log is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct LogConfig {
@@ -78,19 +69,6 @@ pub(super) struct Active {
     pub(super) synced: u32,
     pub(super) ids: Vec<(MutationId, u32)>,
     pub(super) index: SegmentIndex,
-}
-
-/// A segment that nothing is appended to any more.
-#[derive(Debug)]
-pub(crate) struct Sealed {
-    /// Where it ends.
-    pub end: u32,
-    /// What its checksums begin with.
-    pub salt: u32,
-    /// Its ids.
-    pub index: SegmentIndex,
-    /// What becomes of it.
-    pub retired: Retired,
 }
 
 #[derive(Debug)]
@@ -241,11 +219,6 @@ impl Log {
         &mut self.durable
     }
 
-    /// Takes the ids that became durable since the last call.
-    pub(crate) fn take_held(&mut self) -> IdSet {
-        std::mem::take(&mut self.held)
-    }
-
     /// Tickets whose records may not be.
     pub(crate) fn failed(&mut self) -> &mut Vec<(u64, StoreError)> {
         &mut self.failed
@@ -309,27 +282,6 @@ impl Log {
         self.put_clock();
     }
 
-    fn ends(&self) -> BTreeMap<u64, u32> {
-        let sealed = self.sealed.iter();
-        sealed
-            .map(|(&number, sealed)| (number, sealed.end))
-            .collect()
-    }
-
-    /// Appends what is to be known of ids. It must fit.
-    pub(crate) fn state(&mut self, statements: &[Statement], ticket: Option<u64>) {
-        for statement in statements {
-            if let Statement::Held(log, sequences) = statement {
-                self.open_batch().ids.insert_all(*log, sequences);
-            }
-        }
-        self.put(Kind::Statement, ticket, |out| {
-            statements
-                .iter()
-                .for_each(|statement| statement.encode(out));
-        });
-    }
-
     /// Appends a mutation; its ticket is reported when it is durable. It must fit.
     pub(crate) fn append(
         &mut self,
@@ -385,7 +337,7 @@ impl Log {
     }
 
     /// The batch that is being filled: not in flight, and of the active segment.
-    fn open_batch(&mut self) -> &mut Batch {
+    pub(super) fn open_batch(&mut self) -> &mut Batch {
         let open = self.batches.len() > usize::from(self.in_flight)
             && self
                 .batches
@@ -398,7 +350,7 @@ impl Log {
         self.batches.back_mut().expect("just made")
     }
 
-    fn put(&mut self, kind: Kind, ticket: Option<u64>, body: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn put(&mut self, kind: Kind, ticket: Option<u64>, body: impl FnOnce(&mut Vec<u8>)) {
         let (salt, synced) = (self.active.salt, self.active.synced);
         let batch = self.open_batch();
         let data = Arc::make_mut(&mut batch.data);

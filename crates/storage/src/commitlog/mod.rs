@@ -27,8 +27,8 @@ mod segments;
 mod tests;
 
 pub(crate) use index::SegmentIndex;
-pub(crate) use journal::{Place, statement_bytes};
-pub(crate) use log::{Health, Log, LogConfig, LogStep, Retired, Sealed};
+pub(crate) use journal::{Place, Retired, Sealed, statement_bytes};
+pub(crate) use log::{Health, Log, LogConfig, LogStep};
 pub(crate) use record::{Checkpoint, Kind, Record, clock_body, tracked_body};
 pub(crate) use replay::{SegmentImage, SegmentName, Verdict};
 

@@ -1,7 +1,8 @@
 //! The files of the log: segments prepared ahead of their use, and recycled when nothing needs them.
 
 use super::Position;
-use super::log::{Log, LogStep, Preparing, RETRY_MS, Retired, Sealed, salt};
+use super::journal::{Retired, Sealed};
+use super::log::{Log, LogStep, Preparing, RETRY_MS, salt};
 use super::record::SegmentHead;
 use super::replay::SegmentName;
 use crate::error::StoreError;
