@@ -184,11 +184,10 @@ impl MetadataLog {
         &self.metadata
     }
 
-    /// What is in force, for a node that begins with it.
+    /// What is in force, for a node that begins with it. Its epoch is that of the last command, as it is on members that applied the
+    /// entries one by one: entries that are no commands may have passed since, and requests that name an epoch wait for it.
     pub fn snapshot(&self) -> Snapshot {
-        let mut metadata = (*self.metadata).clone();
-        metadata.epoch = self.raft.status().applied;
-        self.raft.snapshot_now(metadata.encode())
+        self.raft.snapshot_now(self.metadata.encode())
     }
 
     /// Where the consensus stands.
@@ -591,10 +590,7 @@ impl MetadataLog {
         if through <= self.raft.snapshot().index {
             return;
         }
-        let mut metadata = (*self.metadata).clone();
-        // Entries that are no commands have passed since.
-        metadata.epoch = through;
-        let state = metadata.encode();
+        let state = self.metadata.encode();
         if self.disk.bytes() <= allowed(self.bound, state.len() as u64) {
             self.snapshot_bytes = state.len() as u64;
             return;

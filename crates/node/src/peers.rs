@@ -187,7 +187,8 @@ impl Shard {
     /// Something of another node, which another shard passed on.
     pub(crate) fn on_passed_on(&mut self, message: ShardMessage, now: Now, out: &mut Effects) {
         match message {
-            ShardMessage::PeerWork(work) => self.do_peer_work(*work, now, out),
+            // This shard may hear of a change of the metadata later than the one that was asked.
+            ShardMessage::PeerWork(work) => self.take_peer_work(*work, now, out),
             ShardMessage::PeerWrote { node, id, result } => {
                 self.on_peer_wrote(node, id, result, now, out);
             }

@@ -175,7 +175,8 @@ impl Shard {
             clients: BTreeMap::new(),
             statements: Statements::new(parts.config.prepared_bytes_per_shard),
             metrics: ShardMetrics::default(),
-            operations: Slab::default(),
+            // Other nodes may still answer what an earlier start asked.
+            operations: Slab::beginning_with((parts.seed >> 32) as u32),
             partitions: PartitionQueue::default(),
             partitions_given: VecDeque::new(),
             paused_selects: Vec::new(),

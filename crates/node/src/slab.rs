@@ -5,6 +5,8 @@
 pub struct Slab<T> {
     slots: Vec<(u32, Option<T>)>,
     free: Vec<u32>,
+    /// What the numbers of new places begin with.
+    generation: u32,
 }
 
 impl<T> Default for Slab<T> {
@@ -12,15 +14,25 @@ impl<T> Default for Slab<T> {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
+            generation: 0,
         }
     }
 }
 
 impl<T> Slab<T> {
+    /// One whose numbers begin with `generation`: if each start of a process takes another, an answer that was meant for an earlier
+    /// one meets no operation of this one.
+    pub fn beginning_with(generation: u32) -> Self {
+        Self {
+            generation,
+            ..Self::default()
+        }
+    }
+
     /// Keeps a value under a new number.
     pub fn insert(&mut self, value: T) -> u64 {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push((0, None));
+            self.slots.push((self.generation, None));
             (self.slots.len() - 1) as u32
         });
         let slot = &mut self.slots[index as usize];
@@ -93,5 +105,15 @@ mod tests {
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.select(|value| *value == 'b'), [second]);
         assert_eq!(slab.len(), 1);
+    }
+
+    #[test]
+    fn starts_do_not_share_numbers() {
+        let mut before = Slab::beginning_with(7);
+        let mut after = Slab::beginning_with(8);
+        let number = before.insert('a');
+        after.insert('b');
+        assert_eq!(before.get_mut(number), Some(&mut 'a'));
+        assert_eq!(after.get_mut(number), None, "it belongs to another start");
     }
 }
