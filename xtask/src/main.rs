@@ -30,8 +30,9 @@ cargo xtask golden [--file NAME] [--address IP:PORT] [--all] [--messages]
 cargo xtask golden --record [--file NAME] [--address IP:PORT]
                                       record them anew
 cargo xtask golden --count            statements, refusals and distinct shapes of the scripts
-cargo xtask sim storage|node|rot|planted|fuzz [--seeds N] [--first SEED] [--seconds S]
+cargo xtask sim storage|node|cluster|rot|planted|fuzz [--seeds N] [--first SEED] [--seconds S]
                                       the simulator and the fuzzers, by seed
+cargo xtask sim --minutes N           fresh seeds of whole clusters
 cargo xtask bench [--quick] [--only write,read,…] [--skip-oracle] [--record] …
                                       Helenus, Apache Cassandra and an empty server under the same load
 cargo xtask server cassandra start|stop|wipe|nodetool [--ip 127.0.0.9] [--sync group] [ARGUMENTS]

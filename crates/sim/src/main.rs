@@ -1,14 +1,18 @@
 //! The simulator's command line: `cargo run -p sim -- storage --seeds N`, `cargo run -p sim -- fuzz --seconds S`.
 
+use sim::cluster::{KINDS, LONG_KINDS, Options, Summary};
 use sim::storage::Found;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const USAGE: &str = "usage:
   sim storage [--seeds N] [--first SEED] [--seconds S] [--operations N]   crash and check the storage engine
   sim node [--seeds N] [--first SEED] [--seconds S] [--operations N]      crash a whole node and check what clients were told
+  sim cluster [--kind NAME] [--seeds N] [--first SEED] [--seconds S] [--standard]
+                                                                          whole clusters in trouble, each seed twice
+  sim --minutes N                                                         fresh seeds of all kinds of clusters
   sim rot [--seeds N] [--first SEED] [--seconds S]                        flip a byte of a file and see that it is found
   sim planted                                                             see that planted defects are seen
   sim fixture                                                             print a data directory to be kept in crates/sim/fixtures
@@ -49,6 +53,8 @@ fn main() -> ExitCode {
     let ended = match arguments.0.first().map(String::as_str) {
         Some("storage") => storage(&seeds, arguments.number("--operations", 500)),
         Some("node") => node(&seeds, arguments.number("--operations", 300)),
+        Some("cluster") => cluster(&seeds, &arguments),
+        Some("--minutes") => minutes(arguments.number("--minutes", 1)),
         Some("rot") => rot(&seeds),
         Some("planted") => planted(),
         Some("fixture") => fixture(),
@@ -128,6 +134,106 @@ fn node(seeds: &Seeds, operations: u64) -> Result<(), ExitCode> {
         runs.iter().map(|run| run.full).sum::<u64>()
     );
     Ok(())
+}
+
+/// Whole clusters: every kind of workload with every seed.
+fn cluster(seeds: &Seeds, arguments: &Arguments) -> Result<(), ExitCode> {
+    let standard = arguments.0.iter().any(|argument| argument == "--standard");
+    let only = arguments.text("--kind");
+    let all = KINDS.iter().chain(&LONG_KINDS).copied();
+    let kinds: Vec<&str> = match only {
+        Some(only) => all.filter(|kind| *kind == only).collect(),
+        None => KINDS.to_vec(),
+    };
+    if kinds.is_empty() {
+        eprintln!(
+            "the kinds are {}, and, slow, {}",
+            KINDS.join(", "),
+            LONG_KINDS.join(", ")
+        );
+        return Err(ExitCode::from(2));
+    }
+    let began = cpu_seconds();
+    let runs = each(seeds, |seed| {
+        let kind = kinds[seed as usize % kinds.len()];
+        let options = if standard {
+            Options::standard(kind)
+        } else {
+            Options::short(kind)
+        };
+        run_twice(seed, options, standard)
+    })?;
+    let hours = (cpu_seconds() - began).max(0.01) / 3_600.0;
+    let sum = |figure: fn(&Summary) -> u64| runs.iter().map(figure).sum::<u64>();
+    // Each seed is run twice, and its time has passed twice.
+    let simulated = 2.0 * sum(|run| run.millis) as f64 / 3_600_000.0;
+    println!(
+        "cluster: {} seeds, each twice: {} requests done, {} of open fate, {} faults: all promises held\n\
+         cluster: {simulated:.2} simulated hours in {hours:.3} core-hours: {:.1} hours and {:.0} requests a core-hour",
+        runs.len(),
+        sum(|run| run.done),
+        sum(|run| run.open),
+        sum(|run| run.faults),
+        simulated / hours,
+        2.0 * sum(|run| run.done + run.open) as f64 / hours,
+    );
+    Ok(())
+}
+
+/// A seed must give the same history twice; the error has the command that shows what went wrong.
+fn run_twice(seed: u64, options: Options, standard: bool) -> Result<Summary, String> {
+    let replay = || {
+        let standard = if standard { " --standard" } else { "" };
+        format!(
+            "cargo xtask sim cluster --kind {} --first {seed} --seeds 1{standard}",
+            options.kind
+        )
+    };
+    let run = || {
+        let ended = catch_unwind(AssertUnwindSafe(|| sim::cluster::run(seed, options)));
+        match ended {
+            Ok(Ok(summary)) => Ok(summary),
+            Ok(Err(failure)) => Err(format!("{failure}\n{}", replay())),
+            Err(_) => Err(format!("seed {seed} panicked\n{}", replay())),
+        }
+    };
+    let (first, second) = (run()?, run()?);
+    if first == second {
+        return Ok(first);
+    }
+    Err(format!(
+        "seed {seed} has two histories: {first:?}, {second:?}\n{}",
+        replay()
+    ))
+}
+
+/// Fresh seeds of all kinds, for so many minutes.
+fn minutes(minutes: u64) -> Result<(), ExitCode> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let first = since.map_or(0, |since| since.as_secs());
+    println!("seeds from {first}");
+    let seeds = Seeds {
+        range: first..u64::MAX,
+        end: Some(Instant::now() + Duration::from_secs(60 * minutes)),
+    };
+    cluster(&seeds, &Arguments(Vec::new()))
+}
+
+/// Processor time of this process, in seconds.
+fn cpu_seconds() -> f64 {
+    const TICKS_A_SECOND: f64 = 100.0;
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name in parentheses, which may hold anything: the state, and eleven fields later two times.
+    let fields = text
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace();
+    let ticks = fields
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS_A_SECOND
 }
 
 fn rot(seeds: &Seeds) -> Result<(), ExitCode> {

@@ -1,9 +1,10 @@
 //! Planted defects: what the checkers of a run must see, or they are blind.
 //!
 //! Each is a promise broken by the machine below the engine, or on the way to it, as a defect of the engine would break it: an
-//! answer before the sync, an entry of a directory that was never made durable, a record that is not there. Only the simulator
-//! can name them. [`check`] runs them and fails if one gets by.
+//! answer before the sync, an entry of a directory that was never made durable, a record that is not there; or a quorum that was
+//! none, an increment that is sent twice. Only the simulator can name them. [`check`] runs them and fails if one gets by.
 
+use crate::cluster::{self, Options};
 use crate::storage::Failure;
 use crate::{node, storage};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,10 +22,14 @@ pub enum Planted {
     RecordLost,
     /// One in fifty mutations is applied without the last of its changes.
     ChangeForgotten,
+    /// What is read at a quorum is answered by one replica.
+    OneReplicaRead,
+    /// An increment that timed out is sent again, to another node.
+    CounterRetried,
 }
 
 /// The defects, and where each must be seen.
-const MUST_BE_SEEN: [(Planted, Where); 7] = [
+const MUST_BE_SEEN: [(Planted, Where); 9] = [
     (Planted::SyncSkipped, Where::Storage),
     (Planted::EntryForgotten, Where::Storage),
     (Planted::RecordLost, Where::Storage),
@@ -32,6 +37,8 @@ const MUST_BE_SEEN: [(Planted, Where); 7] = [
     (Planted::SyncSkipped, Where::Node),
     (Planted::EntryForgotten, Where::Node),
     (Planted::RecordLost, Where::Node),
+    (Planted::SyncSkipped, Where::Cluster("registers")),
+    (Planted::OneReplicaRead, Where::Cluster("registers")),
 ];
 /// Seeds a defect has to be seen in one of.
 const SEEDS: u64 = 20;
@@ -40,6 +47,8 @@ const SEEDS: u64 = 20;
 enum Where {
     Storage,
     Node,
+    /// Under a workload.
+    Cluster(&'static str),
 }
 
 /// Runs every defect until it is seen, and says how; the error names one that was not.
@@ -59,6 +68,13 @@ fn first_seen(planted: Planted, place: Where) -> Result<String, String> {
         match place {
             Where::Storage => storage::run_planted(seed, 400, planted).map(drop),
             Where::Node => node::run_planted(seed, 300, planted).map(drop),
+            Where::Cluster(kind) => {
+                let options = Options {
+                    planted,
+                    ..Options::short(kind)
+                };
+                cluster::run(seed, options).map(drop)
+            }
         }
     };
     for seed in 0..SEEDS {

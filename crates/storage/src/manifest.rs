@@ -83,16 +83,13 @@ impl Manifest {
             varint::put(&mut body, u64::from(position.offset));
         }
         varint::put_signed(&mut body, self.truncated_at);
+        varint::put(&mut body, self.truncated_epoch);
         varint::put(&mut body, self.entries.len() as u64);
         for entry in &self.entries {
             body.extend_from_slice(&entry.name.encode());
             body.extend_from_slice(&entry.origin.encode());
             varint::put(&mut body, entry.length);
             entry.places.encode(&mut body);
-        }
-        // The first manifests end here.
-        if self.truncated_epoch > 0 {
-            varint::put(&mut body, self.truncated_epoch);
         }
         let mut fields = Vec::with_capacity(8);
         fields.extend_from_slice(&(body.len() as u32).to_le_bytes());
@@ -130,6 +127,7 @@ impl Manifest {
         };
         let (flushed, log_synced) = (position(input)?, position(input)?);
         let truncated_at = varint::get_signed(input)?;
+        let truncated_epoch = varint::get(input)?;
         let mut entries = Vec::new();
         for _ in 0..varint::get(input)? {
             entries.push(ManifestEntry {
@@ -139,11 +137,6 @@ impl Manifest {
                 places: Places::decode(input)?,
             });
         }
-        let truncated_epoch = if input.is_empty() {
-            0
-        } else {
-            varint::get(input)?
-        };
         input.is_empty().then_some(Self {
             table,
             next_number,

@@ -65,7 +65,7 @@ pub fn tests(report: &mut Report) {
     report.add(passed, failed);
 }
 
-/// The simulated storage engine and simulated nodes with so many seeds, beside those unit tests run, and the fuzzers for so many seconds,
+/// The simulated storage engine, nodes and clusters with so many seeds, beside those unit tests run, and the fuzzers for so many seconds,
 /// which also bound the simulator: a slow machine runs fewer seeds.
 pub fn simulator(seeds: u64, seconds: u64, report: &mut Report) {
     let (count, seconds) = (seeds.to_string(), seconds.to_string());
@@ -76,7 +76,7 @@ pub fn simulator(seeds: u64, seconds: u64, report: &mut Report) {
         step(&name, &arguments, report);
     };
     let seeds = ["--first", "1000", "--seeds", &count];
-    for what in ["storage", "node", "rot"] {
+    for what in ["storage", "node", "rot", "cluster"] {
         sim(&[&[what], &seeds[..]].concat(), report);
     }
     sim(&["fuzz"], report);

@@ -1,6 +1,6 @@
 //! Clusters whose members have their tokens from the beginning: the directories are as a long-gone founding left them.
 
-use super::{Cluster, address};
+use super::{Cluster, address, client_address};
 use crate::disk::SimDisk;
 use crate::random::Rng;
 use ::cluster::metadata::{ClusterIdentity, Command, Member, Metadata, Proposal, ProposalId};
@@ -12,7 +12,6 @@ use ::node::shard::METADATA_IO_SPACE;
 use ::node::system::initial_edits;
 use model::env::{IoQueue, Random};
 use model::schema::Schema;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use storage::MetaLog;
 use uuid::Uuid;
@@ -47,7 +46,7 @@ impl Cluster {
                     host_id: identities[number].host_id,
                     incarnation: identities[number].incarnation,
                     internode_address: address(number),
-                    client_address: SocketAddr::from(([127, 0, 0, number as u8 + 1], 9042)),
+                    client_address: client_address(number),
                     location: Location {
                         datacenter: config.datacenter.clone(),
                         rack: config.rack.clone(),

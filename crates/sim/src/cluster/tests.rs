@@ -1,8 +1,13 @@
-//! Nodes that are started together are one cluster.
+//! Nodes that are started together are one cluster; whatever happens to it, its promises hold.
 
 mod statements;
 
-use super::Cluster;
+use super::{Cluster, KINDS, Options, run};
+use crate::node::machine::Answer;
+use model::error::Consistency;
+
+/// Longest time a start may take, in milliseconds.
+const START_MS: u64 = 20_000;
 
 /// Whether every node knows so many members.
 fn know_each_other(cluster: &mut Cluster, members: usize) -> bool {
@@ -13,8 +18,8 @@ fn know_each_other(cluster: &mut Cluster, members: usize) -> bool {
 #[test]
 fn nodes_that_start_at_once_make_one_cluster() {
     let mut cluster = Cluster::new(1, 3);
-    for node in &mut cluster.nodes {
-        node.start(1);
+    for node in 0..3 {
+        cluster.start(node, 1);
     }
     for _ in 0..200 {
         cluster.pass(100);
@@ -22,8 +27,69 @@ fn nodes_that_start_at_once_make_one_cluster() {
             return;
         }
     }
-    for node in &cluster.nodes {
-        eprintln!("{:?}\n{}", node.describe(), node.log.join("\n"));
+    panic!("three nodes are not one cluster\n{}", cluster.describe());
+}
+
+/// Three nodes that have a keyspace with three replicas, and a table.
+fn founded(seed: u64) -> Cluster {
+    let mut cluster = Cluster::founded(seed, 3, 4, 1).unwrap();
+    for node in 0..3 {
+        cluster.start(node, 1 + node as u16 % 2);
     }
-    panic!("three nodes are not one cluster");
+    cluster.wait_until_served(START_MS).unwrap();
+    cluster.pass(3_000);
+    for text in [
+        "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}",
+        "CREATE TABLE ks.t (k bigint PRIMARY KEY, v bigint)",
+    ] {
+        cluster.must(0, Consistency::Quorum, text).unwrap();
+    }
+    cluster.pass(1_000);
+    cluster
+}
+
+#[test]
+fn a_quorum_goes_on_without_one_of_three() {
+    let mut cluster = founded(2);
+    cluster.crash(2);
+    cluster.pass(5_000);
+    for key in 0..20 {
+        let text = format!("INSERT INTO ks.t (k, v) VALUES ({key}, {key})");
+        cluster.must(key % 2, Consistency::Quorum, &text).unwrap();
+    }
+    let refused = cluster.ask(0, Consistency::All, "SELECT v FROM ks.t WHERE k = 1");
+    assert!(
+        matches!(refused, Ok(Answer::Error(0x1000, _))),
+        "a node that is known to be away is not waited for: {refused:?}"
+    );
+    cluster.start(2, 2);
+    cluster.wait_until_served(START_MS).unwrap();
+    cluster.pass(5_000);
+    for key in 0..20u64 {
+        let text = format!("SELECT v FROM ks.t WHERE k = {key}");
+        let row = vec![Some(key.to_be_bytes().to_vec())];
+        for node in 0..3 {
+            let read = cluster.must(node, Consistency::Quorum, &text);
+            assert_eq!(read, Ok(Answer::Rows(vec![row.clone()])));
+        }
+    }
+}
+
+#[test]
+fn promises_hold() {
+    for (seed, kind) in KINDS.into_iter().enumerate() {
+        if let Err(failure) = run(seed as u64, Options::short(kind)) {
+            panic!("{failure}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_has_one_history() {
+    let options = Options {
+        seconds: 5,
+        ..Options::short("registers")
+    };
+    let summaries = [(); 2].map(|()| run(7, options).unwrap_or_else(|failure| panic!("{failure}")));
+    assert_eq!(summaries[0], summaries[1]);
 }

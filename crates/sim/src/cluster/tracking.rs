@@ -62,8 +62,8 @@ fn done(cluster: &mut Cluster, node: usize, level: Consistency, text: &str) {
 /// The rows a node alone has.
 fn own_rows(cluster: &mut Cluster, node: usize) -> usize {
     for other in 0..3 {
-        cluster.cut.insert((node, other));
-        cluster.cut.insert((other, node));
+        cluster.network.cut.insert((node, other));
+        cluster.network.cut.insert((other, node));
     }
     cluster.nodes[node].connect().expect("a superuser");
     let mut rows = 0;

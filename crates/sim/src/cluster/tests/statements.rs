@@ -384,7 +384,7 @@ fn what_waits_for_a_node_that_went_away_is_told_early() {
         "INSERT INTO k.t (k, c, v) VALUES (1, 1, 1)",
     );
     for other in 0..2 {
-        cluster.cut.extend([(2, other), (other, 2)]);
+        cluster.network.cut.extend([(2, other), (other, 2)]);
     }
     let text = "SELECT v FROM k.t WHERE k = 1";
     let request = cluster.nodes[0].query_at(Consistency::All, 0, text);
@@ -483,7 +483,7 @@ fn a_replica_that_is_slow_is_not_waited_for() {
         let text = format!("INSERT INTO k.t (k, c, v) VALUES ({k}, 1, 1)");
         run(&mut cluster, 0, Consistency::All, &text);
     }
-    cluster.cut.extend([(1, 0), (0, 1)]);
+    cluster.network.cut.extend([(1, 0), (0, 1)]);
     let requests: Vec<u64> = (0..8)
         .map(|k| {
             let text = format!("SELECT v FROM k.t WHERE k = {k}");
