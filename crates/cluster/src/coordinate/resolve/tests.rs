@@ -143,6 +143,22 @@ fn apply(store: &mut Store, write: &Write, timestamp: i64) {
     }
 }
 
+/// Whether a partition was answered whole before.
+fn is_before(key: &DecoratedKey, resume: &Resume) -> bool {
+    *key < resume.key || *key == resume.key && resume.clustering.is_none()
+}
+
+/// What a deletion leaves of a row, if anything.
+fn uncovered(row: &[u8], deletion: Deletion) -> Option<Vec<u8>> {
+    let mut kept = Vec::new();
+    if deletion.is_none() {
+        kept.extend_from_slice(row);
+    } else if !merge::uncovered(row, deletion, &mut kept) {
+        return None;
+    }
+    Some(kept)
+}
+
 /// A replica's answer, tombstones and all, as `storage` gives it.
 fn answer(store: &Store, command: &ReadCommand) -> ReadResponse {
     let mut response = ReadResponse::default();
@@ -151,9 +167,7 @@ fn answer(store: &Store, command: &ReadCommand) -> ReadResponse {
     let live = |row: &[u8]| Row::parse(row).is_some_and(|row| row.is_live(now));
     for (key, held) in store {
         let resume = command.resume.as_ref();
-        if resume.is_some_and(|resume| {
-            *key < resume.key || *key == resume.key && resume.clustering.is_none()
-        }) {
+        if resume.is_some_and(|resume| is_before(key, resume)) {
             continue;
         }
         let inside = resume.filter(|resume| resume.key == *key);
@@ -161,22 +175,16 @@ fn answer(store: &Store, command: &ReadCommand) -> ReadResponse {
         let mut part = ReadResponse::default();
         part.put_partition(key.token, &key.key, deletion);
         let mut static_is_live = false;
-        let mut kept = Vec::new();
-        if let Some(row) = &held.static_row
-            && (deletion.is_none() && {
-                kept.clone_from(row);
-                true
-            } || merge::uncovered(row, deletion, &mut kept))
-        {
+        let static_row = held.static_row.as_deref();
+        if let Some(kept) = static_row.and_then(|row| uncovered(row, deletion)) {
             part.put_static(&kept);
             static_is_live = live(&kept);
         }
         for piece in held.ranges.pieces() {
             part.put_range(&piece.slice, piece.deletion);
         }
-        let mut in_partition = inside.map_or(command.limits.per_partition, |resume| {
-            resume.left_in_partition
-        });
+        let per_partition = command.limits.per_partition;
+        let mut in_partition = inside.map_or(per_partition, |resume| resume.left_in_partition);
         let mut rows: Vec<_> = held.rows.iter().collect();
         if command.direction == Direction::Backward {
             rows.reverse();
@@ -193,12 +201,9 @@ fn answer(store: &Store, command: &ReadCommand) -> ReadResponse {
                 continue;
             }
             let covering = deletion.max(held.ranges.covering(clustering));
-            let mut kept = Vec::new();
-            if covering.is_none() {
-                kept.clone_from(row);
-            } else if !merge::uncovered(row, covering, &mut kept) {
+            let Some(kept) = uncovered(row, covering) else {
                 continue;
-            }
+            };
             part.put_row(clustering, &kept);
             if live(&kept) {
                 count += 1;
