@@ -163,8 +163,7 @@ fn uncovered(row: &[u8], deletion: Deletion) -> Option<Vec<u8>> {
 fn answer(store: &Store, command: &ReadCommand) -> ReadResponse {
     let mut response = ReadResponse::default();
     let mut left = command.limits.rows;
-    let now = command.now_seconds;
-    let live = |row: &[u8]| Row::parse(row).is_some_and(|row| row.is_live(now));
+    let live = |row: &[u8]| Row::parse(row).is_some_and(|row| row.is_live(command.now_seconds));
     for (key, held) in store {
         let resume = command.resume.as_ref();
         if resume.is_some_and(|resume| is_before(key, resume)) {
