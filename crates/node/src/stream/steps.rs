@@ -302,7 +302,11 @@ impl Shard {
             }
             self.wish_decided(ticket, decision, now, out);
         }
-        self.streams.next_tick = now.boot;
+        // What is refused at once would be proposed again at once, for ever.
+        self.streams.next_tick = match decision {
+            Decision::Done => now.boot,
+            _ => now.boot.plus_millis(TICK_MS),
+        };
         true
     }
 }

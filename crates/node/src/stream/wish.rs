@@ -257,7 +257,15 @@ impl Shard {
         let Some(place) = waiting.position(|waiting| waiting.ticket == Some(ticket)) else {
             return;
         };
-        match refusal {
+        // How a proposal ended that a snapshot replaced is not told, but what came of it can be seen.
+        let node = wishes.waiting[place].node;
+        let has_begun = *decision == Decision::Undecided
+            && node.is_some_and(|node| {
+                let log = self.schema_changes.log();
+                log.is_some_and(|log| log.metadata().transitions.contains_key(&node))
+            });
+        let wishes = &mut self.streams.wishes;
+        match refusal.filter(|_| !has_begun) {
             None => wishes.waiting[place].ticket = None,
             Some(refusal) => {
                 let waiting = wishes.waiting.remove(place);
