@@ -15,6 +15,7 @@ use model::time::{BootNanos, Now, WallMicros};
 use node::client::ClientId;
 use node::config::{MetadataLogBound, NodeConfig};
 use node::effects::{Effects, SlowWork, WorkDone, WorkOrder};
+use node::execute::admin::AdminWork;
 use node::machine::{Event, Machine as _};
 use node::message::ShardMessage;
 use node::startup::{NodeShard, StartupConfig};
@@ -73,6 +74,8 @@ pub struct Machine {
     pub answers: BTreeMap<u64, Answer>,
     /// Where the next page begins, by request.
     pub pages: BTreeMap<u64, Vec<u8>>,
+    /// How what an operator asked for ended, by number.
+    pub administered: BTreeMap<u64, Result<(), String>>,
     /// What the shards logged since the last start.
     pub log: Vec<String>,
     /// A digest of everything that happened, in order: equal for equal seeds.
@@ -113,6 +116,7 @@ impl Machine {
         Self {
             disk: SimDisk::new(rng.fork()),
             answers: BTreeMap::new(),
+            administered: BTreeMap::new(),
             pages: BTreeMap::new(),
             log: Vec::new(),
             history: 0,
@@ -221,6 +225,14 @@ impl Machine {
         }
     }
 
+    /// An operator asks the first shard for something; [`Self::administered`] says under this number how it ended.
+    pub fn administer(&mut self, work: &AdminWork) -> u64 {
+        self.next_request += 1;
+        let id = self.next_request;
+        self.tell(0, Event::Admin { id, work });
+        id
+    }
+
     /// What was sent to other nodes since the last call.
     pub fn take_sent(&mut self) -> Vec<(u16, SocketAddr, Class, Vec<u8>)> {
         std::mem::take(&mut self.sent)
@@ -288,6 +300,10 @@ impl Machine {
         let buffer = std::mem::take(&mut self.out.buffer);
         for (client, range) in std::mem::take(&mut self.out.responses) {
             self.answered(client, &buffer[range]);
+        }
+        for (id, ended) in self.out.admin.drain(..) {
+            let ended = ended.map(drop).map_err(|error| error.to_string());
+            self.administered.insert(id, ended);
         }
         for order in std::mem::take(&mut self.out.work) {
             self.begin_work(number, order);

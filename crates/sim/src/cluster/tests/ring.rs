@@ -1,0 +1,283 @@
+//! Nodes join, leave, are removed and replaced, while clients write and read at QUORUM and nothing fails or is lost.
+
+use super::super::{Cluster, address};
+use super::START_MS;
+use crate::node::machine::Answer;
+use model::error::Consistency;
+use model::key::Token;
+use node::execute::admin::{AdminWork, RingWork, TableAction, TableWork};
+use uuid::Uuid;
+
+/// Rows that are there before anything changes.
+const ROWS: u64 = 120;
+/// Longest time a change may take, in milliseconds.
+const CHANGE_MS: u64 = 60_000;
+
+/// A cluster whose rows are known.
+struct Kept {
+    cluster: Cluster,
+    /// Rows written so far: keys below that.
+    rows: u64,
+}
+
+impl Kept {
+    /// So many machines, of which the first ones are started and have a keyspace with so many replicas, a table, and rows.
+    fn new(seed: u64, machines: usize, started: usize, replicas: u32) -> Self {
+        let mut kept = Self {
+            cluster: Cluster::new(seed, machines),
+            rows: 0,
+        };
+        for node in 0..started {
+            kept.start(node);
+        }
+        kept.wait_for_tokens(&(0..started).collect::<Vec<_>>());
+        let keyspace = format!(
+            "CREATE KEYSPACE ks WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {replicas}}}"
+        );
+        for text in [
+            keyspace.as_str(),
+            "CREATE TABLE ks.t (k bigint, c bigint, v bigint, PRIMARY KEY (k, c))",
+        ] {
+            kept.cluster.must(0, Consistency::Quorum, text).unwrap();
+        }
+        kept.cluster.pass(1_000);
+        while kept.rows < ROWS {
+            kept.write(0);
+        }
+        kept
+    }
+
+    fn start(&mut self, node: usize) {
+        self.cluster.start(node, 1 + node as u16 % 2);
+        self.cluster.wait_until_served(START_MS).unwrap();
+    }
+
+    /// Writes the next row by a node at QUORUM; every fifth partition has a row that is deleted, every seventh a deleted range.
+    fn write(&mut self, node: usize) {
+        let key = self.rows;
+        let mut texts = vec![format!(
+            "INSERT INTO ks.t (k, c, v) VALUES ({key}, 1, {key})"
+        )];
+        if key % 5 == 0 {
+            texts.push(format!("INSERT INTO ks.t (k, c, v) VALUES ({key}, 2, 0)"));
+            texts.push(format!("DELETE FROM ks.t WHERE k = {key} AND c = 2"));
+        }
+        if key % 7 == 0 {
+            texts.push(format!("INSERT INTO ks.t (k, c, v) VALUES ({key}, 4, 0)"));
+            texts.push(format!("DELETE FROM ks.t WHERE k = {key} AND c > 3"));
+        }
+        for text in texts {
+            let written = self.cluster.must(node, Consistency::Quorum, &text);
+            if let Err(error) = written {
+                panic!("{error}\n{}", self.cluster.describe());
+            }
+        }
+        self.rows += 1;
+    }
+
+    /// Reads a row by a node.
+    fn read(&mut self, node: usize, level: Consistency, key: u64) {
+        let text = format!("SELECT c, v FROM ks.t WHERE k = {key}");
+        let cell = |number: u64| Some(number.to_be_bytes().to_vec());
+        let read = self.cluster.must(node, level, &text);
+        let wanted = Ok(Answer::Rows(vec![vec![cell(1), cell(key)]]));
+        assert!(
+            read == wanted,
+            "{text} at {level} of node {}: {read:?}\n{}",
+            node + 1,
+            self.cluster.describe()
+        );
+    }
+
+    /// Reads every row by each of these nodes at a level.
+    fn read_all(&mut self, nodes: &[usize], level: Consistency) {
+        for key in 0..self.rows {
+            for node in nodes {
+                self.read(*node, level, key);
+            }
+        }
+    }
+
+    /// Writes and reads by a node while something happens elsewhere.
+    fn go_on(&mut self, node: usize) {
+        self.write(node);
+        let key = self.rows * 7 % self.rows;
+        self.read(node, Consistency::Quorum, key);
+        self.cluster.pass(50);
+    }
+
+    /// How many tokens a node says that it has.
+    fn tokens(&mut self, node: usize) -> usize {
+        let text = "SELECT tokens FROM system.local";
+        match self.cluster.must(node, Consistency::One, text) {
+            Ok(Answer::Rows(rows)) => match rows.first().and_then(|row| row[0].clone()) {
+                // A set begins with its size.
+                Some(bytes) => u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize,
+                None => 0,
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn wait_for_tokens(&mut self, nodes: &[usize]) {
+        let end = self.cluster.nanos() + CHANGE_MS * 1_000_000;
+        while nodes.iter().any(|node| self.tokens(*node) == 0) {
+            assert!(
+                self.cluster.nanos() < end,
+                "nodes that join get tokens\n{}",
+                self.cluster.describe()
+            );
+            self.cluster.pass(100);
+        }
+    }
+
+    /// Starts a node that joins, while clients of another go on.
+    fn join(&mut self, node: usize, other: usize) {
+        self.cluster.start(node, 1 + node as u16 % 2);
+        let end = self.cluster.nanos() + CHANGE_MS * 1_000_000;
+        while !self.cluster.serves(node).unwrap() || self.tokens(node) == 0 {
+            assert!(
+                self.cluster.nanos() < end,
+                "node {} joins\n{}",
+                node + 1,
+                self.cluster.describe()
+            );
+            self.go_on(other);
+        }
+    }
+
+    /// Has a node change the ring, while clients of another go on; how it ended.
+    fn change(&mut self, node: usize, work: RingWork, other: usize) -> Result<(), String> {
+        self.administer(node, &AdminWork::ChangeRing(work), other)
+    }
+
+    /// Has an operator ask a node for something, while clients of another go on; how it ended.
+    fn administer(&mut self, node: usize, work: &AdminWork, other: usize) -> Result<(), String> {
+        let number = self.cluster.nodes[node].administer(work);
+        let end = self.cluster.nanos() + CHANGE_MS * 1_000_000;
+        loop {
+            if let Some(ended) = self.cluster.nodes[node].administered.remove(&number) {
+                return ended;
+            }
+            assert!(
+                self.cluster.nanos() < end,
+                "the change comes to an end\n{}",
+                self.cluster.describe()
+            );
+            self.go_on(other);
+        }
+    }
+
+    fn host_id(&mut self, node: usize) -> Uuid {
+        let text = "SELECT host_id FROM system.local";
+        match self.cluster.must(node, Consistency::One, text) {
+            Ok(Answer::Rows(rows)) => Uuid::from_slice(rows[0][0].as_ref().unwrap()).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn nodes_join_one_that_has_data_and_get_their_share() {
+    let mut kept = Kept::new(11, 3, 1, 1);
+    kept.join(1, 0);
+    kept.join(2, 0);
+    for level in [Consistency::One, Consistency::Quorum, Consistency::All] {
+        kept.read_all(&[0, 1, 2], level);
+    }
+}
+
+#[test]
+fn a_node_joins_three_replicas_and_one_of_them_leaves() {
+    let mut kept = Kept::new(12, 4, 3, 3);
+    kept.join(3, 1);
+    kept.read_all(&[3], Consistency::All);
+    kept.change(2, RingWork::Decommission { force: false }, 0)
+        .unwrap();
+    kept.read_all(&[0, 1, 3], Consistency::All);
+    let refused = kept.change(3, RingWork::Decommission { force: false }, 0);
+    assert!(refused.unwrap_err().contains("Not enough live nodes"));
+}
+
+#[test]
+fn a_dead_node_is_removed_by_the_others() {
+    let mut kept = Kept::new(13, 4, 4, 3);
+    let dead = kept.host_id(3);
+    let alive = kept.change(0, RingWork::Remove(dead), 1);
+    assert!(alive.unwrap_err().contains("is alive"));
+    kept.cluster.crash(3);
+    for _ in 0..100 {
+        kept.cluster.pass(50);
+    }
+    kept.change(0, RingWork::Remove(dead), 1).unwrap();
+    kept.read_all(&[0, 1, 2], Consistency::All);
+}
+
+fn tables(action: TableAction) -> AdminWork {
+    AdminWork::Tables(TableWork {
+        action,
+        keyspace: None,
+        tables: Vec::new(),
+    })
+}
+
+/// Partitions in the SSTables of a node's table, by its own estimate.
+fn partitions(kept: &mut Kept, node: usize) -> u64 {
+    let text = "SELECT partitions_count FROM system.size_estimates WHERE keyspace_name = 'ks' AND table_name = 't'";
+    match kept.cluster.must(node, Consistency::One, text) {
+        Ok(Answer::Rows(rows)) => rows
+            .iter()
+            .filter_map(|row| row[0].as_ref())
+            .map(|cell| u64::from_be_bytes(cell[..8].try_into().unwrap()))
+            .sum(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_node_moves_and_nodes_forget_what_is_not_theirs() {
+    let mut kept = Kept::new(15, 2, 1, 1);
+    kept.join(1, 0);
+    kept.administer(0, &tables(TableAction::Flush), 1).unwrap();
+    kept.cluster.pass(3_000);
+    let before = partitions(&mut kept, 0);
+    kept.administer(0, &tables(TableAction::Cleanup), 1)
+        .unwrap();
+    kept.cluster.pass(3_000);
+    let after = partitions(&mut kept, 0);
+    println!("{before} partitions before the cleanup, {after} after");
+    assert!(after < before, "{before} before, {after} after");
+    kept.read_all(&[0, 1], Consistency::All);
+    let tokens = vec![Token(-7_000_000_000_000_000_000), Token(1), Token(99)];
+    kept.change(1, RingWork::Move(tokens), 0).unwrap();
+    assert_eq!(kept.tokens(1), 3);
+    kept.read_all(&[0, 1], Consistency::All);
+    kept.change(1, RingWork::Rebuild(None), 0).unwrap();
+}
+
+#[test]
+fn a_dead_node_is_replaced() {
+    let mut kept = Kept::new(14, 4, 3, 3);
+    kept.cluster.crash(2);
+    kept.cluster.pass(5_000);
+    kept.cluster.nodes[3].config.replaces = Some(address(2).ip());
+    kept.join(3, 0);
+    kept.read_all(&[0, 1, 3], Consistency::All);
+}
+
+#[test]
+fn a_node_that_joins_goes_on_after_a_crash_and_so_do_its_sources() {
+    for seed in 0..4 {
+        let mut kept = Kept::new(20 + seed, 4, 3, 3);
+        kept.cluster.start(3, 1);
+        kept.cluster.wait_until_served(START_MS).unwrap();
+        kept.cluster.pass(seed * 70);
+        let victim = if seed % 2 == 0 { 3 } else { 2 };
+        kept.cluster.crash(victim);
+        kept.cluster.pass(3_000);
+        kept.join(victim, 0);
+        kept.wait_for_tokens(&[3]);
+        kept.cluster.pass(15_000);
+        kept.read_all(&[0, 3], Consistency::All);
+    }
+}
