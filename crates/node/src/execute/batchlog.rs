@@ -4,6 +4,7 @@
 //! The log is the table `system.batches`, as in Cassandra: a row a batch, kept by the shard that owns the batch's id. Its holders are two
 //! other nodes ([`cluster::coordinate::batchlog`]); a node alone keeps it itself, on the shard that coordinates the batch. Invariants:
 //! - no part is sent before the row is durable with its holders;
+//! - the row gets no id (docs/tracking.md): its holders replicate nothing together, and one that has removed it must not fetch it again;
 //! - the row is deleted only when every part has reached the batch's level;
 //! - a row that no operation works on is replayed by each holder: after a start, some seconds after a batch ended without all of
 //!   its parts, and where its coordinator is another node once that has had its time. Parts carry the timestamps they were first
@@ -124,11 +125,16 @@ impl Batchlog {
 
     /// Another node may have written down a batch: it is looked for at this time.
     pub(super) fn expect(&mut self, mutation: &[u8], at: BootNanos) {
-        let view = MutationView::parse(mutation);
-        let table = view.and_then(|view| view.updates().next());
-        if table.is_some_and(|(table, _)| table == self.table.id) && self.replay_at.is_none() {
+        if self.replay_at.is_none() && self.has(mutation) {
             self.replay_at = Some(at);
         }
+    }
+
+    /// Whether an encoded mutation is of the log itself: writes a batch down, or removes it.
+    pub(crate) fn has(&self, mutation: &[u8]) -> bool {
+        let view = MutationView::parse(mutation);
+        let table = view.and_then(|view| view.updates().next());
+        table.is_some_and(|(table, _)| table == self.table.id)
     }
 
     /// The row of a batch.

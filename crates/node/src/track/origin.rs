@@ -82,13 +82,15 @@ impl Tracking {
 }
 
 impl Shard {
-    /// Whom each part of a write is for that gets an id: those that several replicas have, in keyspaces whose writes are logged.
+    /// Whom each part of a write is for that gets an id: those that several replicas have, in keyspaces whose writes are logged. A row
+    /// of the batch log is none: who keeps it was picked for this one batch, and looks for it because a peer's write says so.
     pub(crate) fn groups_of(&self, write: &WriteSet, parts: &[(u16, Vec<u8>)]) -> Groups {
         let parts = parts.iter().enumerate();
         let groups = parts.map(|(part, (_, mutation))| {
             let replicas = write.replicas(part);
             let several = (2..=MAX_MEMBERS).contains(&replicas.len());
-            if !several || !self.replica.store.is_journaled(mutation) {
+            let is_logged = several && self.replica.store.is_journaled(mutation);
+            if !is_logged || self.batchlog.has(mutation) {
                 return None;
             }
             let mut members: SmallVec<[u32; 8]> =
