@@ -37,6 +37,8 @@ pub struct Replica {
     pub datacenter: u16,
     /// Whether it answers.
     pub alive: bool,
+    /// Whether it is to be one soon: it is written to, and has not all of the data yet.
+    pub pending: bool,
 }
 
 /// Replicas in the order in which they are asked: this node, then its data centre, then the others.
@@ -129,14 +131,13 @@ impl ReplicaPlan {
     /// The replica that leads what must be done by one: this node if it is one, else one of the nearest that answer, the
     /// same for all that is done to a token.
     pub fn leader(&self, token: Token, topology: &Topology) -> Option<NodeId> {
-        let first = self.live().next()?;
+        // What is counted must be there.
+        let whole = || self.live().filter(|replica| !replica.pending);
+        let first = whole().next()?;
         if first.node == topology.local {
             return Some(first.node);
         }
-        let near = || {
-            let live = self.live();
-            live.filter(|replica| replica.datacenter == first.datacenter)
-        };
+        let near = || whole().filter(|replica| replica.datacenter == first.datacenter);
         let place = token.0.unsigned_abs() % near().count() as u64;
         near().nth(place as usize).map(|replica| replica.node)
     }
@@ -197,6 +198,7 @@ fn replica(place: usize, topology: &Topology) -> Replica {
         node: node.id,
         datacenter: topology.datacenter_of(place),
         alive: node.alive,
+        pending: false,
     }
 }
 
@@ -262,7 +264,10 @@ pub fn admit(
         .filter(|_| writes)
         .filter_map(|id| topology.place(*id))
     {
-        let replica = replica(place, topology);
+        let replica = Replica {
+            pending: true,
+            ..replica(place, topology)
+        };
         quota.wait_for_one_more(replica.datacenter);
         replicas.push(replica);
     }

@@ -277,7 +277,7 @@ impl Shard {
         if same {
             let topology = (*self.topology).clone();
             let topology = topology.with_truncations(&after.truncations);
-            return topology.at(after.epoch, after.placement_epoch);
+            return topology.at(after.epoch, after.refused_before);
         }
         members::topology(after, self.topology.local, &self.config)
     }
