@@ -58,11 +58,11 @@ impl Kept {
         let mut texts = vec![format!(
             "INSERT INTO ks.t (k, c, v) VALUES ({key}, 1, {key})"
         )];
-        if key % 5 == 0 {
+        if key.is_multiple_of(5) {
             texts.push(format!("INSERT INTO ks.t (k, c, v) VALUES ({key}, 2, 0)"));
             texts.push(format!("DELETE FROM ks.t WHERE k = {key} AND c = 2"));
         }
-        if key % 7 == 0 {
+        if key.is_multiple_of(7) {
             texts.push(format!("INSERT INTO ks.t (k, c, v) VALUES ({key}, 4, 0)"));
             texts.push(format!("DELETE FROM ks.t WHERE k = {key} AND c > 3"));
         }
