@@ -55,7 +55,7 @@ pub struct Proposal {
     /// Origins of the decisions before it, the last one last, so that a coordinator that lost its way can tell whether its own is
     /// among them.
     pub history: Vec<Ballot>,
-    /// The encoded mutation.
+    /// The encoded mutation; empty if nothing is to be, in the place of something that must not be any more.
     pub update: Vec<u8>,
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Manifest {
     pub truncated_at: i64,
     /// The epoch of the metadata at which that was decided; 0 if never, or if this node alone emptied it.
     pub truncated_epoch: u64,
+    /// What the log holds of the table below it was emptied.
+    pub truncated_upto: Position,
     pub entries: Vec<ManifestEntry>,
 }
 
@@ -78,12 +80,15 @@ impl Manifest {
         let mut body = Vec::with_capacity(64 + 64 * self.entries.len());
         body.extend_from_slice(self.table.0.as_bytes());
         varint::put(&mut body, self.next_number);
-        for position in [self.flushed, self.log_synced] {
-            varint::put(&mut body, position.segment);
-            varint::put(&mut body, u64::from(position.offset));
-        }
+        let put = |body: &mut Vec<u8>, position: Position| {
+            varint::put(body, position.segment);
+            varint::put(body, u64::from(position.offset));
+        };
+        put(&mut body, self.flushed);
+        put(&mut body, self.log_synced);
         varint::put_signed(&mut body, self.truncated_at);
         varint::put(&mut body, self.truncated_epoch);
+        put(&mut body, self.truncated_upto);
         varint::put(&mut body, self.entries.len() as u64);
         for entry in &self.entries {
             body.extend_from_slice(&entry.name.encode());
@@ -128,6 +133,7 @@ impl Manifest {
         let (flushed, log_synced) = (position(input)?, position(input)?);
         let truncated_at = varint::get_signed(input)?;
         let truncated_epoch = varint::get(input)?;
+        let truncated_upto = position(input)?;
         let mut entries = Vec::new();
         for _ in 0..varint::get(input)? {
             entries.push(ManifestEntry {
@@ -144,6 +150,7 @@ impl Manifest {
             log_synced,
             truncated_at,
             truncated_epoch,
+            truncated_upto,
             entries,
         })
     }
@@ -173,6 +180,10 @@ mod tests {
             },
             truncated_at: i64::MIN,
             truncated_epoch: 300,
+            truncated_upto: Position {
+                segment: 2,
+                offset: 70,
+            },
             entries: vec![ManifestEntry {
                 name,
                 origin: FileName {

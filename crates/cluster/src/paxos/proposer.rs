@@ -223,8 +223,15 @@ impl Proposer {
         out: &mut Vec<Effect>,
     ) {
         let ended = self.look_back(committed.as_ref());
-        // No majority has accepted anything newer, and this one has promised to accept nothing older: what this statement
-        // proposed before will not be decided.
+        if let Some(last) = &committed {
+            // In whose place another was decided, it never will be. The rest is not forgotten before this statement has ended: it may
+            // begin again before a majority has the commit.
+            self.proposed
+                .retain(|origin, instance| match last.decided(*instance) {
+                    Ok(Some(decided)) => decided == *origin,
+                    Ok(None) | Err(_) => true,
+                });
+        }
         self.last.clone_from(&committed);
         let last = ballot_of(committed.as_ref());
         let have = promises.iter().filter(|(_, committed)| **committed >= last);
@@ -272,19 +279,32 @@ impl Proposer {
         if self.ballot != Some(ballot) || !matches!(self.phase, Phase::Deciding) {
             return;
         }
-        let Some(update) = update else {
-            return self.end(Outcome::Unchanged, out);
-        };
+        match update {
+            Some(update) => {
+                let proposal = self.next(ballot, update);
+                self.proposed.insert(ballot, proposal.instance);
+                self.propose(proposal, true, out);
+            }
+            None if self.proposed.is_empty() => self.end(Outcome::Unchanged, out),
+            // An acceptor that was not asked this time may have accepted what this statement proposed before, and whoever asks it
+            // next would finish that: nothing is decided in its place (Cassandra's CASSANDRA-12126 has the same).
+            None => {
+                let nothing = self.next(ballot, Vec::new());
+                self.propose(nothing, false, out);
+            }
+        }
+    }
+
+    /// What comes after the last decision.
+    fn next(&self, ballot: Ballot, update: Vec<u8>) -> Proposal {
         let last = self.last.as_ref();
-        let proposal = Proposal {
+        Proposal {
             ballot,
             origin: ballot,
             instance: last.map_or(1, |last| last.instance + 1),
             history: last.map(Proposal::continued).unwrap_or_default(),
             update,
-        };
-        self.proposed.insert(ballot, proposal.instance);
-        self.propose(proposal, true, out);
+        }
     }
 
     /// Whether what is proposed or committed is this statement's update.

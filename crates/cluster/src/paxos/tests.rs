@@ -24,6 +24,8 @@ struct Statement {
     expected: (Option<Ballot>, usize),
     began: u64,
     seen: Option<Ballot>,
+    /// How often it has looked whether its condition holds.
+    looks: u32,
 }
 
 enum Message {
@@ -100,6 +102,7 @@ impl World {
             expected: (None, 0),
             began: self.now,
             seen: None,
+            looks: 0,
         };
         self.statements.insert(number, statement);
         self.later(number, 0);
@@ -185,8 +188,10 @@ impl World {
                 let newest = statement.reads.values().flatten().max().cloned();
                 let mut list = newest.map(|(_, list)| list).unwrap_or_default();
                 list.push(statement.number);
-                // Every third statement finds that its condition does not hold.
-                let applies = !statement.number.is_multiple_of(3);
+                // Every third statement finds that its condition does not hold, every fifth at every other look.
+                statement.looks += 1;
+                let applies = !statement.number.is_multiple_of(3)
+                    && !(statement.number.is_multiple_of(5) && statement.looks.is_multiple_of(2));
                 statement
                     .proposer
                     .decide(ballot, applies.then_some(list), out);
@@ -198,7 +203,9 @@ impl World {
                 }
                 let (after, answer) = state.instance.after(&request);
                 state.instance = after;
-                if let Request::Commit(proposal) = &request {
+                if let Request::Commit(proposal) = &request
+                    && !proposal.update.is_empty()
+                {
                     // The list is one cell: the newer of two is kept.
                     let update = Some((proposal.origin, proposal.update.clone()));
                     state.data = state.data.take().max(update);
@@ -352,4 +359,71 @@ fn an_acceptor_accepts_nothing_older_than_it_promised() {
             promised: ballot(5)
         }
     );
+}
+
+/// Acceptors that answer at once.
+fn ask(acceptors: &mut BTreeMap<NodeId, Instance>, to: u32, request: &Request) -> (NodeId, Answer) {
+    let node = NodeId(to);
+    let acceptor = acceptors.entry(node).or_default();
+    let (after, answer) = acceptor.after(request);
+    *acceptor = after;
+    (node, answer)
+}
+
+#[test]
+fn what_is_not_applied_is_not_applied_later() {
+    let ballot = |micros| Ballot {
+        micros,
+        node: NodeId(9),
+        shard: 0,
+    };
+    let participants = Participants {
+        natural: [1, 2, 3].map(NodeId).to_vec(),
+        pending: Vec::new(),
+    };
+    let (mut acceptors, mut out) = (BTreeMap::new(), Vec::new());
+    let mut proposer = Proposer::new(participants);
+    // What it sends next, as far as it comes to these acceptors.
+    let mut exchange = |proposer: &mut Proposer, out: &mut Vec<Effect>, nodes: &[u32]| {
+        let sent: Vec<Effect> = std::mem::take(out);
+        for effect in sent {
+            if let Effect::Send(to, request) = effect
+                && nodes.contains(&to.0)
+            {
+                let (from, answer) = ask(&mut acceptors, to.0, &request);
+                proposer.on_answer(from, answer, out);
+            }
+        }
+    };
+    proposer.prepare(ballot(1), &mut out);
+    exchange(&mut proposer, &mut out, &[1, 2]);
+    proposer.decide(ballot(1), Some(vec![1]), &mut out);
+    // One alone accepts it; the statement begins again, and its condition does not hold any more.
+    exchange(&mut proposer, &mut out, &[1]);
+    out.clear();
+    proposer.prepare(ballot(3), &mut out);
+    exchange(&mut proposer, &mut out, &[2, 3]);
+    proposer.decide(ballot(3), None, &mut out);
+    assert!(
+        !out.iter().any(|effect| matches!(effect, Effect::Done(_))),
+        "the first may still be finished: {out:?}"
+    );
+    exchange(&mut proposer, &mut out, &[2, 3]);
+    exchange(&mut proposer, &mut out, &[2, 3]);
+    assert_eq!(out, [Effect::Contended(ballot(3))]);
+    out.clear();
+    proposer.prepare(ballot(4), &mut out);
+    exchange(&mut proposer, &mut out, &[2, 3]);
+    proposer.decide(ballot(4), None, &mut out);
+    assert_eq!(out.last(), Some(&Effect::Done(Outcome::Unchanged)));
+    // Another that asks the first acceptor does not finish what it accepted.
+    let mut other = Proposer::new(Participants {
+        natural: [1, 2, 3].map(NodeId).to_vec(),
+        pending: Vec::new(),
+    });
+    out.clear();
+    other.prepare(ballot(5), &mut out);
+    exchange(&mut other, &mut out, &[1, 2]);
+    let proposes = |effect: &Effect| matches!(effect, Effect::Send(_, Request::Propose(_)));
+    assert!(!out.iter().any(proposes), "{out:?}");
 }

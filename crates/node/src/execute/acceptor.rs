@@ -76,7 +76,7 @@ impl Shard {
         out: &mut Effects,
     ) {
         if let Request::Propose(proposal) | Request::Commit(proposal) = &asked.request
-            && !MutationView::verify(&proposal.update)
+            && !(proposal.update.is_empty() || MutationView::verify(&proposal.update))
         {
             let error = ReplicaError::Invalid("what was proposed is no mutation".to_owned());
             return self.tell_asker(asker, Err(error), now, out);
@@ -165,13 +165,15 @@ impl Shard {
         let (after, answer) = known.after(&asked.request);
         operation.answer = Some(answer);
         let mut writes = Vec::new();
-        if let Request::Commit(proposal) = &asked.request {
+        if let Request::Commit(proposal) = &asked.request
+            && !proposal.update.is_empty()
+        {
             writes.push(proposal.update.clone());
         }
         if after != known {
             let ttl = self.schema.tables().find(|known| known.id == asked.table);
             let ttl = ttl.map_or(0, |table| table.options.gc_grace_seconds);
-            let row = state_row(&table, &after, self.clock.next(now));
+            let row = state_row(&table, (&known, &after), self.clock.next(now));
             let row = row.expiring(ttl.max(LEAST_TTL), now);
             let row = row.finish(&asked.key, &[asked.table.0.as_bytes()]);
             writes.push(row.encode());
@@ -284,26 +286,36 @@ fn instance(table: &Table, response: &ReadResponse) -> Option<Instance> {
     })
 }
 
-/// The row that says what is known.
-fn state_row<'a>(table: &'a Table, instance: &Instance, timestamp: i64) -> SystemRow<'a> {
+/// What the row is to say beside what it says: what stays as it is is not written again, for it would be kept longer. A commit that
+/// outlived the tombstones of its table would bring back what was deleted after it.
+fn state_row<'a>(
+    table: &'a Table,
+    (before, after): (&Instance, &Instance),
+    timestamp: i64,
+) -> SystemRow<'a> {
     let mut row = SystemRow::new(table, timestamp);
-    if let Some(ballot) = instance.promised {
+    if let Some(ballot) = after.promised {
         row = row.set("in_progress_ballot", &time_uuid(ballot));
     }
-    for (name, at, version, proposal) in [
+    for (name, at, version, known, proposal) in [
         (
             "proposal",
             "proposal_ballot",
             "proposal_version",
-            &instance.accepted,
+            &before.accepted,
+            &after.accepted,
         ),
         (
             "most_recent_commit",
             "most_recent_commit_at",
             "most_recent_commit_version",
-            &instance.committed,
+            &before.committed,
+            &after.committed,
         ),
     ] {
+        if known == proposal {
+            continue;
+        }
         let mut bytes = Vec::new();
         if let Some(proposal) = proposal {
             proposal.encode(&mut bytes);
@@ -379,12 +391,21 @@ mod tests {
         ] {
             let key = DecoratedKey::new(key::join(&[b"k"]));
             let id = uuid::Uuid::from_u128(5);
-            let mutation = state_row(table, &known, 9).finish(&key, &[id.as_bytes()]);
-            let mut response = ReadResponse::default();
-            let (_, update) = &mutation.updates()[0];
-            let (clustering, row) = &update.rows()[0];
-            response.put_row(clustering, row);
-            assert_eq!(instance(table, &response), Some(known));
+            let written = |before: &Instance, after: &Instance| {
+                let row = state_row(table, (before, after), 9);
+                let mutation = row.finish(&key, &[id.as_bytes()]);
+                let mut response = ReadResponse::default();
+                let (_, update) = &mutation.updates()[0];
+                let (clustering, row) = &update.rows()[0];
+                response.put_row(clustering, row);
+                instance(table, &response)
+            };
+            assert_eq!(written(&Instance::default(), &known), Some(known.clone()));
+            let promised = Instance {
+                promised: known.promised,
+                ..Instance::default()
+            };
+            assert_eq!(written(&known, &known), Some(promised), "not kept longer");
         }
         let empty = ReadResponse::default();
         assert_eq!(instance(table, &empty), Some(Instance::default()));

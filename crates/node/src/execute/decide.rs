@@ -69,7 +69,7 @@ pub struct Decision {
     commit: Option<(Ballot, WriteSet)>,
     /// Who answered what was sent last.
     answered: BTreeSet<NodeId>,
-    /// Who failed or went away since.
+    /// Who failed in this try, or went away.
     lost: BTreeSet<NodeId>,
     /// How often another was at it.
     contentions: u16,
@@ -103,6 +103,18 @@ impl Decision {
                 contentions: Some(self.contentions),
             },
         }
+    }
+
+    /// What whoever waits is told: of an update that was proposed nobody may say that it was not carried out.
+    fn as_far_as_known(&self, error: RequestError) -> RequestError {
+        let open = matches!(
+            error,
+            RequestError::WriteTimeout { .. } | RequestError::CasWriteUnknown { .. }
+        );
+        if self.proposer.is_proposed() && !open {
+            return self.on_timeout();
+        }
+        error
     }
 
     /// Whether those that are left cannot decide.
@@ -163,6 +175,7 @@ impl Shard {
         decision.alarm = None;
         decision.reading = None;
         decision.answered.clear();
+        decision.lost.clear();
         let mut effects = Vec::new();
         decision.proposer.prepare(ballot, &mut effects);
         self.carry_out_decision(number, effects, now, out);
@@ -424,6 +437,7 @@ impl Shard {
         if let Some(at) = decision.alarm {
             self.drop_alarm(at, number);
         }
+        let result = result.map_err(|error| decision.as_far_as_known(error));
         match decision.purpose {
             Purpose::Statement(_) => self.rmw_decided(decision.parent, result, now, out),
             Purpose::Read => {

@@ -141,13 +141,15 @@ impl Shard {
             return;
         }
         for (id, mutation) in mutations {
-            let owner = MutationView::verify(&mutation)
-                .then(|| MutationView::parse(&mutation))
-                .flatten()
-                .map(|view| self.owner(view.token));
-            let Some(owner) = owner else {
+            if !(mutation.is_empty() || MutationView::verify(&mutation)) {
                 let text = format!("node {} sent what is no mutation", from.0);
                 out.log.push((LogLevel::Warn, text));
+                continue;
+            }
+            let mutation = self.not_truncated(mutation, epoch);
+            let owner = MutationView::parse(&mutation).map(|view| self.owner(view.token));
+            let Some(owner) = owner else {
+                self.hold_empty(id, &members);
                 continue;
             };
             let replicated = Arc::new(Replicated {
@@ -169,6 +171,31 @@ impl Shard {
         }
     }
 
+    /// What is left of a mutation that another journal holds at an epoch: that node may not have emptied yet what this one has, and
+    /// what came after that it would not have taken. Empty if nothing is.
+    fn not_truncated(&self, mutation: Vec<u8>, epoch: u64) -> Vec<u8> {
+        let topology = &self.topology;
+        if mutation.is_empty() || !topology.has_truncations_since(epoch) {
+            return mutation;
+        }
+        let kept = |table| !topology.is_truncated_since(table, epoch);
+        MutationView::retain(&mutation, kept).unwrap_or_default()
+    }
+
+    /// All that this node lacked of a mutation was for tables that are empty by now: there is nothing to be had but its id.
+    fn hold_empty(&mut self, id: MutationId, members: &Members) {
+        self.metrics.truncated_writes += 1;
+        let store = &mut self.replica.store;
+        if store.held().contains(id) || store.open_log(id.log, members).is_err() {
+            return;
+        }
+        let run = Intervals::run(id.sequence, id.sequence);
+        // If the log does not take it, it is asked for again.
+        let _ = self
+            .replica
+            .state(&[Statement::Held(id.log, run)], Caller::Nobody);
+    }
+
     /// A mutation this node lacked, whose token this shard owns, is appended.
     pub(super) fn take_fetched(&mut self, replicated: &Replicated, now: Now) {
         let Replicated {
@@ -180,10 +207,18 @@ impl Shard {
         if store.held().contains(*id) || store.open_log(id.log, members).is_err() {
             return;
         }
-        match self.replica.apply_unattended(mutation, *id, now) {
-            // The table is gone, and with it what the mutation was for.
-            Err(StoreError::UnknownTable(_)) => self.metrics.late_mutations += 1,
-            // It is for tables alone that are not logged any more.
+        let mut applied = self.replica.apply_unattended(mutation, *id, now);
+        if let Err(StoreError::UnknownTable(_)) = applied {
+            // A table is gone, and with it what the mutation was for; it may have been for others, too.
+            self.metrics.late_mutations += 1;
+            let store = &self.replica.store;
+            applied = match MutationView::retain(mutation, |table| store.has_table(table)) {
+                Some(rest) => self.replica.apply_unattended(&rest, *id, now),
+                None => Ok(false),
+            };
+        }
+        match applied {
+            // It is for tables alone that are gone, or are not logged any more.
             Ok(false) => {}
             // What there is no room for is fetched again.
             Ok(true) | Err(_) => return,

@@ -88,3 +88,49 @@ fn a_node_that_was_down_gets_all_it_missed() {
     cluster.pass(10_000);
     assert_eq!(own_rows(&mut cluster, 2), WRITES);
 }
+
+/// What a node has of a statement's rows, read from all.
+fn rows(cluster: &mut Cluster, node: usize, text: &str) -> usize {
+    match ask(cluster, node, Consistency::All, text) {
+        Answer::Rows(found) => found.len(),
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn what_was_emptied_meanwhile_does_not_come_back() {
+    let mut cluster = started(12);
+    cluster.nodes[2].crash();
+    for key in 0..20 {
+        let text = format!("INSERT INTO ks.t (k, v) VALUES ({key}, {key})");
+        done(&mut cluster, key % 2, Consistency::Quorum, &text);
+    }
+    done(&mut cluster, 0, Consistency::One, "TRUNCATE ks.t");
+    for key in 100..110 {
+        let text = format!("INSERT INTO ks.t (k, v) VALUES ({key}, {key})");
+        done(&mut cluster, key % 2, Consistency::Quorum, &text);
+    }
+    start(&mut cluster, 2);
+    cluster.pass(10_000);
+    assert_eq!(rows(&mut cluster, 0, "SELECT k FROM ks.t"), 10);
+    assert_eq!(own_rows(&mut cluster, 2), 10);
+}
+
+#[test]
+fn a_dropped_table_takes_no_other_with_it() {
+    let mut cluster = started(13);
+    let table = "CREATE TABLE ks.u (k int PRIMARY KEY, v int)";
+    done(&mut cluster, 0, Consistency::One, table);
+    cluster.pass(2_000);
+    cluster.nodes[2].crash();
+    for key in 0..10 {
+        let text = format!(
+            "BEGIN BATCH INSERT INTO ks.t (k, v) VALUES ({key}, 1); INSERT INTO ks.u (k, v) VALUES ({key}, 1); APPLY BATCH"
+        );
+        done(&mut cluster, key % 2, Consistency::Quorum, &text);
+    }
+    done(&mut cluster, 0, Consistency::One, "DROP TABLE ks.u");
+    start(&mut cluster, 2);
+    cluster.pass(10_000);
+    assert_eq!(own_rows(&mut cluster, 2), 10);
+}

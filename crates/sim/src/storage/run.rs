@@ -293,6 +293,7 @@ impl Run {
             });
             if begun.is_ok() {
                 self.truncating.insert(ticket, (shard, name, self.next));
+                self.note_emptied(name.id(), self.next);
             }
         }
         // From here on nobody sees the old rows, though a crash may bring them back.

@@ -1,5 +1,6 @@
 //! The log as the journal of what other replicas may lack: which segments are kept for that alone, and where a mutation stands.
 
+use super::Position;
 use super::index::SegmentIndex;
 use super::log::Log;
 use super::record::{Kind, Record, tracked_body};
@@ -32,6 +33,8 @@ pub(crate) struct Sealed {
 /// Where mutations stand that are to be read.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
+    /// Number of the segment.
+    pub segment: u64,
     /// Path of the segment.
     pub path: String,
     /// Offset of the first record.
@@ -45,15 +48,19 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The mutations of these ids among the records read there.
-    pub(crate) fn mutations(&self, bytes: &[u8]) -> Vec<(MutationId, Vec<u8>)> {
+    /// The mutations of these ids among the records read there, and where each stands.
+    pub(crate) fn mutations(&self, bytes: &[u8]) -> Vec<(MutationId, Position, Vec<u8>)> {
         let (mut found, mut rest) = (Vec::new(), bytes);
         while let Some(record) = Record::read(rest, self.salt) {
             if record.kind == Kind::Tracked
                 && let Some((id, mutation)) = tracked_body(record.body)
                 && self.ids.contains(id)
             {
-                found.push((id, mutation.to_vec()));
+                let at = Position {
+                    segment: self.segment,
+                    offset: self.offset + (bytes.len() - rest.len()) as u32,
+                };
+                found.push((id, at, mutation.to_vec()));
             }
             rest = rest.get(record.bytes..).unwrap_or_default();
         }
@@ -130,6 +137,7 @@ impl Log {
                 };
                 let stretch = index.find(wanted, below)?;
                 Some(Place {
+                    segment: number,
                     path: self.name(number),
                     offset: stretch.from,
                     length: stretch.to - stretch.from,

@@ -431,7 +431,8 @@ impl Sink for Responder<'_> {
             Flow::Continue
         };
         let partition = self.answer.partition.take();
-        let written = partition.is_some_and(|partition| partition.written);
+        // One that is gone on with is told of anew, and was told of before.
+        let written = partition.is_some_and(|partition| partition.written && !partition.resumed);
         let full = self.answer.response.bytes.len() >= self.command.limits.bytes;
         let is_range = matches!(self.command.partitions, Partitions::Range(_));
         if flow == Flow::Continue && self.keeps() && is_range && written && full {

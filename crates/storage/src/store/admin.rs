@@ -164,6 +164,7 @@ impl Store {
         state.flushed = state.flushed.max(end);
         state.truncated_at = state.truncated_at.max(at);
         state.truncated_epoch = state.truncated_epoch.max(epoch);
+        state.truncated_upto = end;
         state.unlisted.extend(firsts.iter().copied());
         state.change(firsts.into_iter().map(Then::Release));
         let tables = std::mem::take(&mut state.sstables);

@@ -6,7 +6,7 @@
 //! - what was not released can be read, for as long as the disk is sound.
 
 use super::Store;
-use crate::commitlog::{Place, statement_bytes};
+use crate::commitlog::{Place, Position, statement_bytes};
 use crate::error::StoreError;
 use crate::held::{Held, MAX_MEMBERS, Members, Statement};
 use crate::io::Purpose;
@@ -164,7 +164,11 @@ impl Store {
         let close = IoRequest::Close { file: fetch.file };
         self.requests.submit(io, Purpose::Nobody, close);
         let mutations = match outcome {
-            Ok(IoDone::Read(bytes)) => fetch.place.mutations(&bytes),
+            Ok(IoDone::Read(bytes)) => {
+                let read = fetch.place.mutations(&bytes).into_iter();
+                read.map(|(id, at, mutation)| (id, self.not_emptied(at, mutation)))
+                    .collect()
+            }
             // It was freed meanwhile, or the disk is not sound.
             _ => Vec::new(),
         };
@@ -175,5 +179,19 @@ impl Store {
             mutations,
             gone: fetch.place.ids.minus(&found),
         });
+    }
+
+    /// What is left of a mutation that the log holds: not what was meant for tables that were emptied after it. Empty if that is
+    /// all.
+    fn not_emptied(&self, at: Position, mutation: Vec<u8>) -> Vec<u8> {
+        let emptied = |table| {
+            let state = self.tables.get(&table);
+            state.is_some_and(|state| at < state.truncated_upto)
+        };
+        let view = MutationView::parse(&mutation);
+        if !view.is_some_and(|view| view.updates().any(|(table, _)| emptied(table))) {
+            return mutation;
+        }
+        MutationView::retain(&mutation, |table| !emptied(table)).unwrap_or_default()
     }
 }

@@ -86,6 +86,8 @@ pub(crate) struct TableState {
     pub log_synced: Position,
     pub truncated_at: i64,
     pub truncated_epoch: u64,
+    /// What the log holds of it below this was emptied.
+    pub truncated_upto: Position,
     pub next_number: u64,
     pub manifest: ManifestState,
     /// Counts truncations: a job of an earlier epoch is void.
@@ -117,6 +119,7 @@ impl TableState {
             log_synced: Position::default(),
             truncated_at: i64::MIN,
             truncated_epoch: 0,
+            truncated_upto: Position::default(),
             next_number: 1,
             manifest: ManifestState::default(),
             epoch: 0,
@@ -142,6 +145,7 @@ impl TableState {
             log_synced: self.log_synced,
             truncated_at: self.truncated_at,
             truncated_epoch: self.truncated_epoch,
+            truncated_upto: self.truncated_upto,
             entries: self
                 .sstables
                 .iter()

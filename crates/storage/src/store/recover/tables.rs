@@ -131,6 +131,7 @@ impl Store {
                     state.log_synced = manifest.log_synced;
                     state.truncated_at = manifest.truncated_at;
                     state.truncated_epoch = manifest.truncated_epoch;
+                    state.truncated_upto = manifest.truncated_upto;
                     for entry in manifest.entries {
                         self.open_sstable(id, entry, io);
                     }
