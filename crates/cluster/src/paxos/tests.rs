@@ -190,8 +190,9 @@ impl World {
                 list.push(statement.number);
                 // Every third statement finds that its condition does not hold, every fifth at every other look.
                 statement.looks += 1;
-                let applies = !statement.number.is_multiple_of(3)
-                    && !(statement.number.is_multiple_of(5) && statement.looks.is_multiple_of(2));
+                let third = statement.number.is_multiple_of(3);
+                let fifth = statement.number.is_multiple_of(5);
+                let applies = !(third || fifth && statement.looks.is_multiple_of(2));
                 statement
                     .proposer
                     .decide(ballot, applies.then_some(list), out);
