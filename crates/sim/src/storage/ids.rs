@@ -118,10 +118,7 @@ impl Run {
                 for (id, mutation) in &fetched.mutations {
                     let number = self.ids.numbers.get(id).copied().unwrap_or(0);
                     let whole = self.attempted[&number].encode(&self.tables);
-                    let emptied = &self.ids.emptied;
-                    let kept = |table| emptied.get(&table).is_none_or(|before| number >= *before);
-                    let rest = MutationView::retain(&whole, kept).unwrap_or_default();
-                    if *mutation != whole && *mutation != rest {
+                    if !self.is_rest_of(number, &whole, mutation) {
                         return Err(format!("{id:?} was read and is another mutation"));
                     }
                     found.insert(*id);
@@ -135,6 +132,26 @@ impl Run {
                 "{log:?} {first} to {last} was held, was not released and is not in the journal"
             )),
         }
+    }
+
+    /// Whether this is that write, whole or without what it had in tables emptied since. Each table for itself: of two that were
+    /// being emptied when the node crashed one may have been, durably, and the other not.
+    fn is_rest_of(&self, number: u64, whole: &[u8], read: &[u8]) -> bool {
+        let Some(view) = MutationView::parse(read) else {
+            return read.is_empty()
+                && MutationView::retain(whole, |table| !self.was_emptied(table, number)).is_none();
+        };
+        let left: BTreeSet<TableId> = view.updates().map(|(table, _)| table).collect();
+        let rest = MutationView::retain(whole, |table| {
+            left.contains(&table) || !self.was_emptied(table, number)
+        });
+        rest.as_deref() == Some(read)
+    }
+
+    /// Whether this table was being emptied of that write.
+    fn was_emptied(&self, table: TableId, number: u64) -> bool {
+        let before = self.ids.emptied.get(&table);
+        before.is_some_and(|before| number < *before)
     }
 
     /// After a start with as many shards as before, or others: what is held is what is there, and everything that was told of.
