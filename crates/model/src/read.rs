@@ -185,6 +185,25 @@ pub struct ReadCommand {
 }
 
 impl ReadCommand {
+    /// All that lives in these partitions: every row and column, in the table's order, without limits; a partition that has a static
+    /// row alone counts. The base of commands that want less, or more.
+    pub fn all(table: TableId, partitions: Partitions, now_seconds: i64) -> Self {
+        Self {
+            table,
+            partitions,
+            slices: vec![Slice::all()],
+            direction: Direction::Forward,
+            columns: Columns::All,
+            static_counts: true,
+            filter: RowFilter::default(),
+            limits: Limits::NONE,
+            resume: None,
+            now_seconds,
+            purge_before: i64::MIN,
+            dead: Dead::Dropped,
+        }
+    }
+
     /// The slice bounds as `std` ranges want them, for walking ordered maps.
     pub fn bounds(slice: &Slice) -> (Bound<&[u8]>, Bound<&[u8]>) {
         (

@@ -473,21 +473,24 @@ impl Shard {
         let Some(membership) = &mut self.membership else {
             return;
         };
-        let up = membership.detector.peers();
-        let up = up.filter(|(_, opinion)| opinion.state.is_up());
-        let outlook = Outlook {
-            alive: up.map(|(id, _)| id).collect(),
-            in_force: membership.in_force.clone(),
+        let detector = &membership.detector;
+        let up = || {
+            let peers = detector.peers();
+            peers.filter_map(|(id, opinion)| opinion.state.is_up().then_some(id))
         };
-        if outlook == *membership.outlook {
+        // Looked at in every turn: nothing is made of what has not changed.
+        if up().eq(membership.outlook.alive.iter().copied())
+            && membership.in_force == membership.outlook.in_force
+        {
             return;
         }
-        let outlook = Arc::new(outlook);
+        let outlook = Arc::new(Outlook {
+            alive: up().collect(),
+            in_force: membership.in_force.clone(),
+        });
         let others_answer = outlook.alive != membership.outlook.alive;
-        let appeared: Vec<NodeId> = (outlook.alive)
-            .difference(&membership.outlook.alive)
-            .copied()
-            .collect();
+        let appeared = outlook.alive.difference(&membership.outlook.alive);
+        let appeared: Vec<NodeId> = appeared.copied().collect();
         membership.outlook = outlook.clone();
         if others_answer {
             self.renew_admission(out);

@@ -4,12 +4,10 @@
 //! that the answer is what the replica holds: rows with their tombstones and times, deletions of ranges and of partitions.
 
 use model::clustering::Slice;
-use model::filter::RowFilter;
 use model::key::{DecoratedKey, Token};
 use model::mutation::Mutation;
 use model::read::{
-    Columns, Dead, Direction, KeyRange, Limits, Partitions, ReadCommand, ReadEntry, ReadResponse,
-    Resume,
+    Dead, KeyRange, Limits, Partitions, ReadCommand, ReadEntry, ReadResponse, Resume,
 };
 use model::schema::TableId;
 
@@ -21,21 +19,14 @@ const MUTATION_BYTES: usize = 1 << 20;
 /// The read that gives the next chunk.
 pub fn command(table: TableId, range: KeyRange, resume: Option<Resume>) -> ReadCommand {
     ReadCommand {
-        table,
-        partitions: Partitions::Range(range),
-        slices: vec![Slice::all()],
-        direction: Direction::Forward,
-        columns: Columns::All,
         static_counts: false,
-        filter: RowFilter::default(),
         limits: Limits {
             bytes: CHUNK_BYTES,
             ..Limits::NONE
         },
         resume,
-        now_seconds: 0,
-        purge_before: i64::MIN,
         dead: Dead::Kept,
+        ..ReadCommand::all(table, Partitions::Range(range), 0)
     }
 }
 

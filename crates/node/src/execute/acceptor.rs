@@ -18,12 +18,9 @@ use crate::system::row::SystemRow;
 use cluster::paxos::{Answer, Ballot, Instance, Proposal, Request};
 use cluster::topology::NodeId;
 use model::clustering::{self, Slice};
-use model::filter::RowFilter;
 use model::key::DecoratedKey;
 use model::mutation::MutationView;
-use model::read::{
-    Columns, Dead, Direction, Limits, Partitions, ReadCommand, ReadEntry, ReadResponse,
-};
+use model::read::{Partitions, ReadCommand, ReadEntry, ReadResponse};
 use model::row::Row;
 use model::schema::{Table, TableId};
 use model::time::Now;
@@ -118,19 +115,11 @@ impl Shard {
             return;
         };
         let row = clustering::encode(&table, &[operation.asked.table.0.as_bytes()]);
+        let partition = Partitions::Key(operation.asked.key.clone());
         let command = ReadCommand {
-            table: table.id,
-            partitions: Partitions::Key(operation.asked.key.clone()),
             slices: vec![Slice::prefix(&row)],
-            direction: Direction::Forward,
-            columns: Columns::All,
             static_counts: false,
-            filter: RowFilter::default(),
-            limits: Limits::NONE,
-            resume: None,
-            now_seconds: now.wall.seconds(),
-            purge_before: i64::MIN,
-            dead: Dead::Dropped,
+            ..ReadCommand::all(table.id, partition, now.wall.seconds())
         };
         let caller = Caller::Local(number.into());
         if let Some(result) = self.replica.read(&command, caller, now, &mut out.io) {

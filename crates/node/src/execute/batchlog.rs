@@ -23,17 +23,12 @@ use cluster::coordinate::write::WriteSet;
 use cluster::coordinate::{Access, ReplicaPlan};
 use cluster::topology::NodeId;
 use cql::plan::modify::oversized;
-use model::clustering::Slice;
 use model::env::Random;
 use model::error::{Consistency, RequestError, WriteType};
-use model::filter::RowFilter;
 use model::key::{self, DecoratedKey};
 use model::limits::MAX_MUTATION_BYTES;
 use model::mutation::{Mutation, MutationView};
-use model::read::{
-    Columns, Dead, Direction, KeyRange, Limits, Partitions, ReadCommand, ReadEntry, ReadResponse,
-    Resume,
-};
+use model::read::{KeyRange, Limits, Partitions, ReadCommand, ReadEntry, ReadResponse, Resume};
 use model::row::{Deletion, Row};
 use model::schema::{Keyspace, Table, TableKind};
 use model::time::{BootNanos, Now};
@@ -155,22 +150,15 @@ impl Batchlog {
 
     /// Reads the next batches.
     fn command(&self, resume: Option<Resume>, now: Now) -> ReadCommand {
+        let all = Partitions::Range(KeyRange::all());
         ReadCommand {
-            table: self.table.id,
-            partitions: Partitions::Range(KeyRange::all()),
-            slices: vec![Slice::all()],
-            direction: Direction::Forward,
-            columns: Columns::All,
             static_counts: false,
-            filter: RowFilter::default(),
             limits: Limits {
                 rows: REPLAY_PAGE,
                 ..Limits::NONE
             },
             resume,
-            now_seconds: now.wall.seconds(),
-            purge_before: i64::MIN,
-            dead: Dead::Dropped,
+            ..ReadCommand::all(self.table.id, all, now.wall.seconds())
         }
     }
 

@@ -17,11 +17,10 @@ use cluster::coordinate::{Access, ReplicaPlan};
 use cql::plan::modify::CurrentRows;
 use model::clustering::Slice;
 use model::error::{Consistency, WriteType};
-use model::filter::RowFilter;
 use model::key::DecoratedKey;
 use model::merge::counter::{self, LeaderId};
 use model::mutation::{Mutation, MutationView};
-use model::read::{Columns, Dead, Direction, Limits, Partitions, ReadCommand, ReadResponse};
+use model::read::{Partitions, ReadCommand, ReadResponse};
 use model::row::{Cell, CellKind, Row, RowWriter};
 use model::time::Now;
 
@@ -117,19 +116,10 @@ impl Shard {
                     .collect::<Vec<_>>()
             })
             .collect();
+        let (table, key) = operation.partition.clone();
         let command = ReadCommand {
-            table: operation.partition.0,
-            partitions: Partitions::Key(operation.partition.1.clone()),
             slices,
-            direction: Direction::Forward,
-            columns: Columns::All,
-            static_counts: true,
-            filter: RowFilter::default(),
-            limits: Limits::NONE,
-            resume: None,
-            now_seconds: now.wall.seconds(),
-            purge_before: i64::MIN,
-            dead: Dead::Dropped,
+            ..ReadCommand::all(table, Partitions::Key(key), now.wall.seconds())
         };
         if let Some(result) =
             self.replica

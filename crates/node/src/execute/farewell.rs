@@ -128,6 +128,16 @@ impl Shard {
             failed: None,
         };
         let request = self.operations.insert(Operation::Gather(gather));
+        self.bid_farewells(request, farewells, out);
+    }
+
+    /// Has every shard keep what is to be kept of tables, which each acknowledges.
+    pub(super) fn bid_farewells(
+        &mut self,
+        request: u64,
+        farewells: Vec<Farewell>,
+        out: &mut Effects,
+    ) {
         for farewell in farewells {
             for shard in self.other_shards() {
                 let farewell = farewell.clone();

@@ -237,25 +237,16 @@ fn put_block(whole: &mut ReadResponse, block: &Block<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::filter::RowFilter;
-    use model::read::{Columns, Dead, Direction, KeyRange, Limits, Partitions};
+
+    use model::read::{Dead, KeyRange, Partitions};
     use model::row::{Deletion, Liveness, NEVER, RowWriter};
     use model::schema::TableId;
 
     fn command() -> ReadCommand {
+        let all = Partitions::Range(KeyRange::all());
         ReadCommand {
-            table: TableId(uuid::Uuid::nil()),
-            partitions: Partitions::Range(KeyRange::all()),
-            slices: vec![Slice::all()],
-            direction: Direction::Forward,
-            columns: Columns::All,
-            static_counts: true,
-            filter: RowFilter::default(),
-            limits: Limits::NONE,
-            resume: None,
-            now_seconds: 100,
-            purge_before: i64::MIN,
             dead: Dead::Kept,
+            ..ReadCommand::all(TableId(uuid::Uuid::nil()), all, 100)
         }
     }
 

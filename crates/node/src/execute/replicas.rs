@@ -26,6 +26,7 @@ use cluster::coordinate::{Access, ReplicaPlan};
 use cluster::topology::NodeId;
 use model::error::{Consistency, RequestError};
 use model::filter::{RowFilter, Target};
+use model::key::Token;
 use model::read::{Columns, Dead, KeyBound, KeyRange, Partitions, ReadCommand, ReadResponse};
 use model::schema::Table;
 use model::time::{BootNanos, Now};
@@ -267,11 +268,28 @@ impl Shard {
             return self.send_read(ask.replica, number.into(), (&command, wanted), wait_ms, out);
         }
         operation.local_wanted = ask.wanted;
-        let caller = Caller::Local(number.into());
         let Partitions::Key(key) = &command.partitions else {
+            let caller = Caller::Local(number.into());
             return self.read_own_shards(command, caller, deadline, now, out);
         };
-        let owner = self.owner(key.token);
+        let token = key.token;
+        let read = self.read_at_owner(number, token, command, deadline, now, out);
+        if let Some(result) = read {
+            self.local_replica_read(number, result, now, out);
+        }
+    }
+
+    /// Has the shard that owns a token read for an operation of this one. What is not known at once comes as any read of its.
+    pub(super) fn read_at_owner(
+        &mut self,
+        number: u64,
+        token: Token,
+        command: ReadCommand,
+        deadline: BootNanos,
+        now: Now,
+        out: &mut Effects,
+    ) -> Option<Result<ReadResponse, ReplicaError>> {
+        let owner = self.owner(token);
         if owner != self.number {
             let message = ShardMessage::Read {
                 request: number,
@@ -279,12 +297,12 @@ impl Shard {
                 deadline,
                 turn: Queueing::AtOnce,
             };
-            return self.tell(owner, message, out);
+            self.tell(owner, message, out);
+            return None;
         }
         self.metrics.replica_reads += 1;
-        if let Some(result) = self.replica.read(&command, caller, now, &mut out.io) {
-            self.local_replica_read(number, result, now, out);
-        }
+        let caller = Caller::Local(number.into());
+        self.replica.read(&command, caller, now, &mut out.io)
     }
 
     /// This node has read, as one of the replicas.

@@ -30,11 +30,10 @@ use cql::plan::modify::{CurrentRows, ModifyPlan, Ties, WriteContext};
 use cql::plan::values::BoundValues;
 use model::clustering::Slice;
 use model::error::{RequestError, WriteType};
-use model::filter::RowFilter;
 use model::key::DecoratedKey;
 use model::limits::{MAX_PAGE_BYTES, MAX_READ_PARTITIONS};
 use model::mutation::Mutation;
-use model::read::{Columns, Dead, Direction, Limits, Partitions, ReadCommand, ReadResponse};
+use model::read::{Limits, Partitions, ReadCommand, ReadResponse};
 use model::schema::Table;
 use model::time::{BootNanos, Now};
 use others::Others;
@@ -525,20 +524,11 @@ pub(super) fn read_rows(
         }
     }
     ReadCommand {
-        table: *table,
-        partitions: Partitions::Key(key.clone()),
         slices: disjoint,
-        direction: Direction::Forward,
-        columns: Columns::All,
-        static_counts: true,
-        filter: RowFilter::default(),
         limits: Limits {
             bytes: MAX_PAGE_BYTES,
             ..Limits::NONE
         },
-        resume: None,
-        now_seconds,
-        purge_before: i64::MIN,
-        dead: Dead::Dropped,
+        ..ReadCommand::all(*table, Partitions::Key(key.clone()), now_seconds)
     }
 }

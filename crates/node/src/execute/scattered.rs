@@ -8,11 +8,9 @@ use super::call::{Call, Terms};
 use super::operation::Operation;
 use super::replicas::ReadTerms;
 use super::rmw::{Part, Reading, Touched, read_rows, slices_of};
-use super::serial::Queueing;
 use crate::budget::Held;
 use crate::effects::Effects;
-use crate::message::{ReplicaError, ShardMessage};
-use crate::replica::Caller;
+use crate::message::ReplicaError;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use cluster::coordinate::ReplicaPlan;
@@ -150,19 +148,7 @@ impl Shard {
                 };
                 return self.read_replicas(number, (plan, terms), command, now, out);
             }
-            let owner = self.owner(token);
-            if owner != self.number {
-                let message = ShardMessage::Read {
-                    request: number,
-                    command: Box::new(command),
-                    deadline,
-                    turn: Queueing::AtOnce,
-                };
-                return self.tell(owner, message, out);
-            }
-            self.metrics.replica_reads += 1;
-            let caller = Caller::Local(number.into());
-            match self.replica.read(&command, caller, now, &mut out.io) {
+            match self.read_at_owner(number, token, command, deadline, now, out) {
                 None => return,
                 Some(result) => {
                     if !self.scattered_take(number, result, now, out) {

@@ -61,7 +61,7 @@ impl NodeShard {
         &self,
         layout: LayoutFile,
         generation: Generation,
-        mut log: MetaLog,
+        log: MetaLog,
         segments: usize,
         now: Now,
         out: &mut Effects,
@@ -73,15 +73,7 @@ impl NodeShard {
             }
             0 => {
                 let stored = self.found(self.new_identity());
-                // All of it or none: half of it is no node.
-                log.replace(stored.payloads(), COUNTED, &mut out.io);
-                let state = State::Counting {
-                    layout,
-                    generation,
-                    log,
-                    stored: Box::new(stored),
-                };
-                (state, true)
+                (Self::write_down(layout, generation, log, stored, out), true)
             }
             segments => {
                 let reason = format!(
@@ -90,6 +82,24 @@ impl NodeShard {
                 );
                 (State::Failed(reason), false)
             }
+        }
+    }
+
+    /// Puts what a new data directory holds on disk.
+    pub(super) fn write_down(
+        layout: LayoutFile,
+        generation: Generation,
+        mut log: MetaLog,
+        stored: Stored,
+        out: &mut Effects,
+    ) -> State {
+        // All of it or none: half of it is no node.
+        log.replace(stored.payloads(), COUNTED, &mut out.io);
+        State::Counting {
+            layout,
+            generation,
+            log,
+            stored: Box::new(stored),
         }
     }
 

@@ -2,7 +2,7 @@
 //! comes first in the list founds the cluster if nobody answers for a while; every other node waits for as long as it takes, and says so, so that
 //! nodes that are started at once make one cluster, not several.
 
-use super::{COUNTED, NodeShard, State};
+use super::{NodeShard, State};
 use crate::admission::admission;
 use crate::effects::{Effects, LogLevel};
 use crate::metadata_log::{NodeIdentity, Stored};
@@ -117,18 +117,10 @@ impl NodeShard {
         let Joining {
             layout,
             generation,
-            mut log,
+            log,
             ..
         } = *joining;
-        // All of it or none: half of it is no node.
-        log.replace(stored.payloads(), COUNTED, &mut out.io);
-        let state = State::Counting {
-            layout,
-            generation,
-            log,
-            stored: Box::new(stored),
-        };
-        (state, true)
+        (Self::write_down(layout, generation, log, stored, out), true)
     }
 
     fn ask_to_join(&self, joining: &Joining, out: &mut Effects) {

@@ -6,7 +6,7 @@ use cql::plan::ddl::{self, DdlConfig, DdlContext, SchemaPlan};
 use model::clustering::{self, Slice};
 use model::filter::{Condition, Operator, RowFilter, Target, column_value};
 use model::key::{self, DecoratedKey, Token};
-use model::read::{Columns, Dead, Direction, KeyRange, Limits, Partitions, ReadEntry, Resume};
+use model::read::{Columns, Direction, KeyRange, Partitions, ReadEntry, Resume};
 use model::row::Row;
 use model::schema::{Keyspace, Schema};
 use model::time::{BootNanos, Now, WallMicros};
@@ -107,19 +107,10 @@ impl Bench {
 }
 
 fn command(table: &Table) -> ReadCommand {
+    let all = Partitions::Range(KeyRange::all());
     ReadCommand {
-        table: table.id,
-        partitions: Partitions::Range(KeyRange::all()),
-        slices: vec![Slice::all()],
-        direction: Direction::Forward,
-        columns: Columns::All,
-        static_counts: true,
-        filter: RowFilter::default(),
-        limits: Limits::NONE,
-        resume: None,
-        now_seconds: NOW.wall.seconds(),
         purge_before: 0,
-        dead: Dead::Dropped,
+        ..ReadCommand::all(table.id, all, NOW.wall.seconds())
     }
 }
 

@@ -216,17 +216,22 @@ impl Store {
 
     /// Compacts all SSTables of a table into one; the ticket is finished when that is done.
     pub fn compact(&mut self, table: TableId, ticket: u64) -> Result<(), StoreError> {
+        let task = self.table_task(table, ticket)?;
+        let state = self.tables.get_mut(&table).expect("it has a task");
+        state.major.push(task);
+        self.agenda.compactions = true;
+        Ok(())
+    }
+
+    /// A task of one table's, which the ticket waits for.
+    pub(super) fn table_task(&mut self, table: TableId, ticket: u64) -> Result<u64, StoreError> {
         if !self.is_ready() {
             return Err(StoreError::NotReady);
         }
         if !self.tables.contains_key(&table) {
             return Err(StoreError::UnknownTable(table));
         }
-        let task = self.new_task(ticket, 1);
-        let state = self.tables.get_mut(&table).expect("looked up above");
-        state.major.push(task);
-        self.agenda.compactions = true;
-        Ok(())
+        Ok(self.new_task(ticket, 1))
     }
 
     /// Refuses writes from now on, flushes everything; the ticket is finished when the log holds nothing any more.

@@ -85,14 +85,8 @@ impl Store {
         kept: Arc<KeptTokens>,
         ticket: u64,
     ) -> Result<(), StoreError> {
-        if !self.is_ready() {
-            return Err(StoreError::NotReady);
-        }
-        if !self.tables.contains_key(&table) {
-            return Err(StoreError::UnknownTable(table));
-        }
-        let task = self.new_task(ticket, 1);
-        let state = self.tables.get_mut(&table).expect("looked up above");
+        let task = self.table_task(table, ticket)?;
+        let state = self.tables.get_mut(&table).expect("it has a task");
         // A second begins the first anew: its tokens are the ones that count.
         let mut tasks = state.cleanup.take().map_or(Vec::new(), |begun| begun.tasks);
         tasks.push(task);

@@ -386,22 +386,15 @@ proptest! {
 }
 
 fn command() -> ReadCommand {
+    let all = Partitions::Range(KeyRange::all());
     ReadCommand {
-        table: TableId(Uuid::from_u128(1)),
-        partitions: Partitions::Range(KeyRange::all()),
-        slices: vec![Slice::all()],
-        direction: Direction::Forward,
-        columns: Columns::All,
-        static_counts: true,
-        filter: RowFilter::default(),
         limits: Limits {
             bytes: usize::MAX,
             ..Limits::NONE
         },
-        resume: None,
-        now_seconds: 1_000,
         purge_before: 0,
         dead: Dead::Kept,
+        ..ReadCommand::all(TableId(Uuid::from_u128(1)), all, 1_000)
     }
 }
 

@@ -3,8 +3,6 @@
 
 use super::{AdminAnswer, AdminError, AdminResult, AfterAdmin};
 use crate::effects::Effects;
-use crate::message::ShardMessage;
-use crate::replica::Caller;
 use crate::shard::Shard;
 use crate::snapshots::Linked;
 use cql::describe::{Internals, create_table};
@@ -151,15 +149,7 @@ impl Shard {
         let farewells: Vec<Farewell> = farewells.collect();
         let then = AfterAdmin::Complete(LinkedSnapshots(linked));
         let request = self.wait_for(id, left, then);
-        for farewell in farewells {
-            for shard in self.other_shards() {
-                let farewell = farewell.clone();
-                let message = ShardMessage::Farewell { request, farewell };
-                self.tell(shard, message, out);
-            }
-            let caller = Caller::Local(request.into());
-            self.replica.bid_farewell(&farewell, caller);
-        }
+        self.bid_farewells(request, farewells, out);
         None
     }
 
