@@ -15,6 +15,7 @@ use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::replica::Caller;
 use crate::shard::Shard;
 use crate::stream::StreamMail;
+use crate::track::commit::Tracked;
 use crate::track::{Origination, Replicated};
 use cluster::internode::{Class, PeerIdentity};
 use cluster::paxos;
@@ -149,8 +150,10 @@ impl Shard {
                 self.on_stream_mail(mail, now, out);
             }
             PeerMessage::Decide { terms, asked } => {
+                let asker = asked.tracked.as_ref().and_then(Tracked::coordinator);
                 let request = ReplicaRequest::Decide(Box::new(asked));
-                self.take_peer_work(work(node, &terms, Wanted::Rows, request, now), now, out);
+                let asker = asker.unwrap_or(node);
+                self.take_peer_work(work(asker, &terms, Wanted::Rows, request, now), now, out);
             }
             answer @ (PeerMessage::Wrote { .. }
             | PeerMessage::Decided { .. }

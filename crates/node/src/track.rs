@@ -8,10 +8,11 @@
 //! - a home is told of ids that are synced, and of those before the answer to a question that came after;
 //! - what comes from another node is verified before it is appended, and appended with the id it has.
 //!
-//! `origin.rs` begins writes, `home.rs` keeps groups, `shards.rs` is what homes and the other shards tell each other, `serve.rs`
+//! `origin.rs` begins writes, `commit.rs` what conditional statements decided, `home.rs` keeps groups, `shards.rs` is what homes and the other shards tell each other, `serve.rs`
 //! reads what others lack and takes what this node lacks, `budget.rs` bounds what is kept for them, `gate.rs` says whom reads rest on, `message.rs` has the bytes.
 
 mod budget;
+pub mod commit;
 pub mod facts;
 pub mod gate;
 mod home;

@@ -285,6 +285,18 @@ pub fn admit(
     .check_alive()
 }
 
+/// All who replicate a token now or are about to, in this data centre or others.
+pub fn members(
+    keyspace: &KeyspaceReplicas,
+    topology: &Topology,
+    token: Token,
+) -> impl Iterator<Item = NodeId> {
+    let placement = keyspace.placement.as_ref();
+    let placed = placement.and_then(|placement| placement.replicas(token));
+    let all = placed.into_iter().flat_map(|placed| placed.all());
+    all.filter(|id| topology.place(*id).is_some())
+}
+
 /// Who decides about a token's partitions at a serial level: all its replicas, or those of this data centre. `Unavailable` at once if
 /// too few are alive.
 pub fn participants(

@@ -11,10 +11,12 @@ use super::partition_queue::Partition;
 use crate::effects::Effects;
 use crate::message::{ReplicaError, RequestId};
 use crate::peers::PeerCaller;
+use crate::peers::message::Terms;
 use crate::random::UUID_EPOCH_STEPS;
 use crate::replica::Caller;
 use crate::shard::Shard;
 use crate::system::row::SystemRow;
+use crate::track::commit::Tracked;
 use cluster::paxos::{Answer, Ballot, Instance, Proposal, Request};
 use cluster::topology::NodeId;
 use model::clustering::{self, Slice};
@@ -24,6 +26,7 @@ use model::read::{Partitions, ReadCommand, ReadEntry, ReadResponse};
 use model::row::Row;
 use model::schema::{Table, TableId};
 use model::time::Now;
+use model::varint;
 use std::sync::Arc;
 
 /// The version of the encoding of proposals in `system.paxos`.
@@ -49,6 +52,28 @@ pub struct DecisionRequest {
     pub key: DecoratedKey,
     /// What is asked.
     pub request: Request,
+    /// How what it commits is tracked.
+    pub tracked: Option<Tracked>,
+}
+
+impl DecisionRequest {
+    /// Appends its bytes.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.table.0.as_bytes());
+        varint::put_bytes(out, &self.key.key);
+        Tracked::encode(self.tracked.as_ref(), out);
+        self.request.encode(out);
+    }
+
+    /// Reads what [`Self::encode`] wrote in a message of these terms.
+    pub(crate) fn decode(input: &mut &[u8], terms: Terms) -> Option<Self> {
+        Some(Self {
+            table: TableId(uuid::Uuid::from_slice(varint::take(input, 16)?).ok()?),
+            key: DecoratedKey::new(varint::get_bytes(input)?),
+            tracked: Tracked::decode(input, terms)?,
+            request: Request::decode(input)?,
+        })
+    }
 }
 
 /// A request being answered.
@@ -153,32 +178,38 @@ impl Shard {
         };
         let (after, answer) = known.after(&asked.request);
         operation.answer = Some(answer);
-        let mut writes = Vec::new();
-        if let Request::Commit(proposal) = &asked.request
-            && !proposal.update.is_empty()
-        {
-            writes.push(proposal.update.clone());
-        }
+        let commit = match &asked.request {
+            Request::Commit(proposal) if !proposal.update.is_empty() => Some(asked.clone()),
+            _ => None,
+        };
+        let mut state = None;
         if after != known {
             let ttl = self.schema.tables().find(|known| known.id == asked.table);
             let ttl = ttl.map_or(0, |table| table.options.gc_grace_seconds);
             let row = state_row(&table, (&known, &after), self.clock.next(now));
             let row = row.expiring(ttl.max(LEAST_TTL), now);
             let row = row.finish(&asked.key, &[asked.table.0.as_bytes()]);
-            writes.push(row.encode());
+            state = Some(row.encode());
         }
-        operation.left = writes.len().max(1) as u32;
-        let partition = operation.partition.clone();
-        for (part, write) in (0..).zip(&writes) {
-            let id = RequestId {
+        let writes = u32::from(commit.is_some()) + u32::from(state.is_some());
+        operation.left = writes.max(1);
+        let (partition, asker) = (operation.partition.clone(), operation.asker);
+        let caller = |part| {
+            Caller::Local(RequestId {
                 operation: number,
                 part,
-            };
-            self.replica.apply(write, Caller::Local(id), now);
+            })
+        };
+        // It is data before the row says so.
+        if let Some(commit) = commit {
+            self.apply_commit(commit, asker, caller(0), now, out);
+        }
+        if let Some(state) = state {
+            self.replica.apply(&state, caller(1), now);
         }
         // The next one reads what was written, and its own answer becomes durable after this one.
         self.release_partition(&partition);
-        if writes.is_empty() {
+        if writes == 0 {
             // What the answer tells of may still be on its way to the disk.
             self.replica.confirm(Caller::Local(number.into()));
         }

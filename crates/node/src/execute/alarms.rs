@@ -44,7 +44,7 @@ impl Shard {
             }
             match self.operations.get_mut(number) {
                 Some(Operation::Replicas(_)) => self.read_is_slow(number, now, out),
-                Some(Operation::Decision(_)) => self.prepare_ballot(number, now, out),
+                Some(Operation::Decision(_)) => self.decision_goes_on(number, now, out),
                 _ => {}
             }
         }

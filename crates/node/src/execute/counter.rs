@@ -2,7 +2,7 @@
 //!
 //! One live replica leads an increment: it reads its own share, adds to it under a higher clock and writes the context; merging
 //! contexts counts every increment once. One at a time per partition, because two that read the same share would lose one. What it
-//! counted goes to the other replicas as any write does, until the level is reached; whoever asked hears then. Nobody asks another
+//! counted goes to the other replicas as any write does, with an id, until the level is reached; whoever asked hears then. Nobody asks another
 //! leader: increments that were acknowledged happened once, others once or not at all.
 
 use super::modify::WriteOperation;
@@ -13,7 +13,7 @@ use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::{Caller, Finished};
 use crate::shard::Shard;
 use cluster::coordinate::write::WriteSet;
-use cluster::coordinate::{Access, ReplicaPlan};
+use cluster::coordinate::{Access, ReplicaPlan, Replicas};
 use cql::plan::modify::CurrentRows;
 use model::clustering::Slice;
 use model::error::{Consistency, WriteType};
@@ -23,6 +23,8 @@ use model::mutation::{Mutation, MutationView};
 use model::read::{Partitions, ReadCommand, ReadResponse};
 use model::row::{Cell, CellKind, Row, RowWriter};
 use model::time::Now;
+use model::track::MutationId;
+use storage::held::Members;
 
 /// Increments of one partition of one table.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct CountOperation {
     partition: Partition,
     /// Who else has the partition, if anybody.
     replicas: Option<ReplicaPlan>,
+    /// The id of what was counted, and whom it is for.
+    tracked: Option<(MutationId, Members)>,
 }
 
 /// A node alone has nobody who remembers more than it does.
@@ -68,6 +72,7 @@ impl Shard {
             mutation,
             partition: partition.clone(),
             replicas,
+            tracked: None,
         };
         let number = self
             .operations
@@ -154,10 +159,36 @@ impl Shard {
                     leader,
                     now,
                 );
-                operation.mutation = counted.encode();
-                self.replica
-                    .apply(&operation.mutation, Caller::Local(number.into()), now);
+                let mutation = counted.encode();
+                let caller = Caller::Local(number.into());
+                self.apply_counted(number, mutation, caller, now);
             }
+        }
+    }
+
+    /// Applies what was counted, under an id if others have the partition, too: who misses it fetches it.
+    fn apply_counted(&mut self, number: u64, mutation: Vec<u8>, caller: Caller, now: Now) {
+        let Some(Operation::Count(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let replicas = operation.replicas.as_ref();
+        let replicas: Replicas = replicas
+            .map(|plan| plan.replicas.clone())
+            .unwrap_or_default();
+        let replicas = replicas.iter().map(|replica| replica.node);
+        let tracked = match self.members_for(replicas, &mutation) {
+            Some(members) => {
+                let terms = (&members, self.topology.epoch);
+                let id = self.apply_as_origin(&mutation, terms, caller, now);
+                id.map(|id| (id, members))
+            }
+            None => {
+                self.replica.apply(&mutation, caller, now);
+                None
+            }
+        };
+        if let Some(Operation::Count(operation)) = self.operations.get_mut(number) {
+            (operation.mutation, operation.tracked) = (mutation, tracked);
         }
     }
 
@@ -175,7 +206,8 @@ impl Shard {
         self.release_partition(&operation.partition);
         match operation.replicas {
             Some(plan) if result.is_ok() => {
-                self.share_count(plan, &operation.mutation, operation.caller, now, out);
+                let counted = (operation.tracked, operation.mutation);
+                self.share_count(plan, &counted, operation.caller, now, out);
             }
             _ => self.answer_caller(operation.caller, result, now, out),
         }
@@ -185,7 +217,7 @@ impl Shard {
     fn share_count(
         &mut self,
         plan: ReplicaPlan,
-        counted: &[u8],
+        counted: &(Option<(MutationId, Members)>, Vec<u8>),
         caller: Caller,
         now: Now,
         out: &mut Effects,

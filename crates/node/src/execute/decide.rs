@@ -8,18 +8,20 @@
 //! - whoever waits hears once.
 
 use super::acceptor::{Asker, DecisionRequest};
+use super::committing::Handing;
 use super::operation::Operation;
+use super::partition_queue::Partition;
 use super::replicas::ReadTerms;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
 use crate::shard::Shard;
 use cluster::coordinate::write::{Progress, WriteSet};
 use cluster::coordinate::{ReplicaPlan, participants};
-use cluster::paxos::{Answer, Ballot, Effect, Outcome, Participants, Proposer, Request};
+use cluster::paxos::{Answer, Ballot, Effect, Outcome, Participants, Proposal, Proposer, Request};
 use cluster::topology::NodeId;
 use model::env::Random;
 use model::error::{Consistency, RequestError, WriteType};
-use model::key::DecoratedKey;
+use model::key::{DecoratedKey, Token};
 use model::read::{ReadCommand, ReadResponse};
 use model::schema::Table;
 use model::time::{BootNanos, Now};
@@ -73,6 +75,8 @@ pub struct Decision {
     lost: BTreeSet<NodeId>,
     /// How often another was at it.
     contentions: u16,
+    /// The commit that an acceptor was handed, to pass it on.
+    pub(super) handing: Option<Handing>,
     alarm: Option<BootNanos>,
 }
 
@@ -80,6 +84,16 @@ impl Decision {
     /// When whoever waits is told to give up.
     pub fn deadline(&self) -> BootNanos {
         self.question.deadline
+    }
+
+    /// The table and the token that it is about.
+    pub(super) fn place(&self) -> (&Table, Token) {
+        (&self.question.table, self.question.key.token)
+    }
+
+    /// The partition that it is about.
+    pub(super) fn partition(&self) -> Partition {
+        (self.question.table.id, self.question.key.clone())
     }
 
     /// What whoever waits is told when the decision does not come.
@@ -147,6 +161,7 @@ impl Shard {
             answered: BTreeSet::new(),
             lost: BTreeSet::new(),
             contentions: 0,
+            handing: None,
             alarm: None,
         };
         let number = self
@@ -172,12 +187,16 @@ impl Shard {
         let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
             return;
         };
-        decision.alarm = None;
+        let alarm = decision.alarm.take();
+        decision.handing = None;
         decision.reading = None;
         decision.answered.clear();
         decision.lost.clear();
         let mut effects = Vec::new();
         decision.proposer.prepare(ballot, &mut effects);
+        if let Some(at) = alarm {
+            self.drop_alarm(at, number);
+        }
         self.carry_out_decision(number, effects, now, out);
     }
 
@@ -193,7 +212,17 @@ impl Shard {
             _ => None,
         });
         if let Some(request) = fresh {
-            self.new_phase(number, &request, now, out);
+            let others = self.new_phase(number, &request);
+            if let Request::Commit(proposal) = request
+                && self.is_decided_now(number, &proposal)
+            {
+                let to = effects.iter().filter_map(|effect| match effect {
+                    Effect::Send(to, _) => Some(*to),
+                    _ => None,
+                });
+                let to = to.chain(others).collect();
+                return self.send_commit(number, proposal, to, now, out);
+            }
         }
         for effect in effects {
             match effect {
@@ -205,35 +234,39 @@ impl Shard {
         }
     }
 
-    /// Something new is about to be sent. A commit of the statement's own update goes to all replicas.
-    fn new_phase(&mut self, number: u64, request: &Request, now: Now, out: &mut Effects) {
+    /// Whether a commit is of what was accepted just now; else it brings an acceptor what others committed before.
+    fn is_decided_now(&mut self, number: u64, proposal: &Proposal) -> bool {
+        match self.operations.get_mut(number) {
+            Some(Operation::Decision(decision)) => {
+                decision.proposer.ballot() == Some(proposal.ballot)
+            }
+            _ => false,
+        }
+    }
+
+    /// Something new is about to be sent. A commit of the statement's own update goes to all replicas, also to these.
+    fn new_phase(&mut self, number: u64, request: &Request) -> Vec<NodeId> {
         let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
-            return;
+            return Vec::new();
         };
         decision.answered.clear();
         let Request::Commit(proposal) = request else {
-            return;
+            return Vec::new();
         };
         let Purpose::Statement(plan) = &decision.purpose else {
-            return;
+            return Vec::new();
         };
         if !decision.proposer.is_own(proposal) {
-            return;
+            return Vec::new();
         }
         let write = WriteSet::new(WriteType::Simple, [Ok(plan.clone())]);
         decision.commit = Some((proposal.ballot, write.expect("a plan there is")));
         let takes_part = |id: NodeId| decision.participants.all().any(|known| known == id);
-        let others: Vec<NodeId> = plan
-            .live()
-            .map(|replica| replica.node)
-            .filter(|id| !takes_part(*id))
-            .collect();
-        for node in others {
-            self.ask_acceptor(number, node, Request::Commit(proposal.clone()), now, out);
-        }
+        let live = plan.live().map(|replica| replica.node);
+        live.filter(|id| !takes_part(*id)).collect()
     }
 
-    fn ask_acceptor(
+    pub(super) fn ask_acceptor(
         &mut self,
         number: u64,
         to: NodeId,
@@ -248,6 +281,7 @@ impl Shard {
             table: decision.question.table.id,
             key: decision.question.key.clone(),
             request,
+            tracked: None,
         };
         if to == self.topology.local {
             return self.accept(asked, Asker::Own(number), now, out);
@@ -272,6 +306,9 @@ impl Shard {
             return self.acceptor_lost(number, from, now, out);
         };
         decision.answered.insert(from);
+        if let Answer::Committed(_) = answer {
+            decision.committed_by(from);
+        }
         if let Answer::Committed(ballot) = answer
             && let Some((own, commit)) = &mut decision.commit
             && *own == ballot
@@ -295,8 +332,20 @@ impl Shard {
         });
         if decision.commit.is_none() && decision.is_hopeless() || commit_failed {
             let error = decision.on_timeout();
-            self.end_decision(number, Err(error), now, out);
+            return self.end_decision(number, Err(error), now, out);
         }
+        self.hand_over_after(number, node, now, out);
+    }
+
+    /// The decision goes on at a moment although nothing came for it.
+    pub(super) fn wake_decision(&mut self, number: u64, at: BootNanos) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        if let Some(before) = decision.alarm.replace(at) {
+            self.drop_alarm(before, number);
+        }
+        self.set_alarm(at, number);
     }
 
     /// Reads the partition from replicas that have all that was decided.
@@ -388,8 +437,8 @@ impl Shard {
         let doublings = u32::from(decision.contentions.min(16));
         let longest = (FIRST_WAIT_MS << doublings).min(LONGEST_WAIT_MS) * 1_000_000;
         let at = BootNanos(now.boot.0 + 1 + random % longest);
-        decision.alarm = Some(at);
-        self.set_alarm(at, number);
+        decision.handing = None;
+        self.wake_decision(number, at);
     }
 
     /// The proposer says how it ended; an update that is to be committed at a higher level than a majority's is waited for.

@@ -11,6 +11,7 @@ mod away;
 mod batch;
 pub(crate) mod batchlog;
 mod call;
+mod committing;
 mod conditional;
 mod connection;
 mod coordinate;

@@ -21,6 +21,8 @@ use model::limits::MAX_MUTATION_BYTES;
 use model::mutation::{Mutation, MutationView};
 use model::schema::TableId;
 use model::time::{BootNanos, Now};
+use model::track::MutationId;
+use storage::held::Members;
 
 /// Mutations that are being made durable.
 #[derive(Debug)]
@@ -228,10 +230,10 @@ impl Shard {
         }
     }
 
-    /// Sends what this node counted to the other replicas; it has it already.
+    /// Sends what this node counted to the other replicas, with its id if it has one; it has it already.
     pub(super) fn send_counted(
         &mut self,
-        counted: &[u8],
+        (tracked, counted): &(Option<(MutationId, Members)>, Vec<u8>),
         operation: WriteOperation,
         now: Now,
         out: &mut Effects,
@@ -239,11 +241,17 @@ impl Shard {
         let sends = operation.write.sends();
         let wait_ms = operation.deadline.since(now.boot) / 1_000_000;
         let number = self.operations.insert(Operation::Write(operation));
-        let local = self.topology.local;
+        let (local, request) = (self.topology.local, RequestId::from(number));
         for send in sends.iter().filter(|send| send.replica != local) {
-            self.send_mutation(send.replica, number.into(), (counted, None), wait_ms, out);
+            match tracked {
+                Some((id, members)) => {
+                    let counted = (*id, members, counted.as_slice());
+                    self.send_append(send.replica, request, counted, wait_ms, out);
+                }
+                None => self.send_mutation(send.replica, request, (counted, None), wait_ms, out),
+            }
         }
-        self.write_applied(number.into(), Ok(()), now, out);
+        self.write_applied(request, Ok(()), now, out);
     }
 
     /// Nothing has come of a write that another replica was to begin.

@@ -15,9 +15,7 @@ use cluster::paxos;
 use cluster::raft::Snapshot;
 use cluster::topology::NodeId;
 use model::error::Consistency;
-use model::key::DecoratedKey;
 use model::read::{ReadCommand, ReadResponse};
-use model::schema::TableId;
 use model::varint;
 use uuid::Uuid;
 
@@ -292,14 +290,13 @@ impl PeerMessage {
                 },
                 command: Box::new(ReadCommand::decode(input)?),
             },
-            DECIDE => Self::Decide {
-                terms: Terms::decode(input)?,
-                asked: DecisionRequest {
-                    table: TableId(Uuid::from_slice(varint::take(input, 16)?).ok()?),
-                    key: DecoratedKey::new(varint::get_bytes(input)?),
-                    request: paxos::Request::decode(input)?,
-                },
-            },
+            DECIDE => {
+                let terms = Terms::decode(input)?;
+                Self::Decide {
+                    terms,
+                    asked: DecisionRequest::decode(input, terms)?,
+                }
+            }
             DECIDED => Self::Decided {
                 request: PeerRequest::decode(input)?,
                 result: result(input, paxos::Answer::decode)?,
@@ -326,9 +323,7 @@ pub fn put_write(out: &mut Vec<u8>, terms: &Terms, counts: Option<Consistency>, 
 pub fn put_decide(out: &mut Vec<u8>, terms: &Terms, asked: &DecisionRequest) {
     out.push(DECIDE);
     terms.encode(out);
-    out.extend_from_slice(asked.table.0.as_bytes());
-    varint::put_bytes(out, &asked.key.key);
-    asked.request.encode(out);
+    asked.encode(out);
 }
 
 /// Appends a [`PeerMessage::Read`] whose command is not owned.
@@ -472,6 +467,8 @@ mod tests {
     use super::*;
     use cluster::ring::Location;
     use model::error::{RequestError, WriteType};
+    use model::key::DecoratedKey;
+    use model::schema::TableId;
 
     fn of_the_cluster() -> Vec<PeerMessage> {
         let member = Member {
@@ -536,6 +533,7 @@ mod tests {
                     table: TableId(Uuid::from_u128(5)),
                     key: DecoratedKey::new(*b"key"),
                     request: paxos::Request::Prepare(ballot),
+                    tracked: None,
                 },
             },
             PeerMessage::Decided {

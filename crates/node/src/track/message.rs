@@ -216,25 +216,25 @@ pub fn put_via(
     out.extend_from_slice(mutation);
 }
 
-fn put_id(out: &mut Vec<u8>, id: MutationId) {
+pub(super) fn put_id(out: &mut Vec<u8>, id: MutationId) {
     varint::put(out, id.log.0);
     varint::put(out, id.sequence);
 }
 
-fn id(input: &mut &[u8]) -> Option<MutationId> {
+pub(super) fn id(input: &mut &[u8]) -> Option<MutationId> {
     Some(MutationId {
         log: LogId(varint::get(input)?),
         sequence: varint::get(input)?,
     })
 }
 
-fn put_members(out: &mut Vec<u8>, members: &[u32]) {
+pub(super) fn put_members(out: &mut Vec<u8>, members: &[u32]) {
     varint::put(out, members.len() as u64);
     let nodes = members.iter();
     nodes.for_each(|node| varint::put(out, u64::from(*node)));
 }
 
-fn members(input: &mut &[u8]) -> Option<Members> {
+pub(super) fn members(input: &mut &[u8]) -> Option<Members> {
     let count = varint::get(input)?;
     if count > MAX_MEMBERS as u64 {
         return None;
@@ -243,7 +243,7 @@ fn members(input: &mut &[u8]) -> Option<Members> {
     members.map(Arc::from)
 }
 
-fn number(input: &mut &[u8]) -> Option<u32> {
+pub(super) fn number(input: &mut &[u8]) -> Option<u32> {
     u32::try_from(varint::get(input)?).ok()
 }
 

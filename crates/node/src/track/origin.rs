@@ -87,20 +87,28 @@ impl Shard {
     pub(crate) fn groups_of(&self, write: &WriteSet, parts: &[(u16, Vec<u8>)]) -> Groups {
         let parts = parts.iter().enumerate();
         let groups = parts.map(|(part, (_, mutation))| {
-            let replicas = write.replicas(part);
-            let several = (2..=MAX_MEMBERS).contains(&replicas.len());
-            let is_logged = several && self.replica.store.is_journaled(mutation);
-            if !is_logged || self.batchlog.has(mutation) {
-                return None;
-            }
-            let mut members: SmallVec<[u32; 8]> =
-                replicas.iter().map(|replica| replica.node.0).collect();
-            members.sort_unstable();
-            let known = self.tracking.logs.get_key_value(members.as_slice());
-            let known = known.map(|(members, _)| members.clone());
-            Some(known.unwrap_or_else(|| Members::from(members.as_slice())))
+            let replicas = write.replicas(part).iter().map(|replica| replica.node);
+            let members = self.members_for(replicas, mutation)?;
+            (!self.batchlog.has(mutation)).then_some(members)
         });
         groups.collect()
+    }
+
+    /// The group that a mutation for these replicas is for, if it gets an id.
+    pub(crate) fn members_for(
+        &self,
+        replicas: impl Iterator<Item = NodeId>,
+        mutation: &[u8],
+    ) -> Option<Members> {
+        let mut members: SmallVec<[u32; 8]> = replicas.map(|node| node.0).collect();
+        let several = (2..=MAX_MEMBERS).contains(&members.len());
+        if !several || !self.replica.store.is_journaled(mutation) {
+            return None;
+        }
+        members.sort_unstable();
+        let known = self.tracking.logs.get_key_value(members.as_slice());
+        let known = known.map(|(members, _)| members.clone());
+        Some(known.unwrap_or_else(|| Members::from(members.as_slice())))
     }
 
     /// Begins those of a write's parts that get an id; returns what is to be sent otherwise, and what may have to be sent again.
@@ -234,20 +242,7 @@ impl Shard {
         } = origination;
         self.metrics.replica_writes += 1;
         let caller = self.caller_of(coordinator, &terms);
-        let id = self.next_id(&members);
-        let applied = match id {
-            Ok(id) => {
-                let applied = self.apply_tracked(&mutation, (id, terms.epoch), caller, now);
-                if applied && let Some(own) = self.tracking.logs.get_mut(&members) {
-                    own.end = id.sequence;
-                }
-                applied.then_some(id)
-            }
-            Err(error) => {
-                self.replica.refuse(caller, error);
-                None
-            }
-        };
+        let applied = self.apply_as_origin(&mutation, (&members, terms.epoch), caller, now);
         let Some(id) = applied else {
             // This replica cannot take it: another one begins it, and this one fetches it later.
             if let [next, others @ ..] = targets.as_slice() {
@@ -269,6 +264,48 @@ impl Shard {
                     put_append(buffer, &terms, coordinator, (id, &members), &mutation);
                 });
             }
+        }
+    }
+
+    /// Gives a mutation that was planned at an epoch, and whose token this shard owns, its id, and applies it; the caller hears when it
+    /// is durable. `None` if it was refused: then it has no id.
+    pub(crate) fn apply_as_origin(
+        &mut self,
+        mutation: &[u8],
+        (members, epoch): (&Members, u64),
+        caller: Caller,
+        now: Now,
+    ) -> Option<MutationId> {
+        let id = match self.next_id(members) {
+            Ok(id) => id,
+            Err(error) => {
+                self.replica.refuse(caller, error);
+                return None;
+            }
+        };
+        let applied = self.apply_tracked(mutation, (id, epoch), caller, now);
+        if applied && let Some(own) = self.tracking.logs.get_mut(members) {
+            own.end = id.sequence;
+        }
+        applied.then_some(id)
+    }
+
+    /// Sends another member what this node began, for a request of its own.
+    pub(crate) fn send_append(
+        &self,
+        to: NodeId,
+        request: RequestId,
+        (id, members, mutation): (MutationId, &Members, &[u8]),
+        wait_ms: u64,
+        out: &mut Effects,
+    ) {
+        let terms = self.terms(request, wait_ms);
+        let local = self.topology.local;
+        if let Some(address) = self.topology.internode_address(to) {
+            out.peers.send(address, Class::Small, |buffer| {
+                PeerMessage::put_tracked(buffer);
+                put_append(buffer, &terms, local, (id, members), mutation);
+            });
         }
     }
 

@@ -11,12 +11,17 @@ const PATIENCE: usize = 2_000;
 const WRITES: usize = 1_000;
 
 fn started(seed: u64) -> Cluster {
-    let mut cluster = Cluster::founded(seed, 3, 4, 1).expect("a cluster");
-    for node in 0..3 {
+    started_with(seed, 3)
+}
+
+/// So many nodes with a table of three replicas.
+fn started_with(seed: u64, nodes: usize) -> Cluster {
+    let mut cluster = Cluster::founded(seed, nodes, 4, 1).expect("a cluster");
+    for node in 0..nodes {
         cluster.nodes[node].start(1);
     }
     cluster.pass(5_000);
-    for node in 0..3 {
+    for node in 0..nodes {
         cluster.nodes[node].connect().expect("a superuser");
     }
     let keyspace = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}";
@@ -59,13 +64,18 @@ fn done(cluster: &mut Cluster, node: usize, level: Consistency, text: &str) {
     }
 }
 
-/// The rows a node alone has.
-fn own_rows(cluster: &mut Cluster, node: usize) -> usize {
-    for other in 0..3 {
+/// A node that nobody hears any more, and that hears nobody.
+fn alone(cluster: &mut Cluster, node: usize) {
+    for other in 0..cluster.nodes.len() {
         cluster.network.cut.insert((node, other));
         cluster.network.cut.insert((other, node));
     }
     cluster.nodes[node].connect().expect("a superuser");
+}
+
+/// The rows a node alone has.
+fn own_rows(cluster: &mut Cluster, node: usize) -> usize {
+    alone(cluster, node);
     let mut rows = 0;
     for key in 0..WRITES {
         let text = format!("SELECT v FROM ks.t WHERE k = {key}");
@@ -133,4 +143,66 @@ fn a_dropped_table_takes_no_other_with_it() {
     start(&mut cluster, 2);
     cluster.pass(10_000);
     assert_eq!(own_rows(&mut cluster, 2), 10);
+}
+
+#[test]
+fn what_conditional_statements_decided_is_caught_up_on() {
+    let mut cluster = started(14);
+    cluster.nodes[2].crash();
+    cluster.pass(5_000);
+    for key in 0..20 {
+        let text = format!("INSERT INTO ks.t (k, v) VALUES ({key}, {key}) IF NOT EXISTS");
+        done(&mut cluster, key % 2, Consistency::Quorum, &text);
+    }
+    start(&mut cluster, 2);
+    cluster.pass(10_000);
+    assert_eq!(own_rows(&mut cluster, 2), 20);
+}
+
+#[test]
+fn a_coordinator_without_the_data_hands_its_commits_over() {
+    let mut cluster = started_with(15, 4);
+    cluster.nodes[2].crash();
+    cluster.pass(5_000);
+    for key in 0..20 {
+        let text = format!("INSERT INTO ks.t (k, v) VALUES ({key}, {key}) IF NOT EXISTS");
+        done(&mut cluster, [0, 1, 3][key % 3], Consistency::Quorum, &text);
+    }
+    start(&mut cluster, 2);
+    cluster.pass(10_000);
+    alone(&mut cluster, 2);
+    cluster.pass(5_000);
+    let mut without = 0;
+    for key in 0..20 {
+        let text = format!("SELECT v FROM ks.t WHERE k = {key}");
+        match ask(&mut cluster, 2, Consistency::One, &text) {
+            Answer::Rows(found) => assert_eq!(found.len(), 1, "{key}"),
+            // Its replicas are the three others.
+            Answer::Error(..) => without += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1..10).contains(&without), "{without} of 20 are elsewhere");
+}
+
+#[test]
+fn increments_are_caught_up_on() {
+    let mut cluster = started(16);
+    let table = "CREATE TABLE ks.c (k int PRIMARY KEY, n counter)";
+    done(&mut cluster, 0, Consistency::One, table);
+    cluster.pass(2_000);
+    cluster.nodes[2].crash();
+    cluster.pass(5_000);
+    for turn in 0..20 {
+        let text = format!("UPDATE ks.c SET n = n + 1 WHERE k = {}", turn % 4);
+        done(&mut cluster, turn % 2, Consistency::Quorum, &text);
+    }
+    start(&mut cluster, 2);
+    cluster.pass(10_000);
+    alone(&mut cluster, 2);
+    for key in 0..4 {
+        let text = format!("SELECT n FROM ks.c WHERE k = {key}");
+        let five = Answer::Rows(vec![vec![Some(5_u64.to_be_bytes().to_vec())]]);
+        assert_eq!(ask(&mut cluster, 2, Consistency::One, &text), five);
+    }
 }
