@@ -188,13 +188,26 @@ impl Replica {
     /// answers that must still be true after a crash although they acknowledge no write.
     pub fn confirm(&mut self, caller: Caller) {
         let ticket = self.tickets.insert(Ticket::untimed(caller));
-        let confirmed = match self.store.confirm(ticket) {
+        let confirmed = self.store.confirm(ticket);
+        self.confirmed(confirmed, ticket, caller);
+    }
+
+    /// Has everything that was read and applied so far confirmed to be synced, whatever the sync mode; the caller hears when it
+    /// is. For what other nodes are told and rely on.
+    pub fn confirm_synced(&mut self, caller: Caller) {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
+        let confirmed = self.store.confirm_synced(ticket);
+        self.confirmed(confirmed, ticket, caller);
+    }
+
+    fn confirmed(&mut self, confirmed: Result<bool, StoreError>, ticket: u64, caller: Caller) {
+        let result = match confirmed {
             Ok(false) => return,
             Ok(true) => Ok(()),
             Err(error) => Err(classed(&error)),
         };
         self.tickets.remove(ticket);
-        self.finished.push(Finished::Applied(caller, confirmed));
+        self.finished.push(Finished::Applied(caller, result));
     }
 
     /// Reads; `None` if the caller hears later.

@@ -2,7 +2,7 @@
 //!
 //! What it has promised, accepted and seen committed is a row of `system.paxos`, as in Cassandra, beside the partition: the same
 //! key, so the same shard. Invariants:
-//! - what an answer tells of is durable before the answer leaves;
+//! - what an answer tells of is synced before the answer leaves, whatever `commitlog_sync` says: others decide by it;
 //! - requests about a partition look at its row one after the other, each at what the one before made of it;
 //! - a commit is data before the row says so. Doing it twice is doing it once: the update has its own timestamps.
 
@@ -191,8 +191,7 @@ impl Shard {
             let row = row.finish(&asked.key, &[asked.table.0.as_bytes()]);
             state = Some(row.encode());
         }
-        let writes = u32::from(commit.is_some()) + u32::from(state.is_some());
-        operation.left = writes.max(1);
+        operation.left = 1 + u32::from(commit.is_some()) + u32::from(state.is_some());
         let (partition, asker) = (operation.partition.clone(), operation.asker);
         let caller = |part| {
             Caller::Local(RequestId {
@@ -209,10 +208,8 @@ impl Shard {
         }
         // The next one reads what was written, and its own answer becomes durable after this one.
         self.release_partition(&partition);
-        if writes == 0 {
-            // What the answer tells of may still be on its way to the disk.
-            self.replica.confirm(Caller::Local(number.into()));
-        }
+        // What the answer tells of may still be on its way to the disk, also what others wrote.
+        self.replica.confirm_synced(Caller::Local(number.into()));
     }
 
     /// The row could not be read.

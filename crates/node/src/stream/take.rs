@@ -212,14 +212,16 @@ impl Shard {
         let apply = StreamOperation::Apply {
             from,
             request,
-            left: mutations.len(),
+            left: mutations.len() + 1,
             failed: None,
         };
         let operation = self.operations.insert(Operation::Stream(apply));
+        let caller = Caller::Local(operation.into());
         for mutation in mutations {
-            self.replica
-                .apply(&mutation, Caller::Local(operation.into()), now);
+            self.replica.apply(&mutation, caller, now);
         }
+        // The source may forget it then.
+        self.replica.confirm_synced(caller);
     }
 
     /// One mutation of a chunk is durable, or was refused.

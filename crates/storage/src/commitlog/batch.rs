@@ -19,6 +19,8 @@ pub(super) struct Batch {
     pub(super) ids: IdSet,
     /// Its record of the clock, filled when it is submitted.
     pub(super) clock: Option<ClockRecord>,
+    /// Whether it was submitted with a sync.
+    pub(super) synced: bool,
 }
 
 /// Where a batch records the clock, and how that record is made.
@@ -39,6 +41,7 @@ impl Batch {
             tickets: Vec::new(),
             ids: IdSet::default(),
             clock: None,
+            synced: false,
         }
     }
 

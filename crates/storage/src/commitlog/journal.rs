@@ -90,18 +90,22 @@ impl Log {
             .collect()
     }
 
-    /// Appends what is to be known of ids. It must fit.
+    /// Appends what is to be known of ids. It must fit. A ticket is reported when that is synced, whatever the sync mode.
     pub(crate) fn state(&mut self, statements: &[Statement], ticket: Option<u64>) {
         for statement in statements {
             if let Statement::Held(log, sequences) = statement {
                 self.open_batch().ids.insert_all(*log, sequences);
             }
         }
-        self.put(Kind::Statement, ticket, |out| {
+        self.put(Kind::Statement, None, |out| {
             statements
                 .iter()
                 .for_each(|statement| statement.encode(out));
         });
+        if let Some(ticket) = ticket {
+            self.awaiting_sync.push_back((self.end(), ticket));
+            self.sync_now = true;
+        }
     }
 
     /// Bytes of the segments that are kept for the sake of their ids alone: all wholly below `floor`, where the first segment

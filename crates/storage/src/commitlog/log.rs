@@ -109,6 +109,8 @@ pub(crate) struct Log {
     /// A periodic sync is wanted before its time.
     pub(super) sync_now: bool,
     pub(super) durable: Vec<u64>,
+    /// Tickets that wait until everything below these positions is synced, whatever the mode.
+    pub(super) awaiting_sync: VecDeque<(Position, u64)>,
     pub(super) failed: Vec<(u64, StoreError)>,
     /// Ids that became durable and nobody was told of, and those that are written and not synced (periodic only).
     pub(super) held: IdSet,
@@ -153,6 +155,7 @@ impl Log {
             },
             sync_now: false,
             durable: Vec::new(),
+            awaiting_sync: VecDeque::new(),
             failed: Vec::new(),
             held: IdSet::default(),
             unsynced_ids: IdSet::default(),
@@ -327,6 +330,20 @@ impl Log {
         }
     }
 
+    /// Whether everything appended is synced, whatever the mode says of acknowledgements. If not, the ticket is reported when it
+    /// is, or with the reason why it may not be.
+    pub(crate) fn confirm_synced(&mut self, ticket: u64) -> Result<bool, StoreError> {
+        if let Health::Poisoned(reason) = &self.health {
+            return Err(StoreError::Poisoned(reason.clone()));
+        }
+        let end = self.end();
+        let synced = self.is_synced_to(end);
+        if !synced {
+            self.awaiting_sync.push_back((end, ticket));
+        }
+        Ok(synced)
+    }
+
     /// Begins a record of the clock in the batch that is being filled.
     fn put_clock(&mut self) {
         let (salt, synced) = (self.active.salt, self.active.synced);
@@ -401,7 +418,10 @@ impl Log {
             offset: u64::from(batch.offset),
             data: batch.data.clone(),
         });
-        if !matches!(self.config.sync, SyncMode::Periodic { .. }) {
+        // Under periodic syncs one that is waited for goes with the write: a log that always has something to write would
+        // never come to a sync by itself.
+        batch.synced = !matches!(self.config.sync, SyncMode::Periodic { .. }) || self.sync_now;
+        if batch.synced {
             chain.push(IoRequest::Sync { file });
         }
         self.in_flight = true;
@@ -506,6 +526,9 @@ impl Log {
             }
             self.unsynced = self.unsynced.split_off(&batch.segment);
             self.unsynced.insert(batch.segment);
+            if batch.synced {
+                self.synced(now);
+            }
         } else {
             self.syncs += 1;
             self.held.union(&batch.ids);
@@ -516,14 +539,25 @@ impl Log {
             if batch.segment == self.active.number {
                 self.active.synced = batch.offset + batch.data.len() as u32;
             }
+            self.report_synced();
         }
         self.close_written(requests, io);
+    }
+
+    /// Reports the tickets that waited for what is synced now.
+    fn report_synced(&mut self) {
+        while let Some((position, ticket)) = self.awaiting_sync.front()
+            && *position <= self.synced_to
+        {
+            self.durable.push(*ticket);
+            self.awaiting_sync.pop_front();
+        }
+        self.sync_now = !self.awaiting_sync.is_empty();
     }
 
     fn synced(&mut self, now: Now) {
         self.syncs += 1;
         self.last_sync = now.boot;
-        self.sync_now = false;
         self.unsynced.clear();
         self.held.union(&std::mem::take(&mut self.unsynced_ids));
         self.synced_to = match self.batches.front() {
@@ -541,6 +575,7 @@ impl Log {
             .map(|batch| batch.data.len())
             .sum();
         self.active.synced = self.active.offset - queued as u32;
+        self.report_synced();
     }
 
     /// Closes the segments that nothing will be written to any more.
@@ -579,6 +614,9 @@ impl Log {
                 .map(|ticket| (ticket, error.clone()));
             self.failed.extend(failed);
         }
+        let awaiting = self.awaiting_sync.drain(..);
+        self.failed
+            .extend(awaiting.map(|(_, ticket)| (ticket, error.clone())));
     }
 }
 

@@ -109,6 +109,49 @@ fn a_segment_that_cannot_be_made_is_tried_again() {
 }
 
 #[test]
+fn what_others_rely_on_waits_for_a_sync_under_periodic_too() {
+    let (mut requests, mut io) = (Requests::new(1), IoQueue::default());
+    let sync = SyncMode::Periodic { ms: 10_000 };
+    let mut log = Log::new(LogConfig { sync, ..config() }, 1, BTreeMap::new(), NOW);
+    log.begin(Checkpoint::default());
+    log.submit(NOW, &mut requests, &mut io);
+    answer(&mut log, &mut requests, &mut io);
+    log.append(None, &[7; 30], 1);
+    assert_eq!(std::mem::take(log.durable()), [1], "acknowledged at once");
+    assert_eq!(log.confirm_synced(2), Ok(false));
+    log.state(&[], Some(3));
+    assert!(log.durable().is_empty());
+    log.submit(NOW, &mut requests, &mut io);
+    let mut chains = Vec::new();
+    while !io.is_empty() {
+        assert!(log.durable().is_empty(), "reported before it is synced");
+        for (tag, request) in io.drain().collect::<Vec<_>>() {
+            let Some(Purpose::Log(step)) = requests.finish(tag) else {
+                continue;
+            };
+            let IoRequest::Chain(chain) = request else {
+                panic!("{request:?}");
+            };
+            chains.push(matches!(chain.last(), Some(IoRequest::Sync { .. })));
+            log.on_io(step, Ok(IoDone::Done), NOW, &mut requests, &mut io);
+        }
+    }
+    assert_eq!(chains, [true], "one write, with its sync");
+    assert_eq!(std::mem::take(log.durable()), [2, 3]);
+    assert_eq!(log.confirm_synced(4), Ok(true));
+    log.append(None, &[7; 30], 5);
+    assert_eq!(std::mem::take(log.durable()), [5]);
+    log.submit(NOW, &mut requests, &mut io);
+    let synced = io.drain().any(|(_, request)| match request {
+        IoRequest::Chain(chain) => chain
+            .iter()
+            .any(|request| matches!(request, IoRequest::Sync { .. })),
+        _ => false,
+    });
+    assert!(!synced, "nobody waits for it");
+}
+
+#[test]
 fn one_call_keeps_no_more_spares_than_there_may_be() {
     let (mut requests, mut io) = (Requests::new(1), IoQueue::default());
     let mut log = Log::new(config(), 1, BTreeMap::new(), NOW);

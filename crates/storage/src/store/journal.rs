@@ -69,7 +69,8 @@ impl Store {
         self.append_statements(&[Statement::Log(log, members.clone())], None)
     }
 
-    /// Writes down what is to be known of ids; the ticket is reported as that of a write is.
+    /// Writes down what is to be known of ids. The ticket is reported when that is synced, whatever the sync mode: others are
+    /// told of it.
     pub fn state(&mut self, statements: &[Statement], ticket: u64) -> Result<(), StoreError> {
         self.append_statements(statements, Some(ticket))
     }

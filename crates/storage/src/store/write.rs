@@ -87,6 +87,14 @@ impl Store {
             .map_or(Ok(true), |log| log.confirm(ticket))
     }
 
+    /// Whether everything that can be read is synced, whatever the sync mode. If not, the ticket comes out of
+    /// [`Store::durable_tickets`] when it is, or of [`Store::failed_tickets`]. For what other nodes are told and rely on.
+    pub fn confirm_synced(&mut self, ticket: u64) -> Result<bool, StoreError> {
+        self.log
+            .as_mut()
+            .map_or(Ok(true), |log| log.confirm_synced(ticket))
+    }
+
     fn append(
         &mut self,
         mutation: &[u8],
