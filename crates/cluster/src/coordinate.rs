@@ -29,7 +29,12 @@ pub enum ReplicaError {
     Invalid(String),
     /// Several replicas were asked, and this is what the client is told of them.
     Told(Box<RequestError>),
+    /// The ring has changed since it was planned, and who asks may not know all replicas; nothing was done.
+    RingChanged,
 }
+
+/// What a client is told of [`ReplicaError::RingChanged`].
+const RING_CHANGED: &str = "the ring has changed since this was planned";
 
 impl ReplicaError {
     /// Its words alone.
@@ -37,6 +42,7 @@ impl ReplicaError {
         match self {
             Self::Overloaded(text) | Self::Failed(_, text) | Self::Invalid(text) => text,
             Self::Told(error) => error.to_string(),
+            Self::RingChanged => RING_CHANGED.to_owned(),
         }
     }
 
@@ -44,7 +50,7 @@ impl ReplicaError {
     fn reason(&self) -> u16 {
         match self {
             Self::Failed(reason, _) => *reason,
-            Self::Overloaded(_) | Self::Invalid(_) | Self::Told(_) => 0,
+            Self::Overloaded(_) | Self::Invalid(_) | Self::Told(_) | Self::RingChanged => 0,
         }
     }
 }

@@ -228,9 +228,7 @@ impl Shard {
             return;
         }
         if work.epoch < self.topology.refused_before {
-            let error =
-                ReplicaError::Failed(0, "the ring has changed since this was planned".into());
-            return self.refuse_peer_work(&work, error, out);
+            return self.refuse_peer_work(&work, ReplicaError::RingChanged, out);
         }
         let Some(owner) = self.owner_of(&work.request) else {
             let error = ReplicaError::Invalid("what was sent is no mutation".into());
@@ -281,15 +279,14 @@ impl Shard {
             | ReplicaRequest::Append(_)
                 if self.comes_too_late(work.epoch) =>
             {
-                let error =
-                    ReplicaError::Failed(0, "the ring has changed since this was planned".into());
-                self.tell_peer_written(work.caller, Err(error), out);
+                self.tell_peer_written(work.caller, Err(ReplicaError::RingChanged), out);
             }
             ReplicaRequest::Write(mutation, counts) => {
                 self.apply_planned(mutation, (work.epoch, counts), caller, now, out);
             }
             ReplicaRequest::Decide(asked) => {
-                self.accept(*asked, Asker::Peer(work.caller), now, out);
+                let asker = Asker::Peer(work.caller);
+                self.accept(*asked, work.epoch, asker, now, out);
             }
             ReplicaRequest::Originate(origination) => {
                 if self.is_member(&origination.members) {
@@ -384,15 +381,13 @@ impl Shard {
     pub(crate) fn send_mutation(
         &self,
         to: NodeId,
-        id: RequestId,
+        terms: &Terms,
         (mutation, counts): (&[u8], Option<Consistency>),
-        wait_ms: u64,
         out: &mut Effects,
     ) {
-        let terms = self.terms(id, wait_ms);
         if let Some(address) = self.topology.internode_address(to) {
             out.peers.send(address, Class::Small, |buffer| {
-                message::put_write(buffer, &terms, counts, mutation);
+                message::put_write(buffer, terms, counts, mutation);
             });
         }
     }
@@ -401,15 +396,13 @@ impl Shard {
     pub(crate) fn send_read(
         &self,
         to: NodeId,
-        id: RequestId,
+        terms: &Terms,
         (command, wanted): (&ReadCommand, Wanted),
-        wait_ms: u64,
         out: &mut Effects,
     ) {
-        let terms = self.terms(id, wait_ms);
         if let Some(address) = self.topology.internode_address(to) {
             out.peers.send(address, Class::Small, |buffer| {
-                message::put_read(buffer, &terms, wanted, command);
+                message::put_read(buffer, terms, wanted, command);
             });
         }
     }
@@ -418,26 +411,25 @@ impl Shard {
     pub(crate) fn send_decision(
         &self,
         to: NodeId,
-        id: RequestId,
+        terms: &Terms,
         asked: &DecisionRequest,
-        wait_ms: u64,
         out: &mut Effects,
     ) {
-        let terms = self.terms(id, wait_ms);
         if let Some(address) = self.topology.internode_address(to) {
             out.peers.send(address, Class::Small, |buffer| {
-                message::put_decide(buffer, &terms, asked);
+                message::put_decide(buffer, terms, asked);
             });
         }
     }
 
-    pub(crate) fn terms(&self, id: RequestId, wait_ms: u64) -> Terms {
+    /// The terms of a request that was planned at an epoch.
+    pub(crate) fn terms(&self, id: RequestId, epoch: u64, wait_ms: u64) -> Terms {
         Terms {
             request: PeerRequest {
                 shard: self.number,
                 id,
             },
-            epoch: self.topology.epoch,
+            epoch,
             wait_ms: u32::try_from(wait_ms).unwrap_or(u32::MAX),
         }
     }

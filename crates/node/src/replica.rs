@@ -184,6 +184,11 @@ impl Replica {
         self.finished.push(Finished::Applied(caller, Err(error)));
     }
 
+    /// The caller hears that nothing is left to be done of its mutation.
+    pub fn skip(&mut self, caller: Caller) {
+        self.finished.push(Finished::Applied(caller, Ok(())));
+    }
+
     /// Has what was read so far confirmed to be as durable as an acknowledged write; the caller hears when it is. For
     /// answers that must still be true after a crash although they acknowledge no write.
     pub fn confirm(&mut self, caller: Caller) {

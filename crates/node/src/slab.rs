@@ -42,6 +42,16 @@ impl<T> Slab<T> {
     }
 
     /// The value under a number, while it is there.
+    pub fn get(&self, number: u64) -> Option<&T> {
+        let slot = self.slots.get(number as u32 as usize)?;
+        if slot.0 == (number >> 32) as u32 {
+            slot.1.as_ref()
+        } else {
+            None
+        }
+    }
+
+    /// The same, to be changed.
     pub fn get_mut(&mut self, number: u64) -> Option<&mut T> {
         let slot = self.slots.get_mut(number as u32 as usize)?;
         if slot.0 == (number >> 32) as u32 {

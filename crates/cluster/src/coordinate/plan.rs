@@ -89,6 +89,8 @@ pub struct ReplicaPlan {
     pub block_for: u32,
     /// All replicas.
     pub replicas: Replicas,
+    /// The epoch of the metadata they were found with. Whoever is sent something by this plan is told so.
+    pub epoch: u64,
     pub(super) quota: Quota,
 }
 
@@ -100,6 +102,7 @@ impl ReplicaPlan {
             consistency,
             block_for: 1,
             replicas: SmallVec::from_iter([replica]),
+            epoch: topology.epoch,
             quota: Quota::All(1),
         }
     }
@@ -117,6 +120,7 @@ impl ReplicaPlan {
             block_for: replicas.len() as u32,
             quota: Quota::All(replicas.len() as u32),
             replicas,
+            epoch: topology.epoch,
         }
     }
 
@@ -140,6 +144,13 @@ impl ReplicaPlan {
         let near = || whole().filter(|replica| replica.datacenter == first.datacenter);
         let place = token.0.unsigned_abs() % near().count() as u64;
         near().nth(place as usize).map(|replica| replica.node)
+    }
+
+    /// The same, known to have been found at an earlier epoch.
+    #[must_use]
+    pub fn of_epoch(mut self, epoch: u64) -> Self {
+        self.epoch = epoch;
+        self
     }
 
     /// Whether a node is one of its replicas.
@@ -280,6 +291,7 @@ pub fn admit(
         consistency,
         block_for: quota.total(),
         replicas,
+        epoch: topology.epoch,
         quota,
     }
     .check_alive()

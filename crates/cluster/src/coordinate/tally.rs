@@ -3,8 +3,8 @@
 //! - A replica is counted once: what it says first holds.
 //! - Only replicas of the data centres that the level counts make it reached; but errors tell of all that answered.
 
-use super::ReplicaError;
 use super::plan::{Quota, Replica, ReplicaPlan};
+use super::{RING_CHANGED, ReplicaError};
 use crate::topology::NodeId;
 use model::error::{ReplicaFailure, RequestError};
 use smallvec::SmallVec;
@@ -181,6 +181,10 @@ impl Tally {
         match self.last_error.take().expect("something failed") {
             ReplicaError::Overloaded(text) if nothing_done => Err(RequestError::Overloaded(text)),
             ReplicaError::Invalid(text) if nothing_done => Err(RequestError::Invalid(text)),
+            // Drivers send it again, and it is planned anew.
+            ReplicaError::RingChanged if nothing_done => {
+                Err(RequestError::Overloaded(RING_CHANGED.to_owned()))
+            }
             other => {
                 let failures = std::mem::take(&mut self.failures);
                 Ok((failures, format!(": {}", other.into_text())))

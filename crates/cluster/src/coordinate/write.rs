@@ -76,6 +76,11 @@ impl WriteSet {
         self.write_type
     }
 
+    /// The level of its parts.
+    pub fn level(&self) -> Consistency {
+        self.parts[0].plan.consistency
+    }
+
     /// The level that leaders of increments are to reach; `None` if this is to be applied as it is.
     pub fn counts(&self) -> Option<Consistency> {
         let first = self.parts.first()?;
@@ -85,6 +90,11 @@ impl WriteSet {
     /// The replicas of a part.
     pub fn replicas(&self, part: usize) -> &Replicas {
         &self.parts[part].plan.replicas
+    }
+
+    /// The epoch at which the replicas of a part were found.
+    pub fn epoch(&self, part: usize) -> u64 {
+        self.parts[part].plan.epoch
     }
 
     /// What is sent to whom.

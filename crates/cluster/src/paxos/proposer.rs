@@ -94,8 +94,8 @@ pub struct Proposer {
     participants: Participants,
     ballot: Option<Ballot>,
     phase: Phase,
-    /// Origins under which this statement's update was proposed, and for which instance: it may have been decided as any of them.
-    proposed: BTreeMap<Ballot, u64>,
+    /// What was proposed as this statement's update, by origin: it may have been decided as any of them.
+    proposed: BTreeMap<Ballot, Proposal>,
     /// The last commit that a majority was known to have.
     last: Option<Proposal>,
 }
@@ -115,6 +115,17 @@ impl Proposer {
     /// Whether the statement's update was proposed: then whoever gives up does not know how it ended.
     pub fn is_proposed(&self) -> bool {
         !self.proposed.is_empty()
+    }
+
+    /// What was proposed under a ballot as this statement's update.
+    pub fn proposed(&self, origin: Ballot) -> Option<&Proposal> {
+        self.proposed.get(&origin)
+    }
+
+    /// Others take part from the next ballot on. Whoever calls sees to it that no decision of these can miss one of the former.
+    pub fn ask_instead(&mut self, participants: Participants) {
+        self.participants = participants;
+        self.phase = Phase::Idle;
     }
 
     fn send(&self, request: &Request, out: &mut Vec<Effect>) {
@@ -203,8 +214,8 @@ impl Proposer {
     /// be, or nobody can tell.
     fn look_back(&self, last: Option<&Proposal>) -> Option<Outcome> {
         let last = last?;
-        for (origin, instance) in &self.proposed {
-            match last.decided(*instance) {
+        for (origin, proposal) in &self.proposed {
+            match last.decided(proposal.instance) {
                 Ok(Some(decided)) if decided == *origin => {
                     return Some(Outcome::Applied(*origin));
                 }
@@ -227,7 +238,7 @@ impl Proposer {
             // In whose place another was decided, it never will be. The rest is not forgotten before this statement has ended: it may
             // begin again before a majority has the commit.
             self.proposed
-                .retain(|origin, instance| match last.decided(*instance) {
+                .retain(|origin, proposal| match last.decided(proposal.instance) {
                     Ok(Some(decided)) => decided == *origin,
                     Ok(None) | Err(_) => true,
                 });
@@ -282,7 +293,7 @@ impl Proposer {
         match update {
             Some(update) => {
                 let proposal = self.next(ballot, update);
-                self.proposed.insert(ballot, proposal.instance);
+                self.proposed.insert(ballot, proposal.clone());
                 self.propose(proposal, true, out);
             }
             None if self.proposed.is_empty() => self.end(Outcome::Unchanged, out),

@@ -3,6 +3,7 @@
 //! What it has promised, accepted and seen committed is a row of `system.paxos`, as in Cassandra, beside the partition: the same
 //! key, so the same shard. Invariants:
 //! - what an answer tells of is synced before the answer leaves, whatever `commitlog_sync` says: others decide by it;
+//! - what was decided by replicas that are not the present ones any more, nor their neighbours of one step, is refused;
 //! - requests about a partition look at its row one after the other, each at what the one before made of it;
 //! - a commit is data before the row says so. Doing it twice is doing it once: the update has its own timestamps.
 
@@ -81,6 +82,8 @@ impl DecisionRequest {
 pub struct AcceptOperation {
     asker: Asker,
     asked: DecisionRequest,
+    /// The epoch at which its coordinator found the participants.
+    epoch: u64,
     partition: Partition,
     answer: Option<Answer>,
     /// Writes that are not durable yet.
@@ -93,6 +96,7 @@ impl Shard {
     pub(crate) fn accept(
         &mut self,
         asked: DecisionRequest,
+        epoch: u64,
         asker: Asker,
         now: Now,
         out: &mut Effects,
@@ -116,6 +120,7 @@ impl Shard {
         let operation = AcceptOperation {
             asker,
             asked,
+            epoch,
             partition: partition.clone(),
             answer: None,
             left: 0,
@@ -161,11 +166,15 @@ impl Shard {
         out: &mut Effects,
     ) {
         let table = self.paxos_table();
+        let oldest_plan = self.oldest_plan();
         let Some(Operation::Accept(operation)) = self.operations.get_mut(number) else {
             return;
         };
         let asked = &operation.asked;
         let known = result.and_then(|response| {
+            if operation.epoch < oldest_plan {
+                return Err(ReplicaError::RingChanged);
+            }
             instance(&table, &response)
                 .ok_or_else(|| ReplicaError::Failed(0, "a row of system.paxos is damaged".into()))
         });

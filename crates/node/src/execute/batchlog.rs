@@ -267,6 +267,15 @@ impl Shard {
         } = *operation;
         match result {
             Ok(()) => {
+                let level = write.level();
+                let plan = |(_, part): &(u16, Vec<u8>)| self.plan_part(part, level);
+                // What was planned before the ring changed is planned again; if that cannot be reached the batch is left to be
+                // replayed, and who waits hears that it is not known.
+                let write = if write.epoch(0) == self.topology.epoch {
+                    write
+                } else {
+                    WriteSet::new(WriteType::Batch, parts.iter().map(plan)).unwrap_or(write)
+                };
                 let batch = Some(BatchWrite::Parts(id, holders));
                 self.send_parts(parts, write, Some(reply), batch, now, out);
             }
@@ -475,13 +484,18 @@ impl Shard {
 
     /// Who is sent a part that is applied again: a quorum has to have it, or one if there is none.
     fn replay_plan(&self, part: &[u8]) -> Result<ReplicaPlan, RequestError> {
+        let plan = |level| self.plan_part(part, level);
+        plan(Consistency::Quorum).or_else(|_| plan(Consistency::One))
+    }
+
+    /// Who is sent a part of a batch, found by the tables it changes.
+    fn plan_part(&self, part: &[u8], level: Consistency) -> Result<ReplicaPlan, RequestError> {
         let view = MutationView::parse(part).expect("parsed when it was read");
         let (table, _) = view.updates().next().expect("it changes something");
         let Some(table) = self.schema.tables().find(|known| known.id == table) else {
             return Ok(ReplicaPlan::local(Consistency::One, &self.topology));
         };
-        let admit = |level| self.admit(Access::Batch, level, &table.keyspace, view.token);
-        admit(Consistency::Quorum).or_else(|_| admit(Consistency::One))
+        self.admit(Access::Batch, level, &table.keyspace, view.token)
     }
 
     /// A batch that this node keeps is done.

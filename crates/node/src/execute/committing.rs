@@ -94,8 +94,9 @@ impl Shard {
         let others = handing.targets[1..].to_vec();
         handing.targets.rotate_left(1);
         let (members, proposal) = (handing.members.clone(), handing.proposal.clone());
+        let epoch = decision.epoch;
         let wait_nanos = deadline.since(now.boot);
-        let terms = self.terms(number.into(), wait_nanos / 1_000_000);
+        let terms = self.terms(number.into(), epoch, wait_nanos / 1_000_000);
         let asked = DecisionRequest {
             table,
             key,
@@ -103,9 +104,9 @@ impl Shard {
             tracked: Some(Tracked::Begin(terms, members, others)),
         };
         if origin == local {
-            return self.accept(asked, Asker::Own(number), now, out);
+            return self.accept(asked, epoch, Asker::Own(number), now, out);
         }
-        self.send_decision(origin, number.into(), &asked, wait_nanos / 1_000_000, out);
+        self.send_decision(origin, &terms, &asked, out);
         self.wake_decision(number, BootNanos(now.boot.0 + wait_nanos / 3 + 1));
     }
 

@@ -153,7 +153,7 @@ impl Shard {
         &mut self,
         send: Send,
         (owner, mutation): (u16, Vec<u8>),
-        counts: Option<Consistency>,
+        planned: (u64, Option<Consistency>),
         number: u64,
         now: Now,
         out: &mut Effects,
@@ -163,6 +163,6 @@ impl Shard {
             operation: number,
             part: send.part as u32,
         };
-        self.send_part(owner, mutation, counts, request, now, out);
+        self.send_part(owner, mutation, planned, request, now, out);
     }
 }

@@ -33,8 +33,12 @@ pub struct CountOperation {
     /// Increments; the leader's new shares once it has counted.
     mutation: Vec<u8>,
     partition: Partition,
+    /// The level that is to be reached.
+    level: Consistency,
     /// Who else has the partition, if anybody.
     replicas: Option<ReplicaPlan>,
+    /// The epoch of the metadata that is so at.
+    epoch: u64,
     /// The id of what was counted, and whom it is for.
     tracked: Option<(MutationId, Members)>,
 }
@@ -71,7 +75,9 @@ impl Shard {
             caller,
             mutation,
             partition: partition.clone(),
+            level,
             replicas,
+            epoch: self.topology.epoch,
             tracked: None,
         };
         let number = self
@@ -100,8 +106,7 @@ impl Shard {
             return Ok(None);
         }
         if !plan.has(self.topology.local) {
-            let text = "increments came to a node that is no replica of theirs";
-            return Err(ReplicaError::Failed(0, text.to_owned()));
+            return Err(ReplicaError::RingChanged);
         }
         Ok(Some(plan))
     }
@@ -134,6 +139,22 @@ impl Shard {
         }
     }
 
+    /// Increments that waited go to the replicas there are now.
+    fn count_for_present(&mut self, number: u64) -> Result<(), ReplicaError> {
+        let epoch = self.topology.epoch;
+        let waited = match self.operations.get_mut(number) {
+            Some(Operation::Count(operation)) if operation.epoch != epoch => operation,
+            _ => return Ok(()),
+        };
+        let (partition, level) = (waited.partition.clone(), waited.level);
+        let replicas = self.followers(&partition, level)?;
+        if let Some(Operation::Count(operation)) = self.operations.get_mut(number) {
+            operation.replicas = replicas;
+            operation.epoch = epoch;
+        }
+        Ok(())
+    }
+
     /// The counters are here: add and write.
     pub(crate) fn count_read(
         &mut self,
@@ -142,6 +163,10 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        let result = result.and_then(|response| {
+            self.count_for_present(number)?;
+            Ok(response)
+        });
         let leader = LeaderId::new(self.topology.local.0, INCARNATION, self.number);
         let Some(Operation::Count(operation)) = self.operations.get_mut(number) else {
             return;

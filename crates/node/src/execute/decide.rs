@@ -4,6 +4,7 @@
 //!
 //! The machine is the proposer's; this sends what it sends, reads what it wants read, and commits at the statement's level: also to
 //! replicas that took no part in the decision, those of other data centres at LOCAL_SERIAL. What must stay true:
+//! - a try is by the replicas of one epoch, which everything it sends names; the next is by those there are then;
 //! - ballots of a shard only grow, and are later than any it has seen;
 //! - whoever waits hears once.
 
@@ -16,7 +17,7 @@ use crate::effects::Effects;
 use crate::message::ReplicaError;
 use crate::shard::Shard;
 use cluster::coordinate::write::{Progress, WriteSet};
-use cluster::coordinate::{ReplicaPlan, participants};
+use cluster::coordinate::{Access, ReplicaPlan, participants};
 use cluster::paxos::{Answer, Ballot, Effect, Outcome, Participants, Proposal, Proposer, Request};
 use cluster::topology::NodeId;
 use model::env::Random;
@@ -62,6 +63,8 @@ pub struct Decision {
     purpose: Purpose,
     question: Question,
     participants: Participants,
+    /// The epoch of the metadata that they were found with.
+    pub(super) epoch: u64,
     proposer: Proposer,
     /// The ballot under which the partition is being read.
     reading: Option<Ballot>,
@@ -155,6 +158,7 @@ impl Shard {
             proposer: Proposer::new(participants.clone()),
             question,
             participants,
+            epoch: self.topology.epoch,
             reading: None,
             response: None,
             commit: None,
@@ -177,8 +181,34 @@ impl Shard {
         participants(question.level, keyspace, &self.topology, question.key.token)
     }
 
+    /// A decision that is begun again is for the replicas there are now.
+    fn decide_among_present(&mut self, number: u64) -> Result<(), RequestError> {
+        let epoch = self.topology.epoch;
+        let before = match self.operations.get(number) {
+            Some(Operation::Decision(decision)) if decision.epoch != epoch => decision,
+            _ => return Ok(()),
+        };
+        let (question, mut purpose) = (&before.question, Purpose::Read);
+        let participants = self.participants_of(question)?;
+        if let Purpose::Statement(commit) = &before.purpose {
+            let (keyspace, token) = (&question.table.keyspace, question.key.token);
+            let commit = self.admit(Access::Conditional, commit.consistency, keyspace, token)?;
+            purpose = Purpose::Statement(commit);
+        }
+        if let Some(Operation::Decision(decision)) = self.operations.get_mut(number) {
+            decision.proposer.ask_instead(participants.clone());
+            decision.participants = participants;
+            decision.purpose = purpose;
+            decision.epoch = epoch;
+        }
+        Ok(())
+    }
+
     /// Tries a ballot that is later than all that were seen.
     pub(super) fn prepare_ballot(&mut self, number: u64, now: Now, out: &mut Effects) {
+        if let Err(error) = self.decide_among_present(number) {
+            return self.end_decision(number, Err(error), now, out);
+        }
         let ballot = Ballot {
             micros: self.clock.next(now),
             node: self.topology.local,
@@ -259,11 +289,28 @@ impl Shard {
         if !decision.proposer.is_own(proposal) {
             return Vec::new();
         }
-        let write = WriteSet::new(WriteType::Simple, [Ok(plan.clone())]);
-        decision.commit = Some((proposal.ballot, write.expect("a plan there is")));
         let takes_part = |id: NodeId| decision.participants.all().any(|known| known == id);
         let live = plan.live().map(|replica| replica.node);
-        live.filter(|id| !takes_part(*id)).collect()
+        let others = live.filter(|id| !takes_part(*id)).collect();
+        decision.await_commit(proposal.ballot);
+        others
+    }
+
+    /// Somebody else finished the statement's update: it is brought to all replicas, for nobody knows which have it.
+    fn commit_again(&mut self, number: u64, origin: Ballot, now: Now, out: &mut Effects) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let (Purpose::Statement(plan), Some(own)) =
+            (&decision.purpose, decision.proposer.proposed(origin))
+        else {
+            return self.end_decision(number, Ok(true), now, out);
+        };
+        let live = plan.live().map(|replica| replica.node).collect();
+        let own = own.clone();
+        decision.answered.clear();
+        decision.await_commit(own.ballot);
+        self.send_commit(number, own, live, now, out);
     }
 
     pub(super) fn ask_acceptor(
@@ -284,10 +331,13 @@ impl Shard {
             tracked: None,
         };
         if to == self.topology.local {
-            return self.accept(asked, Asker::Own(number), now, out);
+            let epoch = decision.epoch;
+            return self.accept(asked, epoch, Asker::Own(number), now, out);
         }
         let wait_ms = decision.question.deadline.since(now.boot) / 1_000_000;
-        self.send_decision(to, number.into(), &asked, wait_ms, out);
+        let epoch = decision.epoch;
+        let terms = self.terms(number.into(), epoch, wait_ms);
+        self.send_decision(to, &terms, &asked, out);
     }
 
     /// An acceptor's answer, or why there is none.
@@ -302,8 +352,10 @@ impl Shard {
         let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
             return;
         };
-        let Ok(answer) = result else {
-            return self.acceptor_lost(number, from, now, out);
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(ReplicaError::RingChanged) => return self.decide_later(number, now),
+            Err(_) => return self.acceptor_lost(number, from, now, out),
         };
         decision.answered.insert(from);
         if let Answer::Committed(_) = answer {
@@ -369,6 +421,7 @@ impl Shard {
         };
         let command = question.command.clone();
         let plan = ReplicaPlan::of_all(question.level, from, &self.topology);
+        let plan = plan.of_epoch(decision.epoch);
         match plan.again(&self.topology) {
             Ok(plan) => self.read_replicas(number, (plan, terms), command, now, out),
             Err(error) => self.end_decision(number, Err(error), now, out),
@@ -424,13 +477,24 @@ impl Shard {
     /// Another coordinator is at it, or its work was finished for it.
     fn contended(&mut self, number: u64, seen: Ballot, now: Now, out: &mut Effects) {
         self.clock.observe(seen.micros);
-        let random = self.random.next_u64();
         let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
             return;
         };
         if decision.proposer.ballot() == Some(seen) {
             // What was left unfinished is done.
             return self.prepare_ballot(number, now, out);
+        }
+        self.decide_later(number, now);
+    }
+
+    /// Tries again after a while: others are at it, or know of a change of the ring that this node will hear of.
+    fn decide_later(&mut self, number: u64, now: Now) {
+        let random = self.random.next_u64();
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        if decision.alarm.is_some() {
+            return;
         }
         decision.contentions = decision.contentions.saturating_add(1);
         self.metrics.contentions += 1;
@@ -448,7 +512,7 @@ impl Shard {
         };
         match outcome {
             Outcome::Applied(_) if decision.commit.is_some() && decision.is_committing() => {}
-            Outcome::Applied(_) => self.end_decision(number, Ok(true), now, out),
+            Outcome::Applied(origin) => self.commit_again(number, origin, now, out),
             Outcome::Unchanged => self.end_decision(number, Ok(false), now, out),
             Outcome::Unknown => {
                 let required = decision.participants.required() as u32;
@@ -513,6 +577,14 @@ impl Shard {
 }
 
 impl Decision {
+    /// From now on who has the statement's update of this ballot is counted.
+    fn await_commit(&mut self, ballot: Ballot) {
+        if let Purpose::Statement(plan) = &self.purpose {
+            let write = WriteSet::new(WriteType::Simple, [Ok(plan.clone())]);
+            self.commit = Some((ballot, write.expect("a plan there is")));
+        }
+    }
+
     /// Whether the commit under way is that of the ballot at hand.
     fn is_committing(&self) -> bool {
         let committing = self.commit.as_ref().map(|(ballot, _)| *ballot);

@@ -22,6 +22,7 @@ use model::mutation::{Mutation, MutationView};
 use model::schema::TableId;
 use model::time::{BootNanos, Now};
 use model::track::MutationId;
+use smallvec::SmallVec;
 use storage::held::Members;
 
 /// Mutations that are being made durable.
@@ -206,6 +207,9 @@ impl Shard {
             Some(_) => Groups::default(),
             None => self.groups_of(&operation.write, &parts),
         };
+        let epochs: SmallVec<[u64; 1]> = (0..parts.len())
+            .map(|part| operation.write.epoch(part))
+            .collect();
         let wait_ms = operation.deadline.since(now.boot) / 1_000_000;
         let number = self.operations.insert(Operation::Write(operation));
         let tracked = (groups, sends);
@@ -221,12 +225,14 @@ impl Shard {
                 part: send.part as u32,
             };
             let (_, mutation) = &parts[send.part];
-            self.send_mutation(send.replica, id, (mutation, counts), wait_ms, out);
+            let terms = self.terms(id, epochs[send.part], wait_ms);
+            self.send_mutation(send.replica, &terms, (mutation, counts), out);
         }
         for send in sends.into_iter().filter(|send| send.replica == local) {
             // This node is one replica of a part at most, and takes it over.
             let part = std::mem::take(&mut parts[send.part]);
-            self.send(send, part, counts, number, now, out);
+            let planned = (epochs[send.part], counts);
+            self.send(send, part, planned, number, now, out);
         }
     }
 
@@ -240,15 +246,18 @@ impl Shard {
     ) {
         let sends = operation.write.sends();
         let wait_ms = operation.deadline.since(now.boot) / 1_000_000;
+        let epoch = operation.write.epoch(0);
         let number = self.operations.insert(Operation::Write(operation));
-        let (local, request) = (self.topology.local, RequestId::from(number));
+        let request = RequestId::from(number);
+        let terms = self.terms(request, epoch, wait_ms);
+        let local = self.topology.local;
         for send in sends.iter().filter(|send| send.replica != local) {
             match tracked {
                 Some((id, members)) => {
                     let counted = (*id, members, counted.as_slice());
-                    self.send_append(send.replica, request, counted, wait_ms, out);
+                    self.send_append(send.replica, &terms, counted, out);
                 }
-                None => self.send_mutation(send.replica, request, (counted, None), wait_ms, out),
+                None => self.send_mutation(send.replica, &terms, (counted, None), out),
             }
         }
         self.write_applied(request, Ok(()), now, out);
@@ -273,19 +282,20 @@ impl Shard {
         &mut self,
         owner: u16,
         mutation: Vec<u8>,
-        counts: Option<Consistency>,
+        (epoch, counts): (u64, Option<Consistency>),
         request: RequestId,
         now: Now,
         out: &mut Effects,
     ) {
         if owner == self.number {
-            return self.apply_here(mutation, counts, Caller::Local(request), now, out);
+            let planned = (epoch, counts);
+            return self.apply_planned(mutation, planned, Caller::Local(request), now, out);
         }
         let message = ShardMessage::Apply {
             request,
             mutation,
             counts,
-            epoch: self.topology.epoch,
+            epoch,
         };
         self.tell(owner, message, out);
     }
@@ -300,6 +310,9 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        if self.is_outdated(epoch) {
+            return self.replica.refuse(caller, ReplicaError::RingChanged);
+        }
         if !self.topology.has_truncations_since(epoch) {
             return self.apply_here(mutation, counts, caller, now, out);
         }
@@ -309,7 +322,7 @@ impl Shard {
             Some(rest) => self.apply_here(rest, counts, caller, now, out),
             None => {
                 self.metrics.truncated_writes += 1;
-                self.deliver(Finished::Applied(caller, Ok(())), now, out);
+                self.replica.skip(caller);
             }
         }
     }

@@ -265,7 +265,9 @@ impl Shard {
                 Wanted::Digest => PeerWanted::Digest,
             };
             let wait_ms = deadline.since(now.boot) / 1_000_000;
-            return self.send_read(ask.replica, number.into(), (&command, wanted), wait_ms, out);
+            let epoch = operation.plan.epoch;
+            let terms = self.terms(number.into(), epoch, wait_ms);
+            return self.send_read(ask.replica, &terms, (&command, wanted), out);
         }
         operation.local_wanted = ask.wanted;
         let Partitions::Key(key) = &command.partitions else {
@@ -475,6 +477,13 @@ impl Shard {
             return self.end_replica_read(operation, Ok(()));
         }
         match resume {
+            // A piece that was not all read is found anew among the replicas there are now.
+            Some(resume) if is_range && operation.plan.epoch != self.topology.epoch => {
+                let rest = operation.rest.as_mut().expect("of a range");
+                rest.start = KeyBound::BeforeKey(resume.key.clone());
+                operation.command.resume = Some(resume);
+                self.next_piece(operation, now, out);
+            }
             Some(resume) if is_range || resume.clustering.is_some() => {
                 operation.command.resume = Some(resume);
                 match operation.plan.again(&self.topology) {

@@ -72,6 +72,8 @@ pub struct RmwOperation {
     read: Read,
     write: WriteSet,
     others: Others,
+    /// The epoch of the metadata that these were planned with.
+    epoch: u64,
     partition: Partition,
     pub(super) current: CurrentRows,
     /// What `current` holds of the shard's budget.
@@ -176,6 +178,7 @@ impl Shard {
             read: planned.read,
             write: planned.write,
             others: planned.others,
+            epoch: self.topology.epoch,
             partition: partition.clone(),
             current: CurrentRows::default(),
             held: Held::default(),
@@ -217,6 +220,9 @@ impl Shard {
 
     /// The partition is held: read it.
     fn rmw_start(&mut self, number: u64, now: Now, out: &mut Effects) {
+        if let Err(error) = self.rmw_plan_again(number) {
+            return self.rmw_end(number, Err(error), now, out);
+        }
         let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
             return;
         };
@@ -255,6 +261,16 @@ impl Shard {
             // The client was told that it failed: nothing is written any more.
             return self.rmw_end(number, Ok(false), now, out);
         }
+        if matches!(operation.others, Others::None) && operation.epoch != self.topology.epoch {
+            let keyspace = operation.table().keyspace.clone();
+            if !self.has_all_of(&keyspace) {
+                // Others have the partition by now, and may be deciding about it.
+                return self.rmw_start(number, now, out);
+            }
+        }
+        let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
         let read = replica.read(&mut operation.read, result);
         let held = &mut operation.held;
         let response = match read.and_then(|response| self.answers.hold_rows(held, response)) {

@@ -152,6 +152,7 @@ const TRACKED: u8 = 22;
 
 /// An error of a request that the answering node coordinated.
 const TOLD: u8 = 4;
+const RING_CHANGED: u8 = 5;
 
 impl PeerMessage {
     /// As what it travels.
@@ -426,9 +427,10 @@ fn put_result<T>(
             out.push(0);
             return put(value, out);
         }
-        Err(ReplicaError::Overloaded(text)) => (1, 0, text),
-        Err(ReplicaError::Failed(reason, text)) => (2, *reason, text),
-        Err(ReplicaError::Invalid(text)) => (3, 0, text),
+        Err(ReplicaError::Overloaded(text)) => (1, 0, text.as_str()),
+        Err(ReplicaError::Failed(reason, text)) => (2, *reason, text.as_str()),
+        Err(ReplicaError::Invalid(text)) => (3, 0, text.as_str()),
+        Err(ReplicaError::RingChanged) => (RING_CHANGED, 0, ""),
         Err(ReplicaError::Told(error)) => {
             out.push(TOLD);
             let text = serde_json::to_vec(error).expect("a plain record");
@@ -458,6 +460,7 @@ fn result<T>(
         1 => ReplicaError::Overloaded(text),
         2 => ReplicaError::Failed(reason, text),
         3 => ReplicaError::Invalid(text),
+        RING_CHANGED => ReplicaError::RingChanged,
         _ => return None,
     }))
 }

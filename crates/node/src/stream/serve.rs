@@ -87,4 +87,17 @@ impl Shard {
     pub(crate) fn comes_too_late(&self, epoch: u64) -> bool {
         epoch < self.streams.refused_before
     }
+
+    /// Whether what was planned at an epoch may not be done here any more: it comes too late, or who planned it may not know all
+    /// replicas.
+    pub(crate) fn is_outdated(&self, epoch: u64) -> bool {
+        epoch < self.oldest_plan()
+    }
+
+    /// The epoch before which nothing may have been planned that is done here.
+    pub(crate) fn oldest_plan(&self) -> u64 {
+        self.streams
+            .refused_before
+            .max(self.topology.refused_before)
+    }
 }

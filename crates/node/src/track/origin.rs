@@ -21,8 +21,8 @@ use model::track::{Intervals, LogId, MutationId};
 use smallvec::SmallVec;
 use storage::held::{MAX_MEMBERS, Members, Statement};
 
-/// By part of a write, whom it is for.
-pub(crate) type Groups = SmallVec<[Option<Members>; 1]>;
+/// By part of a write, whom it is for, and the epoch that was so at.
+pub(crate) type Groups = SmallVec<[Option<(Members, u64)>; 1]>;
 
 /// A mutation that its origin is about to append.
 #[derive(Debug)]
@@ -63,6 +63,7 @@ pub(crate) struct Forwarded {
 struct ForwardedPart {
     part: usize,
     members: Members,
+    epoch: u64,
     /// The replicas that answer, the next to be asked first.
     targets: Vec<NodeId>,
     mutation: Vec<u8>,
@@ -89,7 +90,8 @@ impl Shard {
         let groups = parts.map(|(part, (_, mutation))| {
             let replicas = write.replicas(part).iter().map(|replica| replica.node);
             let members = self.members_for(replicas, mutation)?;
-            (!self.batchlog.has(mutation)).then_some(members)
+            let epoch = write.epoch(part);
+            (!self.batchlog.has(mutation)).then_some((members, epoch))
         });
         groups.collect()
     }
@@ -123,7 +125,7 @@ impl Shard {
         let local = self.topology.local;
         let mut forwarded = Vec::new();
         for (part, members) in groups.into_iter().enumerate() {
-            let Some(members) = members else {
+            let Some((members, epoch)) = members else {
                 continue;
             };
             let own = sends.iter().filter(|send| send.part == part);
@@ -136,7 +138,7 @@ impl Shard {
             let (owner, bytes) = &mut parts[part];
             let owner = *owner;
             let mut origination = Origination {
-                terms: self.terms(id, wait_ms),
+                terms: self.terms(id, epoch, wait_ms),
                 coordinator: local,
                 members,
                 targets,
@@ -149,6 +151,7 @@ impl Shard {
                 forwarded.push(ForwardedPart {
                     part,
                     members: origination.members,
+                    epoch,
                     targets: origination.targets,
                     mutation: origination.mutation,
                 });
@@ -177,7 +180,7 @@ impl Shard {
                 operation: number,
                 part: part.part as u32,
             };
-            let terms = self.terms(id, wait_ms);
+            let terms = self.terms(id, part.epoch, wait_ms);
             self.say_via(
                 origin,
                 &terms,
@@ -276,7 +279,12 @@ impl Shard {
         caller: Caller,
         now: Now,
     ) -> Option<MutationId> {
-        let id = match self.next_id(members) {
+        let id = if self.is_outdated(epoch) {
+            Err(ReplicaError::RingChanged)
+        } else {
+            self.next_id(members)
+        };
+        let id = match id {
             Ok(id) => id,
             Err(error) => {
                 self.replica.refuse(caller, error);
@@ -294,17 +302,15 @@ impl Shard {
     pub(crate) fn send_append(
         &self,
         to: NodeId,
-        request: RequestId,
+        terms: &Terms,
         (id, members, mutation): (MutationId, &Members, &[u8]),
-        wait_ms: u64,
         out: &mut Effects,
     ) {
-        let terms = self.terms(request, wait_ms);
         let local = self.topology.local;
         if let Some(address) = self.topology.internode_address(to) {
             out.peers.send(address, Class::Small, |buffer| {
                 PeerMessage::put_tracked(buffer);
-                put_append(buffer, &terms, local, (id, members), mutation);
+                put_append(buffer, terms, local, (id, members), mutation);
             });
         }
     }

@@ -23,6 +23,7 @@ mod log;
 mod record;
 mod replay;
 mod segments;
+mod sync;
 #[cfg(test)]
 mod tests;
 

@@ -92,6 +92,24 @@ impl Shard {
         })
     }
 
+    /// What waited for its turn is for the replicas there are now.
+    pub(super) fn rmw_plan_again(&mut self, number: u64) -> Result<(), RequestError> {
+        let epoch = self.topology.epoch;
+        let waited = match self.operations.get(number) {
+            Some(Operation::Rmw(operation)) if operation.epoch != epoch => operation,
+            _ => return Ok(()),
+        };
+        let (conditional, token) = (waited.is_conditional(), waited.key().token);
+        let planned = self.plan_reading(&waited.parts, conditional, &waited.terms, token)?;
+        if let Some(Operation::Rmw(operation)) = self.operations.get_mut(number) {
+            operation.read = planned.read;
+            operation.write = planned.write;
+            operation.others = planned.others;
+            operation.epoch = epoch;
+        }
+        Ok(())
+    }
+
     /// The partition is held here, and others have it, too. The deadline is that of what is waited for from now on.
     pub(super) fn rmw_start_with_others(
         &mut self,
