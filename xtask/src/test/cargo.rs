@@ -49,6 +49,12 @@ pub fn lints(report: &mut Report) {
     );
 }
 
+/// Everything that runs in tests: who runs beside others waits for no compiler.
+pub fn build(report: &mut Report) {
+    let all = ["build", "--quiet", "--workspace", "--all-targets"];
+    step("cargo build", &all, report);
+}
+
 /// `cargo test`, counted test by test.
 pub fn tests(report: &mut Report) {
     let ended = command::run(

@@ -3,11 +3,13 @@
 //! `--quick` is what a developer runs before every commit: formats, lints, tidy, unit and property tests, simulator and
 //! fuzzers for some seconds, golden scripts.
 //! The whole adds a running server as others see it: connections of every version, cqlsh, five drivers, `kill -9`, other
-//! numbers of shards, the order of sync and answer. It installs what it needs into the cache directory. A runtime that is
+//! numbers of shards, the order of sync and answer. What needs servers mostly waits: once all is built it runs in processes
+//! of its own (`beside`) beside the tests that compute. It installs what it needs into the cache directory. A runtime that is
 //! missing, or a system that does not allow a test, is skipped loudly at home and fails where `CI=true`. `--address` runs the tests that only need a socket against
-//! any server, Apache Cassandra too: what fails there is a fault of the test. `--durability` runs the crash tests alone, `--cluster` those of several nodes,
-//! `--nodetool` those of the tool; with `HELENUS_RECORD=1` these write down what is expected.
+//! any server, Apache Cassandra too: what fails there is a fault of the test. `--served` runs what clients and tools see alone, `--durability` the crash tests,
+//! `--cluster` those of several nodes, `--nodetool` those of the tool; with `HELENUS_RECORD=1` these write down what is expected.
 
+mod beside;
 mod cargo;
 mod drivers;
 mod python;
@@ -16,6 +18,7 @@ mod report;
 use crate::golden;
 use crate::paths::{self, Profile};
 use crate::{TaskResult, tidy};
+use beside::Beside;
 use blackbox::process::{Helenus, Scratch, Start};
 use blackbox::{cluster, crash, disk, handshake, memory, nodetool, refusals};
 use report::Report;
@@ -31,51 +34,67 @@ const KILLS: u64 = 10;
 
 /// The command.
 pub fn run(arguments: &[&str]) -> TaskResult {
-    let quick = match arguments {
-        [] => false,
-        ["--quick"] => true,
-        ["--durability"] => return durability_only(),
-        ["--cluster"] => return cluster_only(),
-        ["--nodetool"] => return nodetool_only(),
-        ["--address", address] => return clients_only(address),
-        _ => {
-            return Err(
-                "cargo xtask test [--quick | --durability | --cluster | --nodetool | --address IP:PORT]".into(),
-            );
-        }
-    };
+    match arguments {
+        [] => whole(),
+        ["--quick"] => quick(),
+        ["--served"] => alone(|start, _, report| served(start, report)),
+        ["--durability"] => alone(|start, scratch, report| durability(start, scratch, report)),
+        ["--cluster"] => alone(|start, _, report| several_nodes(start, report)),
+        ["--nodetool"] => alone(|start, _, report| tool(start, report)),
+        ["--address", address] => clients_only(address),
+        _ => Err("cargo xtask test [--quick | --served | --durability | --cluster | --nodetool | --address IP:PORT]".into()),
+    }
+}
+
+fn quick() -> TaskResult {
     let mut report = Report::default();
+    looks(&mut report);
+    computes(QUICK, &mut report);
+    scripts(&mut report);
+    report.close()
+}
+
+fn whole() -> TaskResult {
+    let mut report = Report::default();
+    looks(&mut report);
+    report.section("build");
+    cargo::build(&mut report);
+    let besides = ["--served", "--durability"].map(Beside::start);
+    computes(WHOLE, &mut report);
+    for beside in besides {
+        beside.end(&mut report);
+    }
+    report.close()
+}
+
+/// What looks at the sources alone.
+fn looks(report: &mut Report) {
     report.section("formats, lints, tidy");
-    cargo::formats(&mut report);
-    cargo::lints(&mut report);
+    cargo::formats(report);
+    cargo::lints(report);
     report.step("tidy", tidy::run());
+}
+
+/// What needs no server.
+fn computes((seeds, seconds): (u64, u64), report: &mut Report) {
     report.section("unit and property tests");
-    cargo::tests(&mut report);
+    cargo::tests(report);
     report.section("simulator and fuzzers");
-    let (seeds, seconds) = if quick { QUICK } else { WHOLE };
-    cargo::simulator(seeds, seconds, &mut report);
+    cargo::simulator(seeds, seconds, report);
+}
+
+fn scripts(report: &mut Report) {
     report.section("golden scripts");
     report.step("golden scripts ask enough", golden::enough());
     match golden::compare_with_own(Profile::Debug) {
         Ok(tally) => report.add(tally.passed, tally.failed),
         Err(error) => report.step("golden", Err(error)),
     }
-    if !quick {
-        match paths::helenus(Profile::Debug) {
-            Ok(binary) => running_server(&binary, &mut report),
-            Err(error) => report.step("build", Err(error)),
-        }
-    }
-    report.close()
 }
 
-/// Everything that needs a server of its own.
-fn running_server(binary: &Path, report: &mut Report) {
-    let scratch = match Scratch::new("test") {
-        Ok(scratch) => scratch,
-        Err(error) => return report.step("temporary directory", Err(error.to_string())),
-    };
-    let start = |name: &str| start_in(binary, scratch.path(), name);
+/// What clients, tools and other nodes see of a server.
+fn served(start: &dyn Fn(&str) -> Start, report: &mut Report) {
+    scripts(report);
     match Helenus::start(&start("clients")) {
         Ok(helenus) => {
             println!(
@@ -90,8 +109,11 @@ fn running_server(binary: &Path, report: &mut Report) {
         }
         Err(error) => report.step("start", Err(error.to_string())),
     }
-    tool(&start, report);
-    durability(&start, scratch.path(), report);
+    tool(start, report);
+    several_nodes(start, report);
+}
+
+fn several_nodes(start: &dyn Fn(&str) -> Start, report: &mut Report) {
     report.section("several nodes");
     report.checks(cluster::checks(&start("cluster")));
 }
@@ -154,10 +176,6 @@ fn install_strace() -> bool {
         && crash::can_trace()
 }
 
-fn nodetool_only() -> TaskResult {
-    alone(|start, _, report| tool(start, report))
-}
-
 /// What nodetool and the metrics show.
 fn tool(start: &dyn Fn(&str) -> Start, report: &mut Report) {
     report.section("nodetool");
@@ -165,14 +183,6 @@ fn tool(start: &dyn Fn(&str) -> Start, report: &mut Report) {
         nodetool::check(&start("tool")),
         nodetool::alerts_check(&start("alerts")),
     ]);
-}
-
-fn durability_only() -> TaskResult {
-    alone(|start, scratch, report| durability(start, scratch, report))
-}
-
-fn cluster_only() -> TaskResult {
-    alone(|start, _, report| report.checks(cluster::checks(&start("cluster"))))
 }
 
 /// Some checks of servers of their own, and nothing else.
