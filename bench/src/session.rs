@@ -2,7 +2,7 @@
 //!
 //! Start on an empty directory; memory when idle; every order written into both tables and flushed; a sample compared
 //! value by value; bytes on disk; the warm scenarios; memory when loaded; `kill -9` with the log unflushed and the time
-//! until CQL answers again, now with a small block cache; flushed; the cold scenarios.
+//! until CQL answers again, with the memory it had; flushed, and started with a small block cache; the cold scenarios.
 
 use crate::check;
 use crate::failure::Outcome;
@@ -202,19 +202,22 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Kills the server with its log full, starts it with a small block cache, and flushes.
+    /// Kills the server with its log full and starts it as it was; then it is flushed, and started with a small block cache.
     fn restart(&mut self) -> Outcome {
         self.target.kill()?;
         let directories = self.target.directories();
         let log_bytes = directories.map_or(0, |directories| written_bytes(&directories.log));
-        let bytes = cold_cache_bytes(self.options.orders);
-        let start_s = self.start(Cache::Scarce { bytes })?;
+        let start_s = self.start(Cache::Ample)?;
         self.run.restart = Some(Restart { log_bytes, start_s });
         self.say(&format!(
             "killed with {} MiB of log: CQL after {start_s:.2} s",
             log_bytes >> 20
         ));
-        self.flush()
+        self.flush()?;
+        self.target.stop()?;
+        let bytes = cold_cache_bytes(self.options.orders);
+        self.start(Cache::Scarce { bytes })?;
+        Ok(())
     }
 
     fn say(&self, sentence: &str) {

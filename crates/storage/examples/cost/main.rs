@@ -364,6 +364,14 @@ fn tables(mut bench: Bench, mutations: &[Vec<u8>]) -> Bench {
     let start = Instant::now();
     bench = Bench::open(disk, config());
     throughput("replay of the log (twice the rows)", start, 2 * bytes);
+    let disk = std::mem::take(&mut bench.disk).closed();
+    let start = Instant::now();
+    let scarce = StoreConfig {
+        memtable_bytes: 10 << 20,
+        ..config()
+    };
+    bench = Bench::open(disk, scarce);
+    throughput("the same with 10 MiB of memtables", start, 2 * bytes);
 
     let start = Instant::now();
     bench.flush();

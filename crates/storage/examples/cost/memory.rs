@@ -47,6 +47,18 @@ impl Memory {
                 let end = (offset as usize + length).min(content.len());
                 return Ok(IoDone::Read(content[offset as usize..end].to_vec()));
             }
+            IoRequest::ReadInto {
+                file,
+                offset,
+                length,
+                mut buffer,
+            } => {
+                let content = &self.files[self.open[&file]];
+                let end = (offset as usize + length).min(content.len());
+                buffer.clear();
+                buffer.extend_from_slice(&content[offset as usize..end]);
+                return Ok(IoDone::Read(buffer));
+            }
             IoRequest::Write { file, offset, data } => self.write(file, offset, &data),
             IoRequest::WriteShared { file, offset, data } => self.write(file, offset, &data),
             IoRequest::SetLength { file, length } => {

@@ -4,6 +4,7 @@ use super::Position;
 use super::record::{ALIGNMENT, Checkpoint, Kind, Record, SegmentHead};
 use crate::error::StoreError;
 use crate::format::HEAD_BYTES;
+use std::sync::Arc;
 
 /// A segment's file name, `<generation>-<shard>-<number>.log`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +58,8 @@ const ZEROS: [u8; 4096] = [0; 4096];
 pub(crate) struct SegmentImage {
     path: String,
     head: SegmentHead,
-    bytes: Vec<u8>,
+    /// Shared with who writes them back, as long as that takes.
+    bytes: Arc<Vec<u8>>,
     /// From the first record to here all are whole: nobody computes their checksums again.
     checked: u32,
 }
@@ -77,7 +79,7 @@ impl SegmentImage {
         Ok(Self {
             path,
             head,
-            bytes,
+            bytes: Arc::new(bytes),
             checked: Self::START,
         })
     }
@@ -87,9 +89,9 @@ impl SegmentImage {
         &self.path
     }
 
-    /// Its memory, for the next one.
+    /// Its memory, for the next one; none if it is still being written back.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        Arc::try_unwrap(self.bytes).unwrap_or_default()
     }
 
     /// Its number.
@@ -133,11 +135,20 @@ impl SegmentImage {
     }
 
     /// The head and all whole records from the first on.
-    pub(crate) fn readable(&mut self) -> Vec<u8> {
+    pub(crate) fn readable(&mut self) -> Arc<Vec<u8>> {
         while let Some((next, _)) = self.read(self.checked) {
             self.checked = next;
         }
-        self.bytes[..(self.checked as usize).min(self.bytes.len())].to_vec()
+        let end = (self.checked as usize).min(self.bytes.len());
+        let is_zero = |bytes: &[u8]| ZEROS.starts_with(bytes);
+        if !self.bytes[end..].chunks(ZEROS.len()).all(is_zero) {
+            // A torn tail, or rot: it is yet to be judged.
+            return Arc::new(self.bytes[..end].to_vec());
+        }
+        if let Some(bytes) = Arc::get_mut(&mut self.bytes) {
+            bytes.truncate(end);
+        }
+        self.bytes.clone()
     }
 
     /// Judges an offset where no record could be read. `known_end` is what a later segment says this one's end is,

@@ -7,6 +7,7 @@
 
 mod arena;
 mod leaves;
+mod slots;
 
 use crate::commitlog::Position;
 use arena::{Arena, Ref};
@@ -19,6 +20,7 @@ use model::read::KeyBound;
 use model::row::{Deletion, Row};
 use model::tombstone::RangeTombstones;
 use model::track::{IdSet, MutationId};
+use slots::Slots;
 use std::cmp::Ordering;
 
 /// Rows of a partition that are looked at for their timestamps, at most: about half a millisecond's worth.
@@ -60,7 +62,7 @@ struct Partition {
 pub(crate) struct Memtable {
     arena: Arena,
     index: Leaves<(i64, u32)>,
-    partitions: Vec<Partition>,
+    partitions: Slots<Partition>,
     /// Heap beyond arena, index and partitions: wide partitions' lists and range tombstones.
     beyond: usize,
     rows: u64,
@@ -89,21 +91,16 @@ impl Memtable {
 
     /// Bytes of memory it takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.arena.bytes()
-            + self.index.bytes()
-            + self.partitions.capacity() * size_of::<Partition>()
-            + self.beyond
+        self.arena.bytes() + self.index.bytes() + self.partitions.bytes() + self.beyond
     }
 
     /// Gives a piece of its memory back: all of it at once would hold everything else up. Returns whether there is more.
     /// It must not be used for anything else any more.
     pub(crate) fn decay(&mut self) -> bool {
-        const PARTITIONS: usize = 10_000;
-        const CHUNKS: usize = 4;
-        let left = self.partitions.len().saturating_sub(PARTITIONS);
-        self.partitions.truncate(left);
-        let more = self.arena.decay(CHUNKS);
-        left > 0 || more
+        const PARTITION_CHUNKS: usize = 10;
+        const ARENA_CHUNKS: usize = 4;
+        let more_partitions = self.partitions.decay(PARTITION_CHUNKS);
+        self.arena.decay(ARENA_CHUNKS) || more_partitions
     }
 
     /// The log position below which nothing of it stands, if anything of it is logged.
@@ -133,7 +130,7 @@ impl Memtable {
             |&(other, slot)| {
                 other
                     .cmp(&token.0)
-                    .then_with(|| self.arena.get(self.partitions[slot as usize].key).cmp(key))
+                    .then_with(|| self.arena.get(self.partitions[slot].key).cmp(key))
             },
         )
     }
@@ -143,9 +140,8 @@ impl Memtable {
         let slot = match self.find(token, key) {
             Ok(place) => self.index.get(place).expect("found").1,
             Err(place) => {
-                let slot = self.partitions.len() as u32;
                 let key = self.arena.put(key);
-                self.partitions.push(Partition {
+                let slot = self.partitions.push(Partition {
                     token: token.0,
                     key,
                     version: 0,
@@ -156,7 +152,7 @@ impl Memtable {
                 slot
             }
         };
-        let partition = &mut self.partitions[slot as usize];
+        let partition = &mut self.partitions[slot];
         partition.version = partition.version.wrapping_add(1);
         let mut ranges = update.ranges().peekable();
         if update.deletion.is_some() || update.static_row.is_some() || ranges.peek().is_some() {
@@ -201,7 +197,7 @@ impl Memtable {
             rows: count,
             ..
         } = self;
-        let rows = &mut partitions[slot as usize].rows;
+        let rows = &mut partitions[slot].rows;
         match rows {
             Rows::None => {
                 *rows = Rows::One(new_row(arena, clustering, row));
@@ -242,7 +238,7 @@ impl Memtable {
     fn view(&self, slot: u32) -> PartitionView<'_> {
         PartitionView {
             arena: &self.arena,
-            partition: &self.partitions[slot as usize],
+            partition: &self.partitions[slot],
         }
     }
 
@@ -252,7 +248,7 @@ impl Memtable {
         bound: &KeyBound,
     ) -> impl Iterator<Item = PartitionView<'a>> + use<'a> {
         let (Ok(place) | Err(place)) = self.index.find(|&(token, slot)| {
-            let key = || self.arena.get(self.partitions[slot as usize].key);
+            let key = || self.arena.get(self.partitions[slot].key);
             let below = match bound {
                 KeyBound::Before(bound) => token < bound.0,
                 KeyBound::After(bound) => token <= bound.0,

@@ -109,7 +109,8 @@ impl Store {
             // Segments differ in length by a few bytes: room for the longest is used by all that follow.
             let room = (length as usize).max(segment_bytes);
             if buffer.capacity() < room {
-                buffer = Vec::with_capacity(room);
+                // Zeros of the system's: nobody writes them first, which an empty one would be filled with.
+                buffer = vec![0; room];
             }
             let file = self.requests.file();
             let request = IoRequest::Chain(vec![
@@ -189,7 +190,7 @@ impl Store {
         let data = replay.image.readable();
         recovery.read_ahead = Some(replay);
         let chain = vec![
-            IoRequest::Write {
+            IoRequest::WriteShared {
                 file,
                 offset: 0,
                 data,
