@@ -8,6 +8,7 @@ use crate::error::StoreError;
 use crate::format::{self, HEAD_BYTES, u32_at};
 use crate::ownership::Places;
 use crate::sstable::FileName;
+use model::key::Token;
 use model::schema::{Table, TableId};
 use model::varint;
 
@@ -24,6 +25,9 @@ pub(crate) struct ManifestEntry {
     pub length: u64,
     /// For which of its tokens it is valid here.
     pub places: Places,
+    /// Tokens of its first and last partition, which its own statistics have too: where these are damaged, what of the table
+    /// cannot be read is known all the same.
+    pub tokens: (Token, Token),
 }
 
 /// A manifest.
@@ -95,6 +99,8 @@ impl Manifest {
             body.extend_from_slice(&entry.origin.encode());
             varint::put(&mut body, entry.length);
             entry.places.encode(&mut body);
+            body.extend_from_slice(&entry.tokens.0.0.to_le_bytes());
+            body.extend_from_slice(&entry.tokens.1.0.to_le_bytes());
         }
         let mut fields = Vec::with_capacity(8);
         fields.extend_from_slice(&(body.len() as u32).to_le_bytes());
@@ -134,6 +140,10 @@ impl Manifest {
         let truncated_at = varint::get_signed(input)?;
         let truncated_epoch = varint::get(input)?;
         let truncated_upto = position(input)?;
+        let token = |input: &mut &[u8]| {
+            let bytes = varint::take(input, 8)?.try_into().ok()?;
+            Some(Token(i64::from_le_bytes(bytes)))
+        };
         let mut entries = Vec::new();
         for _ in 0..varint::get(input)? {
             entries.push(ManifestEntry {
@@ -141,6 +151,7 @@ impl Manifest {
                 origin: FileName::decode(varint::take(input, 16)?),
                 length: varint::get(input)?,
                 places: Places::decode(input)?,
+                tokens: (token(input)?, token(input)?),
             });
         }
         input.is_empty().then_some(Self {
@@ -192,6 +203,7 @@ mod tests {
                 },
                 length: 1234,
                 places: Places::of_shard(1, 3),
+                tokens: (Token(-7), Token(i64::MAX)),
             }],
         };
         let bytes = manifest.encode();

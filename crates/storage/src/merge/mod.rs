@@ -280,7 +280,7 @@ impl Walk {
                 At::Above(_) | At::AboveLast => {
                     let scan = match &mut scan {
                         Some(scan) => scan,
-                        none => none.insert(Scan::new(view, &self.bound(), fetch)?),
+                        none => none.insert(Scan::new(view, &self.bound(), self.end(), fetch)?),
                     };
                     match self.next_partition(scan, fetch, sink, budget)? {
                         Some(_) if self.direction == Direction::Backward => continue,
@@ -332,8 +332,7 @@ impl Walk {
         budget: &mut usize,
     ) -> Result<Option<Vec<Source<'a>>>, Stop> {
         scan.settle(fetch)?;
-        let end = self.end.as_ref().expect("a single partition is never left");
-        match scan.least(end) {
+        match scan.least(self.end()) {
             Next::Nothing => self.at = At::Finished,
             Next::Sole(sole) if self.direct => {
                 let head = sole.head();
@@ -361,6 +360,11 @@ impl Walk {
     }
 
     /// What the walk is above.
+    fn end(&self) -> &KeyBound {
+        let end = self.end.as_ref();
+        end.expect("a single partition is never left")
+    }
+
     fn bound(&self) -> KeyBound {
         match &self.at {
             At::Above(bound) => bound.clone(),

@@ -68,10 +68,11 @@ pub(super) enum SoleRows<'s> {
 }
 
 impl<'a> Scan<'a> {
-    /// Everything above a bound.
+    /// Everything above a bound, of which nothing above `end` will be asked for.
     pub(super) fn new(
         view: View<'a>,
         bound: &KeyBound,
+        end: &KeyBound,
         fetch: &mut Fetch<'a>,
     ) -> Result<Self, Stop> {
         let mut heads = Vec::with_capacity(view.memtables.len() + view.sstables.len());
@@ -84,7 +85,9 @@ impl<'a> Scan<'a> {
             });
         }
         let mut missing = false;
-        for table in view.sstables {
+        // What cannot be read is in the way of those alone who ask for what it has.
+        let needed = |table: &SsTable| table.broken.is_none() || table.may_overlap(bound, end);
+        for table in view.sstables.iter().filter(|table| needed(table)) {
             match begin(table, bound, fetch) {
                 Ok(state) => heads.push(Head::Disk { table, state }),
                 Err(Stop::Missing) => missing = true,

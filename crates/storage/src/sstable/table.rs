@@ -10,6 +10,7 @@ use crate::format::{self, HEAD_BYTES, u16_at, u32_at, u64_at};
 use crate::ownership::Places;
 use model::env::FileId;
 use model::key::Token;
+use model::read::KeyBound;
 use model::schema::TableId;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -233,9 +234,9 @@ pub(crate) struct SsTable {
     pub in_flight: AtomicU32,
     /// Whether a block of it was found corrupt: it is not compacted any more.
     pub suspect: AtomicBool,
-    /// Why it could not be opened. It is kept and listed all the same, and every read that might need it fails: what it
-    /// holds is not known, so nothing else may be taken for the whole answer, and no tombstone that may cover part of it is
-    /// forgotten.
+    /// Why it could not be opened. It is kept and listed all the same, and every read of its tokens, which the manifest
+    /// knows, fails: what it holds of them is not known, so nothing else may be taken for the whole answer, and no tombstone
+    /// that may cover part of it is forgotten. Its statistics are those of a file that may hold anything between its tokens.
     pub broken: Option<StoreError>,
 }
 
@@ -273,7 +274,7 @@ impl SsTable {
     /// Whether it may hold partitions of this token.
     pub(crate) fn may_contain(&self, token: Token) -> bool {
         let Some((first, last)) = &self.stats.bounds else {
-            return self.broken.is_some() && self.holds(token);
+            return false;
         };
         first.token <= token
             && token <= last.token
@@ -282,6 +283,26 @@ impl SsTable {
                 .as_ref()
                 .is_none_or(|filter| filter.contains(token))
             && self.holds(token)
+    }
+
+    /// Tokens of its first and last partition. A file without partitions is none that anybody writes.
+    pub(crate) fn tokens(&self) -> (Token, Token) {
+        let bounds = self.stats.bounds.as_ref();
+        bounds.map_or((Token::MIN, Token::MAX), |(first, last)| {
+            (first.token, last.token)
+        })
+    }
+
+    /// Whether it may hold partitions above `start` and not above `end`.
+    pub(crate) fn may_overlap(&self, start: &KeyBound, end: &KeyBound) -> bool {
+        let (first, last) = self.tokens();
+        let begins_above = end.is_below(first, &[]);
+        let ends_below = match start {
+            KeyBound::After(token) => last <= *token,
+            bound => last < bound.token(),
+        };
+        let held = self.places.next(start.token().max(first));
+        !begins_above && !ends_below && held.is_some_and(|held| held <= end.token().min(last))
     }
 
     /// Whether what it has of this token is valid here.

@@ -154,6 +154,7 @@ impl TableState {
                     origin: table.origin,
                     length: table.length,
                     places: table.places.clone(),
+                    tokens: table.tokens(),
                 })
                 .collect(),
         }

@@ -1,8 +1,9 @@
 //! Files that are damaged or gone: what keeps a node from starting, and what does not.
 
-use super::super::tables::Name;
+use super::super::tables::{Name, key};
 use super::{Scene, skipping};
-use ::model::read::Dead;
+use ::model::key::Token;
+use ::model::read::{Dead, KeyBound, KeyRange, Partitions};
 use storage::StoreError;
 
 /// Offset and length of a part whose handle stands in an SSTable's footer: the index root, the filter, the statistics.
@@ -47,7 +48,7 @@ fn a_bad_filter_is_none() {
 }
 
 #[test]
-fn an_sstable_that_cannot_be_opened_is_kept_and_its_table_not_answered_without_it() {
+fn an_sstable_that_cannot_be_opened_is_kept_and_its_tokens_not_answered_without_it() {
     for index in [0, 2] {
         let (mut scene, path) = damaged(index);
         let schema = scene.tables.schema.clone();
@@ -64,6 +65,23 @@ fn an_sstable_that_cannot_be_opened_is_kept_and_its_table_not_answered_without_i
                 matches!(&read, Err(StoreError::Corrupt { file, .. }) if *file == path),
                 "{read:?}"
             );
+            let bad = key(1).token;
+            let (least, most) = (KeyBound::Before(Token::MIN), KeyBound::After(Token::MAX));
+            let mut readable = |start: KeyBound, end: KeyBound| {
+                let mut command = scene.command(Name::Wide, Dead::Dropped);
+                command.partitions = Partitions::Range(KeyRange { start, end });
+                scene.node.read(0, &command).is_ok()
+            };
+            assert!(readable(least.clone(), KeyBound::Before(bad)), "below it");
+            assert!(readable(KeyBound::After(bad), most.clone()), "above it");
+            assert!(!readable(least, KeyBound::After(bad)), "it is the last");
+            assert!(!readable(KeyBound::Before(bad), most), "it is the first");
+            let mut readable = |number: u8| {
+                let mut command = scene.command(Name::Wide, Dead::Dropped);
+                command.partitions = Partitions::Key(key(number));
+                scene.node.read(0, &command).is_ok()
+            };
+            assert!(!readable(1) && readable(2), "other partitions are whole");
             let witness = scene.command(Name::Witness, Dead::Dropped);
             assert!(scene.node.read(0, &witness).is_ok());
             scene.put(2, b"more");

@@ -1,7 +1,7 @@
 //! Recovery of tables: manifests are read, SSTables opened, or linked when the number of shards changed.
 //!
-//! An SSTable whose end is corrupt does not stop the start. It stays listed and on disk, in quarantine: reads that might need
-//! it fail and name it ([`SsTable::broken`]). A corrupt manifest does: nobody else knows what the table consists of.
+//! An SSTable whose end is corrupt does not stop the start. It stays listed and on disk, in quarantine: reads of the tokens that
+//! the manifest says it has fail and name it ([`SsTable::broken`]). A corrupt manifest does: nobody else knows what the table consists of.
 
 use super::leftovers::is_junk;
 use super::{Opening, Step, read_whole};
@@ -12,6 +12,7 @@ use crate::sstable::bloom::Bloom;
 use crate::sstable::{FOOTER_BYTES, FileName, Footer, SsTable, Stats, TAIL_BYTES, Tail};
 use crate::store::Store;
 use model::env::{IoQueue, IoRequest, OpenMode};
+use model::key::DecoratedKey;
 use model::schema::TableId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -274,10 +275,18 @@ impl Store {
             // Not damaged, but of a newer version: only that one may go on with it.
             return Err(error);
         }
+        let (first, last) = opening.entry.tokens;
+        let table = &self.tables[&opening.table].table;
         self.notices.push(format!(
-            "{error}: the file is kept in quarantine, reads of its table that may need it fail"
+            "{error}: the file is kept in quarantine, reads of {}.{} fail for tokens {} to {}",
+            table.keyspace, table.name, first.0, last.0
         ));
+        let bound = |token| DecoratedKey {
+            token,
+            key: Box::default(),
+        };
         let stats = Stats {
+            bounds: Some((bound(first), bound(last))),
             min_timestamp: i64::MIN,
             max_timestamp: i64::MAX,
             ..Stats::default()
