@@ -29,12 +29,13 @@ pub enum ReplicaError {
     Invalid(String),
     /// Several replicas were asked, and this is what the client is told of them.
     Told(Box<RequestError>),
-    /// The ring has changed since it was planned, and who asks may not know all replicas; nothing was done.
-    RingChanged,
+    /// The ring has changed since it was planned, and who asks may not know all replicas; or the table was emptied, and who decides
+    /// about it does not know. Nothing was done.
+    Outdated,
 }
 
-/// What a client is told of [`ReplicaError::RingChanged`].
-const RING_CHANGED: &str = "the ring has changed since this was planned";
+/// What a client is told of [`ReplicaError::Outdated`].
+const OUTDATED: &str = "the ring or the table has changed since this was planned";
 
 impl ReplicaError {
     /// Its words alone.
@@ -42,7 +43,7 @@ impl ReplicaError {
         match self {
             Self::Overloaded(text) | Self::Failed(_, text) | Self::Invalid(text) => text,
             Self::Told(error) => error.to_string(),
-            Self::RingChanged => RING_CHANGED.to_owned(),
+            Self::Outdated => OUTDATED.to_owned(),
         }
     }
 
@@ -50,7 +51,7 @@ impl ReplicaError {
     fn reason(&self) -> u16 {
         match self {
             Self::Failed(reason, _) => *reason,
-            Self::Overloaded(_) | Self::Invalid(_) | Self::Told(_) | Self::RingChanged => 0,
+            Self::Overloaded(_) | Self::Invalid(_) | Self::Told(_) | Self::Outdated => 0,
         }
     }
 }

@@ -228,7 +228,7 @@ impl Shard {
             return;
         }
         if work.epoch < self.topology.refused_before {
-            return self.refuse_peer_work(&work, ReplicaError::RingChanged, out);
+            return self.refuse_peer_work(&work, ReplicaError::Outdated, out);
         }
         let Some(owner) = self.owner_of(&work.request) else {
             let error = ReplicaError::Invalid("what was sent is no mutation".into());
@@ -279,7 +279,7 @@ impl Shard {
             | ReplicaRequest::Append(_)
                 if self.comes_too_late(work.epoch) =>
             {
-                self.tell_peer_written(work.caller, Err(ReplicaError::RingChanged), out);
+                self.tell_peer_written(work.caller, Err(ReplicaError::Outdated), out);
             }
             ReplicaRequest::Write(mutation, counts) => {
                 self.apply_planned(mutation, (work.epoch, counts), caller, now, out);

@@ -4,7 +4,7 @@
 //! - Only replicas of the data centres that the level counts make it reached; but errors tell of all that answered.
 
 use super::plan::{Quota, Replica, ReplicaPlan};
-use super::{RING_CHANGED, ReplicaError};
+use super::{OUTDATED, ReplicaError};
 use crate::topology::NodeId;
 use model::error::{ReplicaFailure, RequestError};
 use smallvec::SmallVec;
@@ -182,8 +182,8 @@ impl Tally {
             ReplicaError::Overloaded(text) if nothing_done => Err(RequestError::Overloaded(text)),
             ReplicaError::Invalid(text) if nothing_done => Err(RequestError::Invalid(text)),
             // Drivers send it again, and it is planned anew.
-            ReplicaError::RingChanged if nothing_done => {
-                Err(RequestError::Overloaded(RING_CHANGED.to_owned()))
+            ReplicaError::Outdated if nothing_done => {
+                Err(RequestError::Overloaded(OUTDATED.to_owned()))
             }
             other => {
                 let failures = std::mem::take(&mut self.failures);

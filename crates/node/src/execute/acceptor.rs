@@ -167,13 +167,17 @@ impl Shard {
     ) {
         let table = self.paxos_table();
         let oldest_plan = self.oldest_plan();
+        let topology = self.topology.clone();
         let Some(Operation::Accept(operation)) = self.operations.get_mut(number) else {
             return;
         };
         let asked = &operation.asked;
         let known = result.and_then(|response| {
-            if operation.epoch < oldest_plan {
-                return Err(ReplicaError::RingChanged);
+            // What was emptied may be decided before, but not shown any more.
+            let is_emptied = topology.is_truncated_since(asked.table, operation.epoch);
+            let is_over = is_emptied && !matches!(asked.request, Request::Commit(_));
+            if operation.epoch < oldest_plan || is_over {
+                return Err(ReplicaError::Outdated);
             }
             instance(&table, &response)
                 .ok_or_else(|| ReplicaError::Failed(0, "a row of system.paxos is damaged".into()))
@@ -201,7 +205,8 @@ impl Shard {
             state = Some(row.encode());
         }
         operation.left = 1 + u32::from(commit.is_some()) + u32::from(state.is_some());
-        let (partition, asker) = (operation.partition.clone(), operation.asker);
+        let partition = operation.partition.clone();
+        let asked_by = (operation.epoch, operation.asker);
         let caller = |part| {
             Caller::Local(RequestId {
                 operation: number,
@@ -210,7 +215,7 @@ impl Shard {
         };
         // It is data before the row says so.
         if let Some(commit) = commit {
-            self.apply_commit(commit, asker, caller(0), now, out);
+            self.apply_commit(commit, asked_by, caller(0), now, out);
         }
         if let Some(state) = state {
             self.replica.apply(&state, caller(1), now);

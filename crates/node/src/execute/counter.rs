@@ -106,7 +106,7 @@ impl Shard {
             return Ok(None);
         }
         if !plan.has(self.topology.local) {
-            return Err(ReplicaError::RingChanged);
+            return Err(ReplicaError::Outdated);
         }
         Ok(Some(plan))
     }

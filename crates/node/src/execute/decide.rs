@@ -354,7 +354,7 @@ impl Shard {
         };
         let answer = match result {
             Ok(answer) => answer,
-            Err(ReplicaError::RingChanged) => return self.decide_later(number, now),
+            Err(ReplicaError::Outdated) => return self.decide_later(number, now),
             Err(_) => return self.acceptor_lost(number, from, now, out),
         };
         decision.answered.insert(from);

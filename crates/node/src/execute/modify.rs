@@ -311,7 +311,7 @@ impl Shard {
         out: &mut Effects,
     ) {
         if self.is_outdated(epoch) {
-            return self.replica.refuse(caller, ReplicaError::RingChanged);
+            return self.replica.refuse(caller, ReplicaError::Outdated);
         }
         if !self.topology.has_truncations_since(epoch) {
             return self.apply_here(mutation, counts, caller, now, out);

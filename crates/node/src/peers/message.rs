@@ -152,7 +152,7 @@ const TRACKED: u8 = 22;
 
 /// An error of a request that the answering node coordinated.
 const TOLD: u8 = 4;
-const RING_CHANGED: u8 = 5;
+const OUTDATED: u8 = 5;
 
 impl PeerMessage {
     /// As what it travels.
@@ -430,7 +430,7 @@ fn put_result<T>(
         Err(ReplicaError::Overloaded(text)) => (1, 0, text.as_str()),
         Err(ReplicaError::Failed(reason, text)) => (2, *reason, text.as_str()),
         Err(ReplicaError::Invalid(text)) => (3, 0, text.as_str()),
-        Err(ReplicaError::RingChanged) => (RING_CHANGED, 0, ""),
+        Err(ReplicaError::Outdated) => (OUTDATED, 0, ""),
         Err(ReplicaError::Told(error)) => {
             out.push(TOLD);
             let text = serde_json::to_vec(error).expect("a plain record");
@@ -460,7 +460,7 @@ fn result<T>(
         1 => ReplicaError::Overloaded(text),
         2 => ReplicaError::Failed(reason, text),
         3 => ReplicaError::Invalid(text),
-        RING_CHANGED => ReplicaError::RingChanged,
+        OUTDATED => ReplicaError::Outdated,
         _ => return None,
     }))
 }

@@ -137,7 +137,7 @@ impl Shard {
         // Of a table that was emptied meanwhile it may be what was there before.
         let metadata = self.metadata();
         let emptied = metadata.and_then(|all| all.truncations.get(&unit.table).copied());
-        if emptied.is_some_and(|at| at > epoch) {
+        if emptied.is_some_and(|truncation| truncation.epoch > epoch) {
             return self.end_chunk(reason, number, Err(()), now, out);
         }
         // Of a table that was dropped meanwhile there is nothing to be had.

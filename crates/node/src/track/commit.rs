@@ -101,7 +101,7 @@ impl Shard {
     pub(crate) fn apply_commit(
         &mut self,
         asked: DecisionRequest,
-        asker: Asker,
+        (planned_at, asker): (u64, Asker),
         caller: Caller,
         now: Now,
         out: &mut Effects,
@@ -109,8 +109,16 @@ impl Shard {
         let Request::Commit(proposal) = &asked.request else {
             unreachable!("the caller looked");
         };
-        let epoch = self.topology.epoch;
+        // What was decided before the table was emptied counts as written before that, whoever commits it, and when.
+        let is_emptied = self
+            .topology
+            .is_emptied_of(asked.table, proposal.origin.micros);
+        let epoch = if is_emptied { 0 } else { planned_at };
         match asked.tracked {
+            None if self.topology.is_truncated_since(asked.table, epoch) => {
+                self.metrics.truncated_writes += 1;
+                self.replica.skip(caller);
+            }
             None => self.replica.apply(&proposal.update, caller, now),
             Some(Tracked::Begun { id, members, .. }) => {
                 let replicated = Replicated {

@@ -245,7 +245,12 @@ impl Shard {
         } = origination;
         self.metrics.replica_writes += 1;
         let caller = self.caller_of(coordinator, &terms);
-        let applied = self.apply_as_origin(&mutation, (&members, terms.epoch), caller, now);
+        let applied = if self.is_outdated(terms.epoch) {
+            self.replica.refuse(caller, ReplicaError::Outdated);
+            None
+        } else {
+            self.apply_as_origin(&mutation, (&members, terms.epoch), caller, now)
+        };
         let Some(id) = applied else {
             // This replica cannot take it: another one begins it, and this one fetches it later.
             if let [next, others @ ..] = targets.as_slice() {
@@ -279,12 +284,7 @@ impl Shard {
         caller: Caller,
         now: Now,
     ) -> Option<MutationId> {
-        let id = if self.is_outdated(epoch) {
-            Err(ReplicaError::RingChanged)
-        } else {
-            self.next_id(members)
-        };
-        let id = match id {
+        let id = match self.next_id(members) {
             Ok(id) => id,
             Err(error) => {
                 self.replica.refuse(caller, error);

@@ -127,6 +127,31 @@ fn what_was_emptied_meanwhile_does_not_come_back() {
 }
 
 #[test]
+fn what_was_decided_of_a_table_before_it_was_emptied_does_not_come_back() {
+    let mut cluster = started(17);
+    cluster.nodes[2].crash();
+    cluster.pass(5_000);
+    for key in 0..10 {
+        let text = format!("INSERT INTO ks.t (k, v) VALUES ({key}, {key}) IF NOT EXISTS");
+        done(&mut cluster, key % 2, Consistency::Quorum, &text);
+    }
+    done(&mut cluster, 0, Consistency::One, "TRUNCATE ks.t");
+    start(&mut cluster, 2);
+    cluster.nodes[2].connect().expect("a superuser");
+    // It has not caught up yet: whoever decides with it brings it the last commit.
+    for key in 0..10 {
+        let text = format!("SELECT v FROM ks.t WHERE k = {key}");
+        for node in [2, 0] {
+            let read = ask(&mut cluster, node, Consistency::Serial, &text);
+            assert_eq!(read, Answer::Rows(Vec::new()), "{key}");
+        }
+    }
+    cluster.pass(10_000);
+    assert_eq!(rows(&mut cluster, 0, "SELECT k FROM ks.t"), 0);
+    assert_eq!(own_rows(&mut cluster, 2), 0);
+}
+
+#[test]
 fn a_dropped_table_takes_no_other_with_it() {
     let mut cluster = started(13);
     let table = "CREATE TABLE ks.u (k int PRIMARY KEY, v int)";
