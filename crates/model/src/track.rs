@@ -79,6 +79,11 @@ impl IdSet {
         }
     }
 
+    /// Takes all of a log out.
+    pub fn forget(&mut self, log: LogId) {
+        self.logs.remove(&log);
+    }
+
     /// Its logs, with what it has of each.
     pub fn logs(&self) -> impl Iterator<Item = (LogId, &Intervals)> + '_ {
         self.logs.iter().map(|(log, sequences)| (*log, sequences))

@@ -9,7 +9,7 @@
 //! - what comes from another node is verified before it is appended, and appended with the id it has.
 //!
 //! `origin.rs` begins writes, `commit.rs` what conditional statements decided, `home.rs` keeps groups, `shards.rs` is what homes and the other shards tell each other, `serve.rs`
-//! reads what others lack and takes what this node lacks, `budget.rs` bounds what is kept for them, `gate.rs` says whom reads rest on, `message.rs` has the bytes.
+//! reads what others lack and takes what this node lacks, `retire.rs` forgets what is settled for good, `budget.rs` bounds what is kept for them, `gate.rs` says whom reads rest on, `message.rs` has the bytes.
 
 mod budget;
 pub mod commit;
@@ -18,6 +18,7 @@ pub mod gate;
 mod home;
 pub mod message;
 mod origin;
+mod retire;
 mod serve;
 mod shards;
 
@@ -65,6 +66,8 @@ pub(crate) struct Tracking {
     next_number: u32,
     /// Groups whose home this shard is.
     homes: BTreeMap<GroupId, Home>,
+    /// Of groups whose home this shard is, the boots of origins up to which logs are retired.
+    retired: BTreeMap<Members, BTreeMap<NodeId, Boot>>,
     /// Questions of homes that wait for a fence to be durable, by the number of its write.
     asks: BTreeMap<u64, PendingAsk>,
     next_ask: u64,
@@ -89,6 +92,7 @@ impl Tracking {
             logs: BTreeMap::new(),
             next_number: u32::from(shard),
             homes: BTreeMap::new(),
+            retired: BTreeMap::new(),
             asks: BTreeMap::new(),
             next_ask: 0,
             put_off: Vec::new(),

@@ -24,7 +24,7 @@ pub const MAX_MEMBERS: usize = 64;
 pub enum Statement {
     /// Whom a log is for; before the first of its ids.
     Log(LogId, Members),
-    /// These are held without their payload: repair brought what they did, or what they were for is gone.
+    /// These are held, whatever brought what they did.
     Held(LogId, Intervals),
     /// Of boots of a node before this one nothing is taken in any more.
     Fence(u32, u32),
@@ -32,6 +32,10 @@ pub enum Statement {
     Owed(u32, LogId, Intervals),
     /// It does not any more.
     Settled(u32, LogId, Intervals),
+    /// These are held and there is nothing to them: what they were for is gone.
+    Empty(LogId, Intervals),
+    /// Of a group's logs of a node up to this boot all members hold everything: they are forgotten.
+    Retired(Members, u32, u32),
 }
 
 const LOG: u8 = 1;
@@ -39,6 +43,8 @@ const HELD: u8 = 2;
 const FENCE: u8 = 3;
 const OWED: u8 = 4;
 const SETTLED: u8 = 5;
+const EMPTY: u8 = 6;
+const RETIRED: u8 = 7;
 
 impl Statement {
     /// Appends its bytes.
@@ -63,6 +69,18 @@ impl Statement {
                 put(out, SETTLED, &[u64::from(*node), log.0]);
                 sequences.encode(out);
             }
+            Self::Empty(log, sequences) => {
+                put(out, EMPTY, &[log.0]);
+                sequences.encode(out);
+            }
+            Self::Retired(members, node, boot) => {
+                put(out, RETIRED, &[members.len() as u64]);
+                members
+                    .iter()
+                    .for_each(|node| varint::put(out, u64::from(*node)));
+                varint::put(out, u64::from(*node));
+                varint::put(out, u64::from(*boot));
+            }
         }
     }
 
@@ -72,9 +90,7 @@ impl Statement {
         Some(match kind {
             LOG => {
                 let log = LogId(varint::get(input)?);
-                let count = varint::get(input)?;
-                let members: Option<Vec<u32>> = (0..count).map(|_| number(input)).collect();
-                Self::Log(log, members?.into())
+                Self::Log(log, members(input)?)
             }
             HELD => Self::Held(LogId(varint::get(input)?), Intervals::decode(input)?),
             FENCE => Self::Fence(number(input)?, number(input)?),
@@ -88,9 +104,17 @@ impl Statement {
                 LogId(varint::get(input)?),
                 Intervals::decode(input)?,
             ),
+            EMPTY => Self::Empty(LogId(varint::get(input)?), Intervals::decode(input)?),
+            RETIRED => Self::Retired(members(input)?, number(input)?, number(input)?),
             _ => return None,
         })
     }
+}
+
+fn members(input: &mut &[u8]) -> Option<Members> {
+    let count = varint::get(input)?;
+    let members: Option<Vec<u32>> = (0..count).map(|_| number(input)).collect();
+    members.map(Arc::from)
 }
 
 fn put(out: &mut Vec<u8>, kind: u8, numbers: &[u64]) {
@@ -109,6 +133,8 @@ pub struct HeldLog {
     pub members: Members,
     /// What is held of it.
     pub sequences: Intervals,
+    /// What of that there is nothing to.
+    pub empty: Intervals,
 }
 
 impl Default for HeldLog {
@@ -116,6 +142,7 @@ impl Default for HeldLog {
         Self {
             members: Arc::new([]),
             sequences: Intervals::default(),
+            empty: Intervals::default(),
         }
     }
 }
@@ -129,12 +156,33 @@ pub struct Held {
     pub fences: BTreeMap<u32, u32>,
     /// By node, what it lacks and no journal has any more.
     pub owed: BTreeMap<u32, IdSet>,
+    /// By group and origin, the boot up to which its logs are forgotten.
+    pub retired: BTreeMap<Members, BTreeMap<u32, u32>>,
 }
 
 impl Held {
     /// Whether there is nothing to be known.
     pub fn is_empty(&self) -> bool {
-        self.logs.is_empty() && self.fences.is_empty() && self.owed.is_empty()
+        self.logs.is_empty()
+            && self.fences.is_empty()
+            && self.owed.is_empty()
+            && self.retired.is_empty()
+    }
+
+    /// Whether a log of which ids were held is forgotten: then everybody whom it was for holds all of it.
+    pub fn is_forgotten(&self, log: LogId) -> bool {
+        !self.logs.contains_key(&log)
+    }
+
+    /// Those of these ids that there is nothing to.
+    pub fn empty_of(&self, ids: &IdSet) -> IdSet {
+        let mut empty = IdSet::default();
+        for (id, sequences) in ids.logs() {
+            if let Some(log) = self.logs.get(&id) {
+                empty.insert_all(id, &log.empty.both(sequences));
+            }
+        }
+        empty
     }
 
     /// Whom a log is for, if that is known.
@@ -192,14 +240,43 @@ impl Held {
                 }
                 self.owed.retain(|_, owed| !owed.is_empty());
             }
+            Statement::Empty(log, sequences) => {
+                let log = self.logs.entry(*log).or_default();
+                log.sequences.union(sequences);
+                log.empty.union(sequences);
+            }
+            Statement::Retired(members, node, boot) => self.retire(members, *node, *boot),
         }
+    }
+
+    fn retire(&mut self, members: &Members, node: u32, boot: u32) {
+        let retired = self.retired.entry(members.clone()).or_default();
+        let upto = retired.entry(node).or_default();
+        *upto = (*upto).max(boot);
+        let upto = *upto;
+        let is_gone =
+            |id: LogId, of: &Members| id.node() == node && id.boot() <= upto && of == members;
+        let logs = self
+            .logs
+            .iter()
+            .filter(|(id, log)| is_gone(**id, &log.members));
+        let gone: Vec<LogId> = logs.map(|(id, _)| *id).collect();
+        for log in gone {
+            self.logs.remove(&log);
+            // Whoever lacked some of it has it by now.
+            self.owed.values_mut().for_each(|owed| owed.forget(log));
+        }
+        self.owed.retain(|_, owed| !owed.is_empty());
     }
 
     /// The statements that make it.
     fn statements(&self) -> impl Iterator<Item = Statement> + '_ {
         let logs = self.logs.iter().flat_map(|(id, log)| {
             let members = Statement::Log(*id, log.members.clone());
-            [members, Statement::Held(*id, log.sequences.clone())]
+            let empty = Statement::Empty(*id, log.empty.clone());
+            let empty = (!log.empty.is_empty()).then_some(empty);
+            let held = Statement::Held(*id, log.sequences.clone());
+            [members, held].into_iter().chain(empty)
         });
         let fences = self.fences.iter();
         let fences = fences.map(|(node, boot)| Statement::Fence(*node, *boot));
@@ -207,7 +284,11 @@ impl Held {
             let logs = owed.logs();
             logs.map(|(log, sequences)| Statement::Owed(*node, log, sequences.clone()))
         });
-        logs.chain(fences).chain(owed)
+        let retired = self.retired.iter().flat_map(|(members, retired)| {
+            let nodes = retired.iter();
+            nodes.map(|(node, boot)| Statement::Retired(members.clone(), *node, *boot))
+        });
+        logs.chain(fences).chain(owed).chain(retired)
     }
 
     /// Appends its bytes.
@@ -280,5 +361,34 @@ mod tests {
         let mut both = Held::default();
         both.union(&held);
         assert_eq!(both, held);
+    }
+
+    #[test]
+    fn what_is_retired_is_forgotten_and_stays_so() {
+        let log = |boot, number| LogId::new(3, boot, number).expect("small numbers");
+        let (group, other): (Members, Members) = (Arc::new([1, 2, 3]), Arc::new([1, 3]));
+        let mut held = Held::default();
+        for (log, members) in [
+            (log(5, 0), &group),
+            (log(6, 0), &group),
+            (log(5, 1), &other),
+        ] {
+            held.take(&Statement::Log(log, members.clone()));
+            held.take(&Statement::Held(log, Intervals::run(1, 9)));
+            held.take(&Statement::Empty(log, Intervals::run(10, 11)));
+            held.take(&Statement::Owed(2, log, Intervals::run(4, 4)));
+        }
+        let mut wanted = IdSet::default();
+        wanted.insert_interval(log(6, 0), 9, 10);
+        assert_eq!(held.empty_of(&wanted).count(), 1);
+        held.take(&Statement::Retired(group.clone(), 3, 5));
+        let mut bytes = Vec::new();
+        held.encode(&mut bytes);
+        let held = Held::decode(&bytes).expect("what was encoded");
+        assert!(held.is_forgotten(log(5, 0)));
+        assert!(!held.is_forgotten(log(6, 0)), "of a later boot");
+        assert!(!held.is_forgotten(log(5, 1)), "of another group");
+        assert_eq!(held.owed[&2].count(), 2);
+        assert_eq!(held.retired[&group][&3], 5);
     }
 }

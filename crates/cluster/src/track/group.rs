@@ -27,11 +27,10 @@ pub struct GroupConfig {
     pub members: Vec<NodeId>,
     /// Those of this node's data centre.
     pub local_members: BTreeSet<NodeId>,
-    /// The member looks so often at what it has heard, in milliseconds, and sends summaries while anything is unreconciled.
+    /// The member looks so often at what it has heard, in milliseconds, and sends summaries.
     pub summary_ms: u64,
-    /// It sends them so often while nothing is.
-    pub idle_ms: u64,
-    /// G of the read gate, in milliseconds: how stale a fresh member may be. More than twice the sum of the other two.
+    /// G of the read gate, in milliseconds: how stale a fresh member may be. An answer is known to be as of two summaries ago and a way
+    /// there and back, which must be less than half of it and a look.
     pub gate_ms: u64,
 }
 
@@ -109,6 +108,8 @@ struct Peer {
     nonce: u64,
     answerable: u64,
     asked: Asked,
+    /// Whether it has answered a question in its present boot: then it has said everything that its disk holds.
+    answered: bool,
     /// Boots of the members that it takes in nothing before.
     boots: BTreeMap<NodeId, Boot>,
     fresh: Freshness,
@@ -147,12 +148,11 @@ pub struct Group {
     /// When the last question was asked that is answered.
     asked: Option<BootNanos>,
     next_look: BootNanos,
-    next_idle_summary: BootNanos,
     gate: Gate,
     proof: Option<Proof>,
     proved: Option<BootNanos>,
-    /// What was settled for good and nobody was told of.
-    settled: Vec<(LogId, Intervals)>,
+    /// What was retired and nobody was told of.
+    newly_retired: Vec<(NodeId, Boot)>,
 }
 
 impl Group {
@@ -160,7 +160,7 @@ impl Group {
     pub fn new(config: GroupConfig, restored: Restored, now: BootNanos) -> Self {
         assert!(config.members.contains(&config.me), "a member's own group");
         assert!(
-            2 * (config.summary_ms + config.idle_ms) < config.gate_ms,
+            8 * config.summary_ms < config.gate_ms,
             "in calm every member is heard in time"
         );
         let peers = config.members.iter().filter(|id| **id != config.me);
@@ -182,11 +182,10 @@ impl Group {
             asking: None,
             asked: None,
             next_look: now,
-            next_idle_summary: now,
             gate: Gate::default(),
             proof: None,
             proved: None,
-            settled: Vec::new(),
+            newly_retired: Vec::new(),
             config,
         };
         for (birth, held) in restored.held {
@@ -223,7 +222,13 @@ impl Group {
             return self.gate.fresh;
         }
         let peer = self.peers.get(&member);
+        let peer = peer.filter(|peer| peer.was_heard(now, self.config.hearing_nanos()));
         peer.map(|peer| peer.fresh).unwrap_or_default()
+    }
+
+    /// Whether a member has said in its present boot what it holds.
+    pub fn has_answered(&self, member: NodeId) -> bool {
+        member == self.config.me || self.peers.get(&member).is_some_and(|peer| peer.answered)
     }
 
     /// Everything acknowledged before this moment is held by all members.
@@ -246,9 +251,18 @@ impl Group {
         logs.map(|(id, log)| (*id, log.reconciled(&self.config.members)))
     }
 
-    /// Takes the logs that were settled for good since the last call: all members hold all of them that there is.
-    pub fn take_settled(&mut self) -> Vec<(LogId, Intervals)> {
-        std::mem::take(&mut self.settled)
+    /// What of these a member does not lack: it holds it or nobody does, or it is a member no more.
+    pub fn paid(&self, member: NodeId, id: LogId, sequences: &Intervals) -> Intervals {
+        let is_member = self.config.members.contains(&member);
+        match self.logs.get(&id) {
+            Some(log) if is_member => {
+                let mut accounted = log.held(member);
+                accounted.union(&log.void);
+                sequences.both(&accounted)
+            }
+            // It is settled for good.
+            _ => sequences.clone(),
+        }
     }
 
     /// The members that lack some of these, as far as is known, and what each does. A journal that is about to give the payload
@@ -414,6 +428,7 @@ impl Group {
             peer.boot = summary.boot;
             (peer.version, peer.acknowledged) = (0, 0);
             (peer.nonce, peer.answerable) = (0, 0);
+            peer.answered = false;
         }
         peer.nonce = peer.nonce.max(summary.nonce);
         if summary.seen.0 == self.config.boot {
@@ -424,6 +439,7 @@ impl Group {
         if whole {
             peer.version = peer.version.max(summary.version);
             peer.asked.answered(summary.echo);
+            peer.answered |= summary.echo > 0;
             peer.fresh = summary.fresh;
             for (node, boot) in &summary.boots {
                 let told = peer.boots.entry(*node).or_default();
@@ -474,11 +490,7 @@ impl Group {
         self.look_at_gate(now, out);
         self.pull(now, out);
         self.look_at_proof(now, out);
-        let busy = self.logs.values().any(|log| !self.is_settled(log));
-        if busy || !self.gate.fresh.all || now >= self.next_idle_summary {
-            self.send_summaries(now, out);
-            self.next_idle_summary = now.plus_millis(self.config.idle_ms);
-        }
+        self.send_summaries(now, out);
         self.ask(now, out);
         self.next_look = now.plus_millis(self.config.summary_ms);
     }
@@ -550,7 +562,21 @@ impl Group {
     }
 }
 
+impl GroupConfig {
+    /// L of the read gate, in nanoseconds: half of the bound is for hearing of a write, half for getting it; each may be noticed a
+    /// look late.
+    fn hearing_nanos(&self) -> u64 {
+        (self.gate_ms / 2 - self.summary_ms) * 1_000_000
+    }
+}
+
 impl Peer {
+    /// Whether it has answered what it was asked so long ago at most.
+    fn was_heard(&self, now: BootNanos, limit: u64) -> bool {
+        let heard = self.asked.heard;
+        heard.is_some_and(|heard| now.since(heard) <= limit)
+    }
+
     fn new() -> Self {
         Self {
             incarnation: None,
@@ -560,6 +586,7 @@ impl Peer {
             nonce: 0,
             answerable: 0,
             asked: Asked::default(),
+            answered: false,
             boots: BTreeMap::new(),
             fresh: Freshness::default(),
             pull: None,

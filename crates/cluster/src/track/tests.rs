@@ -5,6 +5,7 @@ mod world;
 
 use crate::topology::NodeId;
 use model::time::BootNanos;
+use model::track::Intervals;
 use world::{MILLISECOND, World};
 
 /// One history by its seed: proofs, looks at fresh members, acknowledged writes.
@@ -49,6 +50,28 @@ fn in_calm_everybody_is_fresh_and_proofs_follow_the_clock() {
 }
 
 #[test]
+fn nobody_ceases_to_be_fresh_because_nothing_happens() {
+    for seed in 0..5 {
+        let mut world = World::new(seed, 3);
+        world.run(3_000);
+        for _ in 0..500 {
+            world.run(10);
+            for id in world.ids() {
+                let group = world.members[&id].group.as_ref().expect("it runs");
+                for other in world.ids() {
+                    let fresh = group.freshness(other, BootNanos(world.now));
+                    assert!(
+                        fresh.all,
+                        "{other:?} at {id:?} after {} ms",
+                        world.now / MILLISECOND
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_member_that_was_cut_off_or_paused_is_not_fresh_until_it_has_what_it_missed() {
     let mut world = World::new(2, 3);
     world.run(1_000);
@@ -85,16 +108,35 @@ fn a_member_that_was_cut_off_or_paused_is_not_fresh_until_it_has_what_it_missed(
 #[test]
 fn what_was_acknowledged_is_held_whatever_happens() {
     let (mut proofs, mut looks, mut writes) = (0, 0, 0);
-    for seed in 0..25 {
+    for seed in 0..40 {
         let (proved, looked, written) = storm(seed);
         proofs += proved;
         looks += looked;
         writes += written;
     }
     assert!(
-        proofs > 25 * 20 && looks > 25 * 100 && writes > 25 * 100,
+        proofs > 40 * 15 && looks > 40 * 100 && writes > 40 * 100,
         "{proofs} proofs, {looks} looks, {writes} writes"
     );
+}
+
+#[test]
+fn a_debt_is_paid_when_the_other_has_it_or_is_no_member() {
+    let mut world = World::new(3, 3);
+    world.run(1_000);
+    world.write();
+    world.run(3_000);
+    let (id, _, sequence) = *world.acknowledged.keys().next().expect("a write");
+    let group = world.members[&NodeId(1)].group.as_ref().expect("it runs");
+    let owed = Intervals::run(sequence, sequence + 1);
+    let paid = Intervals::run(sequence, sequence);
+    assert_eq!(group.paid(NodeId(2), id, &owed), paid);
+    assert_eq!(group.paid(NodeId(9), id, &owed), owed);
+    assert!(group.has_answered(NodeId(2)));
+    world.crash(NodeId(1));
+    world.start(NodeId(1));
+    let group = world.members[&NodeId(1)].group.as_ref().expect("it runs");
+    assert!(!group.has_answered(NodeId(2)), "not since this start");
 }
 
 #[test]

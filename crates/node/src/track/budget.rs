@@ -1,5 +1,5 @@
 //! The journal's budget (docs/tracking.md, section 6): what other replicas lack is kept for them up to a number of bytes; beyond it the
-//! oldest segment goes, after it was written down who lacks what of it.
+//! oldest segment goes, after it was written down who lacks what of it. That is settled when the other has it from elsewhere.
 
 use super::shards::TrackNote;
 use super::{Shard, group_of};
@@ -16,10 +16,16 @@ use storage::held::{Members, Statement};
 /// How often a shard looks whether its journal is over its budget, in milliseconds.
 const LOOK_MS: u64 = 500;
 
+/// Not so soon after a start, in milliseconds: the others have not told what they hold.
+const FIRST_LOOK_MS: u64 = 10_000;
+/// How often a shard asks whether what it owes was settled, in milliseconds.
+const SETTLE_MS: u64 = 5_000;
+
 /// What a shard knows of its journal's budget.
 #[derive(Debug, Default)]
 pub(super) struct JournalBudget {
     next_look: BootNanos,
+    next_settling: BootNanos,
     /// What is owed once it is written down, by the number of that write.
     owing: BTreeMap<u64, Arc<IdSet>>,
     next: u64,
@@ -28,10 +34,17 @@ pub(super) struct JournalBudget {
 impl Shard {
     /// Gives the oldest segment away if the journal is over its budget.
     pub(super) fn keep_journal_in_budget(&mut self, now: Now, out: &mut Effects) {
+        if self.tracking.budget.next_look == BootNanos(0) {
+            self.tracking.budget.next_look = now.boot.plus_millis(FIRST_LOOK_MS);
+        }
         if now.boot < self.tracking.budget.next_look {
             return;
         }
         self.tracking.budget.next_look = now.boot.plus_millis(LOOK_MS);
+        if now.boot >= self.tracking.budget.next_settling {
+            self.tracking.budget.next_settling = now.boot.plus_millis(SETTLE_MS);
+            self.ask_what_is_owed(now, out);
+        }
         if self.replica.store.journal_bytes() <= self.config.journal_bytes_per_shard {
             return;
         }
@@ -55,6 +68,34 @@ impl Shard {
             let home = self.home_of(group_of(&members));
             self.note_to(home, TrackNote::Shed(members, ids), now, out);
         }
+    }
+
+    /// Asks homes whether those who are owed something still lack it.
+    fn ask_what_is_owed(&mut self, now: Now, out: &mut Effects) {
+        let held = self.replica.store.held();
+        let mut groups: BTreeMap<Members, Vec<(NodeId, LogId, Intervals)>> = BTreeMap::new();
+        for (node, owed) in &held.owed {
+            for (log, sequences) in owed.logs() {
+                if let Some(members) = held.members(log) {
+                    let debts = groups.entry(members.clone()).or_default();
+                    debts.push((NodeId(*node), log, sequences.clone()));
+                }
+            }
+        }
+        for (members, debts) in groups {
+            let home = self.home_of(group_of(&members));
+            self.note_to(home, TrackNote::Owed(members, debts), now, out);
+        }
+    }
+
+    /// What others were owed and do not lack any more is written down as settled.
+    pub(super) fn settle_debts(&mut self, debts: &[(NodeId, LogId, Intervals)]) {
+        let statements = debts.iter();
+        let statements =
+            statements.map(|(node, log, paid)| Statement::Settled(node.0, *log, paid.clone()));
+        let statements: Vec<Statement> = statements.collect();
+        // If the log does not take it, it is asked again.
+        let _ = self.replica.state(&statements, Caller::Nobody);
     }
 
     /// Writes down who lacks what of a segment that is to go; once that is durable it may.

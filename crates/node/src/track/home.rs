@@ -16,10 +16,8 @@ use model::track::{IdSet, Intervals, LogId};
 use std::sync::Arc;
 use storage::held::Members;
 
-/// How often a member looks at what it has heard, and sends summaries while anything is unsettled, in milliseconds.
+/// How often a member looks at what it has heard, and sends summaries, in milliseconds.
 const SUMMARY_MS: u64 = 100;
-/// How often it sends them while nothing is, in milliseconds.
-const IDLE_MS: u64 = 300;
 /// How stale a fresh member may be, in milliseconds (docs/tracking.md, section 8).
 const GATE_MS: u64 = 1_000;
 /// How often shards are told what all members hold, in milliseconds.
@@ -61,13 +59,11 @@ impl Home {
     /// What all members hold and no shard was told of.
     fn newly_reconciled(&mut self) -> IdSet {
         let mut all = IdSet::default();
-        let settled = self.group.take_settled();
-        let open = self.group.reconciled();
-        for (log, sequences) in open.chain(settled) {
+        for (log, sequences) in self.group.reconciled() {
             all.insert_all(log, &sequences);
         }
         let new = all.minus(&self.reconciled);
-        self.reconciled.union(&new);
+        self.reconciled = all;
         new
     }
 }
@@ -87,7 +83,6 @@ fn config(members: &Members, own: Incarnation, topology: &Topology) -> GroupConf
         local_members: here.filter(|id| live.contains(id)).collect(),
         members: live,
         summary_ms: SUMMARY_MS,
-        idle_ms: IDLE_MS,
         gate_ms: GATE_MS,
     }
 }
@@ -97,9 +92,14 @@ impl Tracking {
     fn home(&mut self, members: &Members, topology: &Topology, now: Now) -> &mut Home {
         let own = self.own;
         let home = self.homes.entry(group_of(members));
+        let retired = self.retired.get(members);
         home.or_insert_with(|| {
             let members = members.clone();
-            Home::new(members, (own, topology), Restored::default(), now)
+            let restored = Restored {
+                retired: retired.cloned().unwrap_or_default(),
+                ..Restored::default()
+            };
+            Home::new(members, (own, topology), restored, now)
         })
     }
 }
@@ -232,6 +232,7 @@ impl Shard {
                 }
             }
             self.carry_out_tracking(&members, effects, now, out);
+            self.tell_retired(id, now, out);
             self.tell_freshness(id, now, out);
         }
     }
@@ -319,6 +320,11 @@ impl Shard {
         let Some(home) = self.tracking.homes.get(&group_of(members)) else {
             return;
         };
+        // Who has not spoken since this node started may hold all of it. Of who is away it is not known, and it may take long.
+        let mut living = self.topology.nodes.iter().filter(|node| node.alive);
+        if !living.all(|node| !members.contains(&node.id.0) || home.group.has_answered(node.id)) {
+            return;
+        }
         let (mut all, mut lacking) = (IdSet::default(), Vec::new());
         for (log, sequences) in ids {
             all.insert_all(*log, sequences);
@@ -327,6 +333,27 @@ impl Shard {
         }
         let ids = Arc::new(all);
         self.note_to(shard, TrackNote::Owe { ids, lacking }, now, out);
+    }
+
+    /// A shard owes members of a group these: tells it what they do not lack any more.
+    pub(super) fn find_paid(
+        &mut self,
+        shard: u16,
+        members: &Members,
+        mut debts: Vec<(NodeId, LogId, Intervals)>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(home) = self.tracking.homes.get(&group_of(members)) else {
+            return;
+        };
+        for (node, log, owed) in &mut debts {
+            *owed = home.group.paid(*node, *log, owed);
+        }
+        debts.retain(|(.., paid)| !paid.is_empty());
+        if !debts.is_empty() {
+            self.note_to(shard, TrackNote::Paid(debts), now, out);
+        }
     }
 
     /// What the groups at home here know.

@@ -411,7 +411,7 @@ impl Shard {
         }
         self.metrics.truncated_writes += 1;
         let run = Intervals::run(id.sequence, id.sequence);
-        match self.replica.state(&[Statement::Held(id.log, run)], caller) {
+        match self.replica.state(&[Statement::Empty(id.log, run)], caller) {
             Ok(()) => true,
             Err(error) => {
                 self.replica.refuse(caller, crate::replica::classed(&error));

@@ -69,10 +69,19 @@ impl Shard {
         if !owed.is_empty() {
             self.send_records(to, members.clone(), Vec::new(), (owed.clone(), false), out);
         }
+        // Of what there is nothing to, nothing stands in the log but that.
+        let empty = self.replica.store.held().empty_of(wanted);
+        if !empty.is_empty() {
+            let ids = empty.intervals().flat_map(|(log, first, last)| {
+                (first..=last).map(move |sequence| MutationId { log, sequence })
+            });
+            let mutations = ids.map(|id| (id, Vec::new())).collect();
+            self.send_records(to, members.clone(), mutations, Default::default(), out);
+        }
         let serving = Serving {
             to,
             members,
-            left: wanted.minus(&owed),
+            left: wanted.minus(&owed).minus(&empty),
             bytes: 0,
         };
         self.read_journal(serving, out);
@@ -193,7 +202,7 @@ impl Shard {
         // If the log does not take it, it is asked for again.
         let _ = self
             .replica
-            .state(&[Statement::Held(id.log, run)], Caller::Nobody);
+            .state(&[Statement::Empty(id.log, run)], Caller::Nobody);
     }
 
     /// A mutation this node lacked, whose token this shard owns, is appended.
@@ -224,7 +233,7 @@ impl Shard {
             Ok(true) | Err(_) => return,
         }
         let run = Intervals::run(id.sequence, id.sequence);
-        let statement = Statement::Held(id.log, run);
+        let statement = Statement::Empty(id.log, run);
         // If the log does not take it, it is fetched again.
         let _ = self.replica.state(&[statement], Caller::Nobody);
     }

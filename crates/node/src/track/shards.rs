@@ -5,6 +5,7 @@ use crate::effects::{Effects, LogLevel};
 use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Caller;
 use crate::track::origin::Replicated;
+use crate::track::retire::RetiredBoots;
 use cluster::topology::NodeId;
 use cluster::track::{Boot, Freshness, Summary};
 use model::time::{BootNanos, Now};
@@ -72,6 +73,10 @@ pub enum TrackNote {
     },
     /// All members of a group hold these.
     Reconciled(Arc<IdSet>),
+    /// All members of a group hold everything of logs of these origins up to these boots.
+    Retired(Members, RetiredBoots),
+    /// The sender's disk said so at the start.
+    WasRetired(Members, RetiredBoots),
     /// What the members of a group are good for.
     Fresh {
         /// The group.
@@ -90,6 +95,10 @@ pub enum TrackNote {
         /// Who lacks what of it.
         lacking: Vec<(NodeId, LogId, Intervals)>,
     },
+    /// The sender has written down that these of a group's members lack these: do they still?
+    Owed(Members, Vec<(NodeId, LogId, Intervals)>),
+    /// These do not.
+    Paid(Vec<(NodeId, LogId, Intervals)>),
 }
 
 /// What this shard was told and told.
@@ -179,6 +188,10 @@ impl Shard {
             }
             TrackNote::Shed(members, ids) => self.find_lacking(from, &members, &ids, now, out),
             TrackNote::Owe { ids, lacking } => self.owe(&ids, lacking, out),
+            TrackNote::Owed(members, debts) => self.find_paid(from, &members, debts, now, out),
+            TrackNote::Paid(debts) => self.settle_debts(&debts),
+            TrackNote::Retired(members, boots) => self.forget_retired(&members, &boots, out),
+            TrackNote::WasRetired(members, boots) => self.on_restored(&members, &boots),
         }
     }
 
@@ -201,6 +214,7 @@ impl Shard {
 
     /// Tells homes what was held at the start.
     fn tell_start(&mut self, now: Now, out: &mut Effects) {
+        self.tell_restored(now, out);
         let logs = self.replica.store.held().logs.iter();
         let held = logs.filter(|(_, log)| !log.members.is_empty());
         let held = held.map(|(id, log)| (*id, log.members.clone(), log.sequences.clone()));

@@ -231,3 +231,37 @@ fn increments_are_caught_up_on() {
         assert_eq!(ask(&mut cluster, 2, Consistency::One, &text), five);
     }
 }
+
+/// Whether a node says of itself, for the group of all, that it may be trusted.
+fn is_fresh(cluster: &mut Cluster, node: usize) -> bool {
+    let text = "SELECT replicas, address, fresh FROM system_views.convergence";
+    let of_all = "127.0.0.1 127.0.0.2 127.0.0.3";
+    let own = [127, 0, 0, node as u8 + 1];
+    match ask(cluster, node, Consistency::One, text) {
+        Answer::Rows(found) => found.iter().any(|row| {
+            let cells = row.iter().map(|cell| cell.as_deref().unwrap_or_default());
+            cells.eq([of_all.as_bytes(), &own, &[1]])
+        }),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_held_without_payload_is_told_to_who_lacks_it() {
+    let mut cluster = started(17);
+    cluster.nodes[2].crash();
+    cluster.pass(5_000);
+    cluster.network.cut.insert((0, 1));
+    let text = "INSERT INTO ks.t (k, v) VALUES (1, 1)";
+    done(&mut cluster, 0, Consistency::One, text);
+    cluster.network.cut.clear();
+    // Before the other one knows of it and fetches it.
+    done(&mut cluster, 1, Consistency::One, "TRUNCATE ks.t");
+    cluster.pass(5_000);
+    assert!(is_fresh(&mut cluster, 1));
+    cluster.nodes[0].crash();
+    start(&mut cluster, 2);
+    cluster.pass(10_000);
+    cluster.nodes[2].connect().expect("a superuser");
+    assert!(is_fresh(&mut cluster, 2), "it waits for what nobody has");
+}

@@ -145,7 +145,6 @@ pub fn summaries(rng: &mut Rng) -> Result<(), String> {
         local_members: members.iter().copied().collect(),
         members,
         summary_ms: 100,
-        idle_ms: 100,
         gate_ms: 1_000,
     };
     let mut group = Group::new(config, Restored::default(), now);

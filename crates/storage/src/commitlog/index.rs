@@ -1,6 +1,7 @@
 //! Where in a segment mutations with ids stand: stretches of a quarter of a MiB, each with the set of its ids. A mutation is found by
 //! reading its stretch; ids that come in order cost nothing but the end of an interval.
 
+use crate::held::Held;
 use model::track::{IdSet, MutationId};
 
 /// A stretch ends with the record that reaches this length.
@@ -40,10 +41,16 @@ impl SegmentIndex {
         }
     }
 
-    /// Whether all its ids are in a set.
-    pub(super) fn is_within(&self, set: &IdSet) -> bool {
+    /// Whether all its ids are in a set, or of logs that are forgotten.
+    pub(super) fn is_within(&self, set: &IdSet, held: &Held) -> bool {
         let mut stretches = self.stretches.iter();
-        stretches.all(|stretch| set.covers(&stretch.ids))
+        stretches.all(|stretch| {
+            let mut logs = stretch.ids.logs();
+            logs.all(|(log, sequences)| {
+                let in_set = set.of(log).is_some_and(|own| own.covers(sequences));
+                in_set || held.is_forgotten(log)
+            })
+        })
     }
 
     /// All its ids.

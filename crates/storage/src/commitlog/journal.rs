@@ -4,8 +4,8 @@ use super::Position;
 use super::index::SegmentIndex;
 use super::log::Log;
 use super::record::{Kind, Record, tracked_body};
-use crate::held::Statement;
-use model::track::{IdSet, MutationId};
+use crate::held::{Held, Statement};
+use model::track::{IdSet, LogId, MutationId};
 use std::collections::BTreeMap;
 
 /// What becomes of a segment that is not needed any more.
@@ -93,7 +93,7 @@ impl Log {
     /// Appends what is to be known of ids. It must fit. A ticket is reported when that is synced, whatever the sync mode.
     pub(crate) fn state(&mut self, statements: &[Statement], ticket: Option<u64>) {
         for statement in statements {
-            if let Statement::Held(log, sequences) = statement {
+            if let Statement::Held(log, sequences) | Statement::Empty(log, sequences) = statement {
                 self.open_batch().ids.insert_all(*log, sequences);
             }
         }
@@ -120,10 +120,21 @@ impl Log {
         self.sealed.range(floor..).count() + 1
     }
 
-    /// What keeps the oldest segment, if it is below `floor`: its ids that are not released.
-    pub(crate) fn oldest_unreleased(&self, floor: u64, released: &IdSet) -> Option<IdSet> {
+    /// What keeps the oldest segment, if it is below `floor`: its ids that are not released, and of no log that is forgotten.
+    pub(crate) fn oldest_unreleased(
+        &self,
+        floor: u64,
+        released: &IdSet,
+        held: &Held,
+    ) -> Option<IdSet> {
         let (number, sealed) = self.sealed.first_key_value()?;
-        (*number < floor).then(|| sealed.index.ids().minus(released))
+        (*number < floor).then(|| {
+            let mut ids = sealed.index.ids().minus(released);
+            let logs: Vec<LogId> = ids.logs().map(|(log, _)| log).collect();
+            let forgotten = logs.into_iter().filter(|log| held.is_forgotten(*log));
+            forgotten.for_each(|log| ids.forget(log));
+            ids
+        })
     }
 
     /// Where the oldest of these ids stand that are synced; one stretch of one segment.

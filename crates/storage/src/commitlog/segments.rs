@@ -6,6 +6,7 @@ use super::log::{Log, LogStep, Preparing, RETRY_MS, salt};
 use super::record::SegmentHead;
 use super::replay::SegmentName;
 use crate::error::StoreError;
+use crate::held::Held;
 use crate::io::{Purpose, Requests};
 use model::env::{IoError, IoQueue, IoRequest, OpenMode};
 use model::time::{BootNanos, Now};
@@ -155,12 +156,12 @@ impl Log {
         (!self.next_is_ready()).then(|| error.clone())
     }
 
-    /// Frees the segments wholly below a position all ids of which are released: recycled, or removed. From the oldest on, so
+    /// Frees the segments wholly below a position all ids of which are released or forgotten: recycled, or removed. From the oldest on, so
     /// that one that is kept keeps those behind it. Returns how many.
     pub(crate) fn free_below(
         &mut self,
         position: Position,
-        released: &IdSet,
+        (released, held): (&IdSet, &Held),
         requests: &mut Requests,
         io: &mut IoQueue,
     ) -> usize {
@@ -172,7 +173,8 @@ impl Log {
         let mut freed = 0;
         while let Some(entry) = self.sealed.first_entry() {
             let number = *entry.key();
-            let kept = self.unsynced.contains(&number) || !entry.get().index.is_within(released);
+            let kept =
+                self.unsynced.contains(&number) || !entry.get().index.is_within(released, held);
             if number >= limit || kept {
                 break;
             }

@@ -5,6 +5,7 @@ use super::record::{ALIGNMENT, Checkpoint, Kind, Record, SegmentHead, put_record
 use super::replay::{SegmentImage, SegmentName, Verdict};
 use super::segments::MAX_SPARES;
 use crate::config::SyncMode;
+use crate::held::Held;
 use crate::io::{Purpose, Requests};
 use model::env::{IoDone, IoError, IoQueue, IoRequest};
 use model::time::{BootNanos, Now, WallMicros};
@@ -167,7 +168,12 @@ fn one_call_keeps_no_more_spares_than_there_may_be() {
     assert!(log.segments() > 2 * MAX_SPARES);
     let sealed = log.segments() - 1;
     assert_eq!(
-        log.free_below(log.end(), &IdSet::default(), &mut requests, &mut io),
+        log.free_below(
+            log.end(),
+            (&IdSet::default(), &Held::default()),
+            &mut requests,
+            &mut io
+        ),
         sealed
     );
     let recycled = io

@@ -12,6 +12,7 @@ use super::stats::CompactionStats;
 use super::table::{TableState, Then};
 use super::{Phase, Store};
 use crate::compaction::{Candidate, Choice, Strategy};
+use crate::held::Held;
 use crate::merge::{Flow, Sink};
 use crate::sstable::{SsTable, SsTableWriter, WriterOptions};
 use model::env::IoQueue;
@@ -21,7 +22,7 @@ use model::row::{ColumnId, Deletion, Row, RowWriter};
 use model::schema::TableId;
 use model::time::Now;
 use model::tombstone::RangeTombstone;
-use model::track::{IdSet, MutationId};
+use model::track::IdSet;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -150,7 +151,7 @@ impl Store {
         let purge = Purge {
             now_seconds: now.wall.seconds(),
             gc_before: now.wall.seconds() - grace,
-            older_than: if is_proven(&coverage, &self.proven) {
+            older_than: if is_proven(&coverage, &self.proven, &self.held) {
                 i64::MAX
             } else {
                 i64::MIN
@@ -254,18 +255,15 @@ fn candidates(state: &TableState, now: Now) -> Vec<Candidate> {
         .collect()
 }
 
-/// Whether every id of `coverage` is proven.
-fn is_proven(coverage: &IdSet, proven: &IdSet) -> bool {
-    let mut both = proven.clone();
-    coverage.intervals().all(|(log, first, last)| {
-        // The ends alone would not do: a gap may lie between.
-        let inside = |sequence| proven.contains(MutationId { log, sequence });
-        if !inside(first) || !inside(last) {
-            return false;
-        }
-        both.insert_interval(log, first, last);
-        true
-    }) && both == *proven
+/// Whether every id of `coverage` is proven, or of a log that is forgotten, which all hold.
+fn is_proven(coverage: &IdSet, proven: &IdSet, held: &Held) -> bool {
+    let mut logs = coverage.logs();
+    logs.all(|(log, sequences)| {
+        let all = proven
+            .of(log)
+            .is_some_and(|proven| proven.covers(sequences));
+        all || held.is_forgotten(log)
+    })
 }
 
 /// What compaction keeps of a row.

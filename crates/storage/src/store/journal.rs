@@ -106,6 +106,30 @@ impl Store {
         self.release(ids, io);
     }
 
+    /// Of a group's logs of these nodes up to these boots all members hold everything: nothing of them is kept for anybody, and they
+    /// are forgotten. The log says so, so that a start knows it.
+    pub fn retire(
+        &mut self,
+        members: &Members,
+        boots: &[(u32, u32)],
+        io: &mut IoQueue,
+    ) -> Result<(), StoreError> {
+        let statements: Vec<Statement> = boots
+            .iter()
+            .map(|(node, boot)| Statement::Retired(members.clone(), *node, *boot))
+            .collect();
+        let before: Vec<LogId> = self.held.logs.keys().copied().collect();
+        self.append_statements(&statements, None)?;
+        for log in before {
+            if self.held.is_forgotten(log) {
+                self.released.forget(log);
+                self.proven.forget(log);
+            }
+        }
+        self.free_log(io);
+        Ok(())
+    }
+
     /// Bytes of the log that are kept because other replicas may ask for them.
     pub fn journal_bytes(&self) -> u64 {
         let floor = self.floor_segment();
@@ -117,7 +141,7 @@ impl Store {
     pub fn oldest_unreleased(&self) -> Option<IdSet> {
         let floor = self.floor_segment();
         let log = self.log.as_ref()?;
-        log.oldest_unreleased(floor, &self.released)
+        log.oldest_unreleased(floor, &self.released, &self.held)
     }
 
     /// Reads some of these mutations, the oldest first; returns whether any is there. What was read comes out of

@@ -164,7 +164,8 @@ impl Store {
         let floor = self.log_floor();
         if let Some(log) = &mut self.log {
             let floor = floor.unwrap_or(log.end());
-            log.free_below(floor, &self.released, &mut self.requests, io);
+            let released = (&self.released, &self.held);
+            log.free_below(floor, released, &mut self.requests, io);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::Group;
 use crate::topology::NodeId;
 use crate::track::Boot;
+use crate::track::log::Log;
 use model::track::{Intervals, LogId};
 use std::collections::BTreeMap;
 
@@ -11,16 +12,18 @@ impl Group {
     /// boot any more, and what it holds.
     pub(super) fn close_logs(&mut self) {
         let (me, fenced, peers) = (self.config.me, &self.fenced, &self.peers);
+        let asked = self.asked.is_some();
         for log in self.logs.values_mut().filter(|log| !log.closed) {
             let over = |boots: &BTreeMap<NodeId, Boot>| {
                 boots.get(&log.origin).is_some_and(|boot| *boot > log.boot)
             };
-            // The origin itself never writes to a log of an earlier boot.
+            // The origin itself never writes to a log of an earlier boot; but what it holds of it counts once its shards were asked.
             let mine = over(fenced) || log.origin == me && log.boot < self.config.boot;
             let ended = mine
+                && asked
                 && peers.iter().all(|(id, peer)| {
-                    over(&peer.boots)
-                        || *id == log.origin && peer.boot > log.boot && peer.version > 0
+                    let started_anew = *id == log.origin && peer.boot > log.boot;
+                    (over(&peer.boots) || started_anew) && peer.answered
                 });
             if ended {
                 let known = log.known();
@@ -53,13 +56,26 @@ impl Group {
                 continue;
             }
             for id in gone {
-                let end = self.logs.remove(&id).map_or(0, |log| log.end);
-                if end > 0 {
-                    self.settled.push((id, Intervals::run(1, end)));
-                }
+                self.logs.remove(&id);
             }
             self.retired.insert(origin, settled);
+            self.newly_retired.push((origin, settled));
             self.version += 1;
         }
+    }
+
+    /// Takes the boots up to which logs of an origin were retired since the last call: of those this node holds everything, and so
+    /// does every member.
+    pub fn take_retired(&mut self) -> Vec<(NodeId, Boot)> {
+        std::mem::take(&mut self.newly_retired)
+    }
+
+    /// The disk says that logs of an origin were retired up to this boot.
+    pub fn on_retired(&mut self, origin: NodeId, boot: Boot) {
+        let retired = self.retired.entry(origin).or_default();
+        *retired = (*retired).max(boot);
+        let is_gone = |log: &Log| log.origin == origin && log.boot <= boot;
+        self.logs.retain(|_, log| !is_gone(log));
+        self.version += 1;
     }
 }

@@ -9,14 +9,10 @@ use std::collections::BTreeMap;
 impl Group {
     /// Looks whether this member hears the others, and holds what it should.
     pub(super) fn look_at_gate(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
-        // Half of the bound is for hearing of a write, half for getting it; each may be noticed a look late.
-        let limit = (self.config.gate_ms / 2 - self.config.summary_ms) * 1_000_000;
+        let limit = self.config.hearing_nanos();
         let hears = |member: &NodeId| {
-            *member == self.config.me
-                || self.peers[member]
-                    .asked
-                    .heard
-                    .is_some_and(|heard| now.since(heard) <= limit)
+            let peer = self.peers.get(member);
+            peer.is_none_or(|peer| peer.was_heard(now, limit))
         };
         let majority = |members: &[NodeId]| {
             2 * members.iter().filter(|member| hears(member)).count() > members.len()

@@ -32,6 +32,8 @@ pub struct Member {
     /// Boots that nothing is taken in before; synced.
     fence: BTreeMap<NodeId, Boot>,
     retired: BTreeMap<NodeId, Boot>,
+    /// What the home was not told of the disk yet, and when it is.
+    untold: Option<(u64, Vec<(LogBirth, Intervals)>)>,
     /// What will be synced, and when.
     syncing: Vec<(u64, Id, NodeId)>,
     next_sequence: u64,
@@ -98,6 +100,7 @@ impl World {
                     disk: BTreeSet::new(),
                     fence: BTreeMap::new(),
                     retired: BTreeMap::new(),
+                    untold: None,
                     syncing: Vec::new(),
                     next_sequence: 0,
                     paused: 0,
@@ -130,10 +133,22 @@ impl World {
         let held = held
             .into_iter()
             .map(|((log, boot), held)| (LogBirth { log, boot }, held));
+        let held: Vec<(LogBirth, Intervals)> = held.collect();
+        // Shards tell a home what they held when it has spoken already, but before they answer its first question.
+        let late = self.random.below(2) == 0;
         let restored = Restored {
-            held: held.collect(),
+            held: if late { Vec::new() } else { held.clone() },
             boots: member.fence.clone(),
-            retired: member.retired.clone(),
+            retired: if late {
+                BTreeMap::new()
+            } else {
+                member.retired.clone()
+            },
+        };
+        member.untold = if late {
+            Some((self.now + self.random.below(200) * MILLISECOND, held))
+        } else {
+            None
         };
         let config = GroupConfig {
             id: GroupId::of(&members),
@@ -143,7 +158,6 @@ impl World {
             local_members: members.iter().copied().collect(),
             members,
             summary_ms: 100,
-            idle_ms: 100,
             gate_ms: GATE_MS,
         };
         member.group = Some(Group::new(config, restored, now));
@@ -286,16 +300,29 @@ impl World {
             member.disk.insert((birth.log, birth.boot, *sequence));
             group.on_durable(*birth, &Intervals::run(*sequence, *sequence));
         }
+        let told = member.untold.take_if(|(at, _)| *at <= now);
+        if let Some((_, held)) = told {
+            for (origin, boot) in &member.retired {
+                group.on_retired(*origin, *boot);
+            }
+            for (birth, held) in held {
+                group.on_durable(birth, &held);
+            }
+        }
+        let is_due = |at: u64| at <= now && member.untold.is_none();
         let answered: Vec<u64> = member
             .answers
             .iter()
-            .filter(|(at, _)| *at <= now)
+            .filter(|(at, _)| is_due(*at))
             .map(|(_, round)| *round)
             .collect();
-        member.answers.retain(|(at, _)| *at > now);
+        member.answers.retain(|(at, _)| !is_due(*at));
         answered.iter().for_each(|round| group.on_asked(*round));
         let mut effects = Vec::new();
         group.tick(BootNanos(now), &mut effects);
+        for (origin, boot) in group.take_retired() {
+            member.retired.insert(origin, boot);
+        }
         for (write, tell) in done {
             if tell == id {
                 self.held_by(write, id);

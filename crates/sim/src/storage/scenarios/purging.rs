@@ -7,6 +7,7 @@ use crate::random::Rng;
 use ::model::read::Dead;
 use ::model::row::ColumnId;
 use ::model::track::{IdSet, LogId, MutationId};
+use storage::held::Members;
 
 #[test]
 fn tombstones_go_when_nothing_older_is_anywhere_else() {
@@ -95,6 +96,51 @@ fn tombstones_of_tracked_tables_wait_for_proof() {
             .iter()
             .any(|(_, _, stats)| stats.coverage.contains(id(9)))
     );
+}
+
+#[test]
+fn what_is_settled_for_good_is_forgotten_and_counts_as_proven() {
+    let log = LogId::new(3, 5, 0).expect("small numbers");
+    let id = |sequence| MutationId { log, sequence };
+    let group: Members = [1, 2, 3].into();
+    let mut scene = Scene::new(0);
+    let opened = scene
+        .node
+        .with_store(0, |store, _, _| store.open_log(log, &group));
+    assert_eq!(opened, Ok(()));
+    let row = Change::Row {
+        row: 1,
+        marker: true,
+        ttl: 0,
+        cells: Vec::new(),
+    };
+    scene.apply(Name::Wide, row, Some(id(1)));
+    scene.apply(Name::Wide, Change::DeleteRow { row: 1 }, Some(id(2)));
+    scene.node.second_offset += 10;
+    scene.flush();
+    let retire = |scene: &mut Scene, boot| {
+        scene.node.with_store(0, |store, _, io| {
+            store
+                .retire(&group, &[(3, boot)], io)
+                .expect("there is room");
+        });
+    };
+    retire(&mut scene, 4);
+    scene.compact();
+    assert_eq!(scene.tombstones(), 1, "of an earlier boot");
+    retire(&mut scene, 5);
+    let is_forgotten = |scene: &Scene| scene.node.stores[0].held().is_forgotten(log);
+    assert!(is_forgotten(&scene));
+    scene.compact();
+    assert_eq!(scene.tombstones(), 0);
+    scene.node.pass(1_000);
+    scene.node.crash();
+    scene
+        .node
+        .start(1, &scene.tables.schema.clone())
+        .expect("a sound disk");
+    assert!(is_forgotten(&scene));
+    assert_eq!(scene.node.stores[0].held().retired[&group][&3], 5);
 }
 
 #[test]
