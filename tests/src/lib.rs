@@ -6,6 +6,7 @@
 //!   Apache Cassandra was recorded to answer.
 //!
 //! - [`handshake`] opens connections in every version, and with bytes that are no protocol.
+//! - [`preparing`] prepares statements on connections that use keyspaces.
 //! - [`orders`] and [`crash`] kill the server under load and look for every acknowledged order.
 //! - [`memory`] floods a server with reads nobody takes the answers of.
 //! - [`refusals`] asks for what a client is refused, and goes on using its connection.
@@ -27,6 +28,7 @@ pub mod handshake;
 pub mod memory;
 pub mod nodetool;
 pub mod orders;
+pub mod preparing;
 pub mod process;
 pub mod refusals;
 pub mod wire;

@@ -38,6 +38,8 @@ pub struct Client {
     pub version: ProtocolVersion,
     /// Keyspace in use.
     pub keyspace: Option<Arc<str>>,
+    /// Whether it was told that statements prepared with a keyspace in use are ambiguous.
+    pub warned_of_use: bool,
     /// Who is logged in.
     pub user: Option<Arc<str>>,
     /// Options of STARTUP, for `system_views.clients`.
@@ -58,6 +60,7 @@ impl Client {
             stage: Stage::Fresh,
             version: ProtocolVersion::V4,
             keyspace: None,
+            warned_of_use: false,
             user: None,
             options: BTreeMap::new(),
             events: Vec::new(),

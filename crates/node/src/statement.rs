@@ -17,8 +17,11 @@ pub struct Statement {
     pub id: StatementId,
     /// Its text.
     pub text: Arc<str>,
-    /// The keyspace its names were resolved in.
+    /// The keyspace its names were resolved in; none if it names its tables with theirs, so that it has the same id whatever
+    /// keyspace a connection uses: drivers prepare it again on nodes where they use another.
     pub keyspace: Option<Arc<str>>,
+    /// How clear it is about the keyspaces of what it names.
+    pub naming: Naming,
     /// The plan.
     pub prepared: Prepared,
     /// Its markers as clients are told.
@@ -27,6 +30,17 @@ pub struct Statement {
     pub result: Arc<ResultMetadata>,
     /// Epoch of the schema it was planned with.
     pub epoch: u64,
+}
+
+/// How clear a statement is about the keyspaces of what it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// It reads or writes tables and names each with its keyspace.
+    Qualified,
+    /// It reads or writes tables, and the keyspace in use matters.
+    Unqualified,
+    /// It is about something else: the keyspace in use counts as if it mattered.
+    Otherwise,
 }
 
 impl Statement {
@@ -38,6 +52,12 @@ impl Statement {
     ) -> Result<Self, RequestError> {
         let parsed =
             cql::parse::parse(text).map_err(|error| RequestError::Syntax(error.to_string()))?;
+        let naming = match &parsed.statement {
+            statement if statement.is_fully_qualified() => Naming::Qualified,
+            statement if statement.is_about_data() => Naming::Unqualified,
+            _ => Naming::Otherwise,
+        };
+        let keyspace = keyspace.filter(|_| naming != Naming::Qualified);
         let prepared = plan::prepare(parsed, catalog, keyspace)?;
         let result = match &prepared.plan {
             Plan::Select(select) => select.metadata.clone(),
@@ -47,6 +67,7 @@ impl Statement {
             id: prepared_id(keyspace, text),
             text: text.into(),
             keyspace: keyspace.map(Into::into),
+            naming,
             markers: ResultMetadata::new(prepared.variables.clone()),
             prepared,
             result,
@@ -110,6 +131,11 @@ impl Statements {
         self.uses += 1;
         kept.last_used = self.uses;
         Some(&kept.statement)
+    }
+
+    /// Whether the statement with this id is kept; no use of it.
+    pub fn contains(&self, id: &StatementId) -> bool {
+        self.by_id.contains_key(id)
     }
 
     /// Refuses a statement that would not fit though it were the only one.
@@ -193,6 +219,15 @@ mod tests {
             virtual_keyspaces: &virtual_keyspaces,
         };
         Arc::new(Statement::new(text, None, catalog).expect("valid"))
+    }
+
+    #[test]
+    fn the_marker_of_a_batch_belongs_to_no_table() {
+        let batch = statement("BEGIN BATCH USING TIMESTAMP ? APPLY BATCH");
+        let marker = &batch.markers.columns()[0];
+        let (keyspace, table) = (&*marker.keyspace, &*marker.table);
+        assert_eq!((keyspace, table), ("[batch]", "[batch]"));
+        assert_eq!(batch.naming, Naming::Qualified);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::paths::{self, Profile};
 use crate::{TaskResult, tidy};
 use beside::Beside;
 use blackbox::process::{Helenus, Scratch, Start};
-use blackbox::{cluster, crash, disk, handshake, memory, nodetool, refusals};
+use blackbox::{cluster, crash, disk, handshake, memory, nodetool, preparing, refusals};
 use report::Report;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -156,6 +156,7 @@ fn clients(address: SocketAddr, report: &mut Report) {
     report.section("connections");
     report.checks(handshake::checks(address));
     report.checks(refusals::unprepared_checks(address));
+    report.checks(preparing::checks(address));
     report.section("cqlsh");
     python::cqlsh(address, report);
     report.section("drivers");

@@ -121,6 +121,38 @@ pub enum Statement {
     Describe(Describe),
 }
 
+impl Statement {
+    /// Whether what it means depends on no keyspace in use: it reads or writes tables, and every one is named with its keyspace.
+    /// Statements of other kinds count as unqualified, as Cassandra has it, whatever they name.
+    pub fn is_fully_qualified(&self) -> bool {
+        match self {
+            Self::Select(select) => select.table.keyspace.is_some(),
+            Self::Insert(insert) => insert.table.keyspace.is_some(),
+            Self::Update(update) => update.table.keyspace.is_some(),
+            Self::Delete(delete) => delete.table.keyspace.is_some(),
+            Self::Truncate(table) => table.keyspace.is_some(),
+            Self::Batch(batch) => batch
+                .statements
+                .iter()
+                .all(|statement| statement.table().keyspace.is_some()),
+            _ => false,
+        }
+    }
+
+    /// Whether it reads or writes tables.
+    pub fn is_about_data(&self) -> bool {
+        matches!(
+            self,
+            Self::Select(_)
+                | Self::Insert(_)
+                | Self::Update(_)
+                | Self::Delete(_)
+                | Self::Truncate(_)
+                | Self::Batch(_)
+        )
+    }
+}
+
 /// A name that may say its keyspace.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct QualifiedName {

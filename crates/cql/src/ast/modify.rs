@@ -159,3 +159,14 @@ pub enum Modification {
     /// `DELETE …`
     Delete(Delete),
 }
+
+impl Modification {
+    /// The table it changes.
+    pub fn table(&self) -> &QualifiedName {
+        match self {
+            Self::Insert(insert) => &insert.table,
+            Self::Update(update) => &update.table,
+            Self::Delete(delete) => &delete.table,
+        }
+    }
+}

@@ -9,6 +9,9 @@ use crate::frame::ColumnSpec;
 use model::error::RequestError;
 use model::types::CqlType;
 
+/// What stands for keyspace and table of the marker in a batch's own USING.
+const BATCH_NAME: &str = "[batch]";
+
 /// A prepared BATCH statement.
 #[derive(Debug)]
 pub struct BatchPlan {
@@ -33,8 +36,8 @@ impl BatchPlan {
             ));
         }
         let spec = ColumnSpec {
-            keyspace: "".into(),
-            table: "".into(),
+            keyspace: BATCH_NAME.into(),
+            table: BATCH_NAME.into(),
             name: "[timestamp]".into(),
             cql_type: CqlType::Bigint,
         };
@@ -59,6 +62,11 @@ impl BatchPlan {
             statements,
             timestamp,
         })
+    }
+
+    /// Whether a marker is the batch's own, of none of its statements.
+    pub(super) fn is_own_marker(spec: &ColumnSpec) -> bool {
+        &*spec.table == BATCH_NAME
     }
 
     /// Whether the batch states a timestamp.

@@ -126,7 +126,7 @@ pub fn prepare(
                 .windows(2)
                 .all(|pair| table(&pair[0]) == table(&pair[1]));
             let mut specs = terms.markers.values();
-            let strange = specs.any(|spec| spec.table.is_empty());
+            let strange = specs.any(BatchPlan::is_own_marker);
             if !one_table || strange {
                 terms.key_markers.clear();
             }
@@ -163,12 +163,7 @@ fn prepare_modification<'a>(
     catalog: Catalog<'a>,
     keyspace: Option<&str>,
 ) -> Result<ModifyPlan, RequestError> {
-    let name = match modification {
-        ast::Modification::Insert(insert) => &insert.table,
-        ast::Modification::Update(update) => &update.table,
-        ast::Modification::Delete(delete) => &delete.table,
-    };
-    let table = resolve(name, catalog, keyspace)?;
+    let table = resolve(modification.table(), catalog, keyspace)?;
     if table.kind == model::schema::TableKind::Virtual {
         return Err(invalid("Virtual tables cannot be modified"));
     }

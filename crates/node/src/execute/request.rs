@@ -8,7 +8,7 @@ use crate::effects::Effects;
 use crate::message::{Moment, OnBehalf, ShardMessage};
 use crate::reply::{Origin, Reply};
 use crate::shard::Shard;
-use crate::statement::{Statement, StatementId};
+use crate::statement::{Naming, Statement, StatementId};
 use crate::trace::Trace;
 use bytes::Bytes;
 use cql::ast;
@@ -222,6 +222,7 @@ impl Shard {
         let statement = Statement::new(prepare.text, keyspace.as_deref(), self.catalog())?;
         let statement = Arc::new(statement);
         self.statements.check_size(&statement)?;
+        self.warn_of_use(call, &statement, prepare);
         self.statements.put(statement.clone());
         let gather = GatherOperation {
             reply: Some(call.take_reply()),
@@ -240,6 +241,33 @@ impl Shard {
             self.tell(shard, ShardMessage::Prepared { request, statement }, out);
         }
         Ok(())
+    }
+
+    /// Warns who prepares a statement that means something else where another keyspace is in use: once a connection, and not of
+    /// statements that are prepared already, as Cassandra does. Who names the keyspace with the request is warned each time.
+    fn warn_of_use(&mut self, call: &mut Call<'_>, statement: &Statement, prepare: &Prepare<'_>) {
+        if statement.naming == Naming::Qualified || self.statements.contains(&statement.id) {
+            return;
+        }
+        if prepare.keyspace.is_none()
+            && let Origin::Client(id) = call.reply().origin
+            && let Some(client) = self.clients.get_mut(&id)
+            && std::mem::replace(&mut client.warned_of_use, true)
+        {
+            return;
+        }
+        let used = statement.keyspace.as_deref().unwrap_or("null");
+        let of_statement = match statement.naming {
+            Naming::Otherwise => "null",
+            _ => used,
+        };
+        let id = u128::from_be_bytes(statement.id);
+        call.reply().warnings.push(format!(
+            "`USE <keyspace>` with prepared statements is considered to be an anti-pattern due to ambiguity in non-qualified table \
+             names. Please consider removing instances of `Session#setKeyspace(<keyspace>)`, `Session#execute(\"USE <keyspace>\")` and \
+             `cluster.newSession(<keyspace>)` from your code, and always use fully qualified table names (e.g. <keyspace>.<table>). \
+             Keyspace used: {used}, statement keyspace: {of_statement}, statement id: {id:032x}"
+        ));
     }
 
     /// Keeps a statement that another shard was told to prepare. It is planned anew: one reference count that all
