@@ -91,7 +91,7 @@ pub struct NodeConfig {
     /// Properties as `system_views.system_properties` shows them.
     pub properties: Vec<(String, String)>,
     /// Settings as `system_views.settings` shows them.
-    pub settings: Vec<(String, String)>,
+    pub settings: Vec<(String, Option<String>)>,
 }
 
 /// What the metadata log may take before its entries are replaced by a snapshot: the larger of the two.

@@ -78,7 +78,7 @@ impl Bench {
     }
 
     fn read(&self, table: &Table, command: &ReadCommand) -> ReadResponse {
-        let settings = [("cluster_name".to_owned(), "Helenus Dev".to_owned())];
+        let settings = [("cluster_name".to_owned(), Some("Helenus Dev".to_owned()))];
         let outlook = crate::membership::Outlook::default();
         let view = NodeView {
             schema: &self.schema,

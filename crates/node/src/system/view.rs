@@ -31,7 +31,7 @@ pub struct NodeView<'a> {
     /// When the process started, in seconds: the generation that gossip shows.
     pub generation: i64,
     /// `system_views.settings`.
-    pub settings: &'a [(String, String)],
+    pub settings: &'a [(String, Option<String>)],
     /// `system_views.system_properties`.
     pub properties: &'a [(String, String)],
     /// What each shard shows of itself.

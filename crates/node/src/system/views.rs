@@ -125,15 +125,16 @@ pub(super) fn cql_metrics(view: &NodeView<'_>, rows: &mut Rows<'_>) {
 }
 
 pub(super) fn settings(view: &NodeView<'_>, rows: &mut Rows<'_>) {
-    put_pairs(view.settings, rows);
+    for (name, value) in view.settings {
+        rows.row()
+            .set("name", text(name))
+            .set("value", value.as_ref().map(text))
+            .add();
+    }
 }
 
 pub(super) fn system_properties(view: &NodeView<'_>, rows: &mut Rows<'_>) {
-    put_pairs(view.properties, rows);
-}
-
-fn put_pairs(pairs: &[(String, String)], rows: &mut Rows<'_>) {
-    for (name, value) in pairs {
+    for (name, value) in view.properties {
         rows.row()
             .set("name", text(name))
             .set("value", text(value))

@@ -32,7 +32,7 @@ pub struct Admin {
     pub(super) shards: u16,
     pub(super) memory_bytes: u64,
     pub(super) cache_bytes: u64,
-    pub(super) settings: BTreeMap<&'static str, String>,
+    pub(super) settings: BTreeMap<&'static str, Option<String>>,
     pub(super) started: Instant,
     pub(super) drained: AtomicBool,
     process: mpsc::Sender<Request>,

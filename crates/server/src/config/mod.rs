@@ -125,6 +125,16 @@ pub enum ConfigError {
         /// What is wrong.
         error: WrongValue,
     },
+    /// A file gives one setting under two of its names.
+    #[error("{origin}: `{name}`: `{key}` is given under another name before; keep one of the two")]
+    Twice {
+        /// As written.
+        name: String,
+        /// Today's name.
+        key: &'static str,
+        /// Where.
+        origin: Origin,
+    },
     /// The value is understood and cannot be had.
     #[error("{origin}: {name}: {reason}")]
     Refused {
@@ -175,7 +185,15 @@ impl Configured {
             // A key without a value is as if it were not written.
             Ok(Value::Unset) => {}
             Ok(value) => {
-                self.values.insert(key.name, (value, origin));
+                let before = self.values.insert(key.name, (value, origin.clone()));
+                // Of two lines nobody knows which was meant; what ranks higher than the file overrides it.
+                if let (Some((_, Origin::File { .. })), Origin::File { .. }) = (before, &origin) {
+                    self.errors.push(ConfigError::Twice {
+                        name: name.to_owned(),
+                        key: key.name,
+                        origin,
+                    });
+                }
             }
             Err(error) => self.errors.push(ConfigError::Value {
                 name: name.to_owned(),

@@ -5,10 +5,15 @@ use super::settings::Settings;
 use super::value::Value;
 use super::{Configured, ignored, keys};
 
+/// The only one there is.
+const PARTITIONER: &str = "org.apache.cassandra.dht.Murmur3Partitioner";
 const DEFAULT_SNITCH: &str = "SimpleSnitch";
 
-/// Every key of today's with its value; where a default depends on the machine, the value that was found.
-pub(super) fn view(configured: &Configured, settings: &Settings) -> Vec<(&'static str, String)> {
+/// Every key of today's with its value, if it has one; where a default depends on the machine, the value that was found.
+pub(super) fn view(
+    configured: &Configured,
+    settings: &Settings,
+) -> Vec<(&'static str, Option<String>)> {
     let found = [
         ("broadcast_address", settings.broadcast_address.to_string()),
         (
@@ -20,23 +25,29 @@ pub(super) fn view(configured: &Configured, settings: &Settings) -> Vec<(&'stati
             "data_file_directories",
             format!("[{}]", settings.data_directory.display()),
         ),
+        ("endpoint_snitch", settings.snitch.clone()),
         ("helenus_dc", settings.dc.clone()),
         ("helenus_io_threads", settings.io_threads.to_string()),
         ("helenus_memory", format!("{}B", settings.memory_bytes)),
         ("helenus_rack", settings.rack.clone()),
         ("helenus_shards", settings.shards.to_string()),
         ("listen_address", settings.listen_address.to_string()),
+        ("partitioner", PARTITIONER.to_owned()),
+        (
+            "prepared_statements_cache_size",
+            format!("{}B", settings.prepared_bytes),
+        ),
         ("rpc_address", settings.native.address.to_string()),
     ];
     let value = |name: &str| {
         if let Some((_, value)) = found.iter().find(|(key, _)| *key == name) {
-            return value.clone();
+            return Some(value.clone());
         }
         match configured.get(name) {
             // A password is nobody's to read.
-            Some(Value::Tree(_)) if name.contains("encryption") => "******".to_owned(),
-            Some(value) => value.to_string(),
-            None => "null".to_owned(),
+            Some(Value::Tree(_)) if name.contains("encryption") => Some("******".to_owned()),
+            Some(value) => Some(value.to_string()),
+            None => None,
         }
     };
     let mut view: Vec<_> = keys::SECTIONS

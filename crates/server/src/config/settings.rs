@@ -79,8 +79,8 @@ pub struct Settings {
     pub thresholds: Thresholds,
     /// What schema statements may ask for.
     pub features: Features,
-    /// Every key with its value, for `system_views.settings`.
-    pub view: Vec<(&'static str, String)>,
+    /// Every key with its value, for `system_views.settings`; none where it is unset.
+    pub view: Vec<(&'static str, Option<String>)>,
     /// What the operator should know.
     pub warnings: Vec<String>,
 }

@@ -265,8 +265,43 @@ fn secrets_are_not_shown() {
         settings
             .view
             .iter()
-            .all(|(_, value)| !value.contains("hunter2"))
+            .filter_map(|(_, value)| value.as_deref())
+            .all(|value| !value.contains("hunter2"))
     );
+}
+
+/// Cassandra refuses a file with an old and a new spelling of one setting, too.
+#[test]
+fn one_setting_under_two_names_is_refused() {
+    let text = "read_request_timeout: 5s\nread_request_timeout_in_ms: 100\n";
+    let told = from_text("twice", text).unwrap_err();
+    assert!(
+        told.contains("line 2: `read_request_timeout_in_ms`: `read_request_timeout` is given"),
+        "{told}"
+    );
+    let overridden = load(&Sources {
+        file: None,
+        overrides: vec![
+            "read_request_timeout=1s".to_owned(),
+            "read_request_timeout_in_ms=100".to_owned(),
+        ],
+        ..Sources::default()
+    })
+    .unwrap();
+    assert_eq!(overridden.timeouts.read, Duration::from_millis(100));
+}
+
+#[test]
+fn what_is_unset_has_no_value() {
+    let settings = load(&Sources::default()).unwrap();
+    let value = |name: &str| {
+        let found = settings.view.iter().find(|(key, _)| *key == name);
+        found.expect("a key of the table").1.as_deref()
+    };
+    assert_eq!(value("auto_snapshot_ttl"), None);
+    assert_eq!(value("endpoint_snitch"), Some("SimpleSnitch"));
+    let partitioner = value("partitioner").expect("there is one");
+    assert!(partitioner.ends_with(".Murmur3Partitioner"));
 }
 
 /// Rewrites the page when `UPDATE_EXPECT` is set, as the other generated files.

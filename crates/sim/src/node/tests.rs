@@ -6,7 +6,7 @@ use super::run;
 use crate::disk::Faults;
 use crate::random::Rng;
 use ::model::env::{IoRequest, IoTag};
-use storage::{Generation, StoreConfig};
+use storage::{Generation, StoreConfig, SyncMode};
 
 #[test]
 fn promises_hold() {
@@ -58,6 +58,29 @@ fn start_with(shards: u16, machine: &mut Machine) {
         machine.turn();
     }
     machine.connect().expect("the superuser logs in");
+}
+
+/// With periodic syncs, too, an ordered end waits for the disk alone, not for the period.
+#[test]
+fn a_drain_does_not_wait_for_the_next_periodic_sync() {
+    const PERIOD_MS: u64 = 10_000;
+    let generation = Generation {
+        number: 0,
+        previous: None,
+    };
+    let mut config = StoreConfig::new(0, 1, generation);
+    config.sync = SyncMode::Periodic { ms: PERIOD_MS };
+    let mut machine = Machine::new(Rng::new(1), config);
+    start(&mut machine);
+    create(&mut machine, "k int PRIMARY KEY, v int");
+    done(&mut machine, "INSERT INTO ks.t (k, v) VALUES (1, 1)");
+    let begun = machine.millis();
+    machine.drain();
+    while !machine.is_drained() {
+        machine.turn();
+    }
+    let took = machine.millis() - begun;
+    assert!(took < PERIOD_MS / 10, "the drain took {took} ms");
 }
 
 #[test]

@@ -391,7 +391,7 @@ impl Log {
     }
 
     fn submit_sync(&mut self, now: Now, requests: &mut Requests, io: &mut IoQueue) {
-        if self.in_flight || self.sync_due().is_none_or(|at| now.boot < at) {
+        if self.sync_due().is_none_or(|at| now.boot < at) {
             return;
         }
         let chain = self
@@ -405,8 +405,10 @@ impl Log {
         requests.submit(io, Purpose::Log(LogStep::Sync), IoRequest::Chain(chain));
     }
 
+    /// When the next periodic sync begins; what is in flight looks again when it is done.
     fn sync_due(&self) -> Option<BootNanos> {
         match self.config.sync {
+            _ if self.in_flight => None,
             SyncMode::Periodic { .. } if !self.unsynced.is_empty() && self.sync_now => {
                 Some(self.last_sync)
             }

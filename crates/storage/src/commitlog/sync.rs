@@ -18,6 +18,11 @@ impl Log {
         synced
     }
 
+    /// Syncs what is written, and what is being written, without waiting for the period.
+    pub(crate) fn sync_soon(&mut self) {
+        self.sync_now |= !self.is_idle();
+    }
+
     /// Whether everything appended is as durable as an acknowledgement promises. If not, the ticket is reported when it
     /// is, or with the reason why it may not be.
     pub(crate) fn confirm(&mut self, ticket: u64) -> Result<bool, StoreError> {

@@ -289,6 +289,9 @@ impl Store {
     /// Ends a wake-up: what was appended to the log is submitted, what finished is acted on.
     pub fn end_of_turn(&mut self, now: Now, io: &mut IoQueue) {
         if let Some(log) = &mut self.log {
+            if let Phase::Draining(_) = self.phase {
+                log.sync_soon();
+            }
             log.submit(now, &mut self.requests, io);
         }
         self.write_manifests(now, io);

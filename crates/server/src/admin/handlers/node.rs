@@ -60,7 +60,7 @@ async fn info(State(admin): State<Shared>) -> Answer<Info> {
     Ok(Json(gather::info(&admin, &facts, cluster, open)?))
 }
 
-async fn settings(State(admin): State<Shared>) -> Json<BTreeMap<&'static str, String>> {
+async fn settings(State(admin): State<Shared>) -> Json<BTreeMap<&'static str, Option<String>>> {
     Json(admin.settings.clone())
 }
 
