@@ -20,6 +20,11 @@ pub fn maybe_quote(name: &str) -> String {
     }
 }
 
+/// The full name of a table or type as CQL needs it written.
+pub fn full_name(keyspace: &str, name: &str) -> String {
+    format!("{}.{}", maybe_quote(keyspace), maybe_quote(name))
+}
+
 /// Elements with `, ` between them.
 fn list<T: Display>(formatter: &mut Formatter<'_>, elements: &[T]) -> fmt::Result {
     for (index, element) in elements.iter().enumerate() {

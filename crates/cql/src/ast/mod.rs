@@ -18,7 +18,7 @@ mod term;
 mod types;
 
 pub use access::*;
-pub use display::maybe_quote;
+pub use display::{full_name, maybe_quote};
 pub use modify::*;
 pub use relation::*;
 pub use schema::*;

@@ -168,7 +168,7 @@ pub fn parse(ctype: &CqlType, text: &str) -> Result<Vec<u8>, RequestError> {
         CqlType::Date => super::temporal::parse_date(text)?.to_be_bytes().to_vec(),
         CqlType::Time => super::temporal::parse_time(text)?.to_be_bytes().to_vec(),
         CqlType::Duration => {
-            let (months, days, nanos) = super::temporal::parse_duration(text)?;
+            let (months, days, nanos) = super::duration::parse_duration(text)?;
             value::join_duration(months, days, nanos)
         }
         other => {

@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod ddl;
+mod duration;
 mod inet;
 pub mod json;
 pub mod literal;
@@ -225,10 +226,9 @@ pub(crate) fn invalid(message: impl Into<String>) -> RequestError {
 pub(crate) fn find_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column, RequestError> {
     table.column(name).ok_or_else(|| {
         invalid(format!(
-            "Undefined column name {} in table {}.{}",
+            "Undefined column name {} in table {}",
             crate::ast::maybe_quote(name),
-            table.keyspace,
-            table.name
+            crate::ast::full_name(&table.keyspace, &table.name)
         ))
     })
 }

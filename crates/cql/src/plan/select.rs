@@ -163,7 +163,7 @@ impl SelectPlan {
 }
 
 fn timeout_ms(text: &str) -> Result<u64, RequestError> {
-    match super::temporal::parse_duration(text)? {
+    match super::duration::parse_duration(text)? {
         (0, 0, nanos) if nanos > 0 => Ok((nanos as u64).div_ceil(1_000_000)),
         _ => Err(invalid(format!(
             "Invalid timeout {text}: it must be positive and without days or months"

@@ -1,7 +1,7 @@
-//! Dates, times and durations as CQL writes them.
+//! Dates and times as CQL writes them.
 //!
 //! Calendar arithmetic is Howard Hinnant's public-domain `days_from_civil`; the accepted forms are those of the CQL
-//! definition (timestamps, dates, times and durations sections).
+//! definition (timestamps, dates and times sections).
 
 use model::error::RequestError;
 
@@ -78,7 +78,8 @@ fn month_length(year: i64, month: u32) -> Option<u32> {
     })
 }
 
-fn number(text: &str, shortest: usize, longest: usize) -> Option<i64> {
+/// The number that so many digits are, if they are as many as allowed and it is in range.
+pub(super) fn number(text: &str, shortest: usize, longest: usize) -> Option<i64> {
     let fits = (shortest..=longest).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_digit());
     if fits { text.parse().ok() } else { None }
@@ -329,113 +330,6 @@ fn time_of_day(text: &str) -> Option<i64> {
     Some(((hours * 60 + minutes) * 60 + seconds) * NANOS_PER_SECOND + nanos)
 }
 
-/// Months, days and nanoseconds of a duration constant: units (`1y2mo3w4d5h6m7s8ms9us10ns`), ISO 8601 with designators,
-/// weeks, or the alternative `P0001-02-03T04:05:06`.
-pub fn parse_duration(text: &str) -> Result<(i32, i32, i64), RequestError> {
-    let failed = || RequestError::invalid(format!("Unable to convert '{text}' to a duration"));
-    let (negative, body) = text
-        .strip_prefix('-')
-        .map_or((false, text), |rest| (true, rest));
-    let parts = match body.strip_prefix(['P', 'p']) {
-        Some(iso) if iso.contains('-') => alternative_duration(iso),
-        Some(iso) => iso_duration(iso),
-        None => unit_duration(body),
-    };
-    let (months, days, nanos) = parts.ok_or_else(failed)?;
-    let range = |what: i64| i32::try_from(what).map_err(|_| failed());
-    let sign = if negative { -1 } else { 1 };
-    Ok((
-        range(sign * months)?,
-        range(sign * days)?,
-        i64::try_from(i128::from(sign) * nanos).map_err(|_| failed())?,
-    ))
-}
-
-type Parts = (i64, i64, i128);
-
-fn unit_duration(text: &str) -> Option<Parts> {
-    let mut rest = text;
-    let mut total: Parts = (0, 0, 0);
-    let mut last = 0;
-    if text.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|byte: char| !byte.is_ascii_digit())?;
-        let amount = number(&rest[..digits], 1, 18)?;
-        rest = &rest[digits..];
-        let end = rest
-            .find(|byte: char| byte.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let unit = rest[..end].to_lowercase();
-        rest = &rest[end..];
-        let (rank, months, days, nanos): (u8, i64, i64, i128) = match unit.as_str() {
-            "y" => (1, 12, 0, 0),
-            "mo" => (2, 1, 0, 0),
-            "w" => (3, 0, 7, 0),
-            "d" => (4, 0, 1, 0),
-            "h" => (5, 0, 0, 3_600_000_000_000),
-            "m" => (6, 0, 0, 60_000_000_000),
-            "s" => (7, 0, 0, 1_000_000_000),
-            "ms" => (8, 0, 0, 1_000_000),
-            "us" | "µs" => (9, 0, 0, 1_000),
-            "ns" => (10, 0, 0, 1),
-            _ => return None,
-        };
-        if rank <= last {
-            return None;
-        }
-        last = rank;
-        total = (
-            total.0.checked_add(amount.checked_mul(months)?)?,
-            total.1.checked_add(amount.checked_mul(days)?)?,
-            total
-                .2
-                .checked_add(i128::from(amount).checked_mul(nanos)?)?,
-        );
-    }
-    Some(total)
-}
-
-fn iso_duration(text: &str) -> Option<Parts> {
-    let (date, time) = text
-        .split_once(['T', 't'])
-        .map_or((text, None), |(date, time)| (date, Some(time)));
-    let mut translated = String::new();
-    for byte in date.chars() {
-        match byte.to_ascii_uppercase() {
-            'M' => translated.push_str("mo"),
-            other => translated.push(other.to_ascii_lowercase()),
-        }
-    }
-    if let Some(time) = time {
-        if time.is_empty() {
-            return None;
-        }
-        translated.push_str(&time.to_lowercase());
-    }
-    if translated.is_empty() {
-        Some((0, 0, 0))
-    } else {
-        unit_duration(&translated)
-    }
-}
-
-fn alternative_duration(text: &str) -> Option<Parts> {
-    let (date, time) = text.split_once(['T', 't'])?;
-    let mut parts = date.splitn(3, '-');
-    let mut next = |digits| number(parts.next()?, digits, digits);
-    let (years, months, days) = (next(4)?, next(2)?, next(2)?);
-    let mut parts = time.splitn(3, ':');
-    let mut next = || number(parts.next()?, 2, 2);
-    let (hours, minutes, seconds) = (next()?, next()?, next()?);
-    Some((
-        years * 12 + months,
-        days,
-        i128::from((hours * 60 + minutes) * 60 + seconds) * 1_000_000_000,
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -572,20 +466,6 @@ mod tests {
             "10:30:45.1234567890",
         ] {
             assert!(parse_time(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn durations_in_every_form() {
-        let expected = Ok((14, 3, 14_706_000_000_000));
-        for text in ["1y2mo3d4h5m6s", "P1Y2M3DT4H5M6S", "P0001-02-03T04:05:06"] {
-            assert_eq!(parse_duration(text), expected, "{text}");
-        }
-        assert_eq!(parse_duration("-2w"), Ok((0, -14, 0)));
-        assert_eq!(parse_duration("P2W"), Ok((0, 14, 0)));
-        assert_eq!(parse_duration("1us2ns"), Ok((0, 0, 1002)));
-        for text in ["", "1", "1x", "1d1d", "1s1h", "P1S"] {
-            assert!(parse_duration(text).is_err() || text == "P1S", "{text}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::create_table::{STATIC_WITHOUT_CLUSTERING, TTL_ON_COUNTERS, has_unfrozen_fields};
 use super::properties::Attributes;
 use super::{Planner, SchemaPlan, absent, compatible, modifiable, table_options};
-use crate::ast::{AlterTable, ColumnDefinition, Properties, TableChange};
+use crate::ast::{AlterTable, ColumnDefinition, Properties, TableChange, full_name};
 use crate::frame::response::{SchemaChange, SchemaTarget};
 use crate::plan::types;
 use model::error::RequestError;
@@ -230,8 +230,8 @@ fn drop_columns(
                 continue;
             }
             return invalid(format!(
-                "Column {name} was not found in table '{}.{}'",
-                table.keyspace, table.name
+                "Column {name} was not found in table '{}'",
+                full_name(&table.keyspace, &table.name)
             ));
         };
         if column.is_primary_key() {
@@ -269,8 +269,8 @@ fn rename_columns(table: &mut Table, columns: &[(String, String)]) -> Result<(),
     for (from, to) in renames {
         let Some(column) = before.column(from) else {
             return invalid(format!(
-                "Undefined column name {from} in table {}.{}",
-                table.keyspace, table.name
+                "Undefined column name {from} in table {}",
+                full_name(&table.keyspace, &table.name)
             ));
         };
         if !column.is_primary_key() {
@@ -278,8 +278,8 @@ fn rename_columns(table: &mut Table, columns: &[(String, String)]) -> Result<(),
         }
         if before.column(to).is_some() || table.column(to).is_some() {
             return invalid(format!(
-                "Cannot rename column {from} to {to} in table '{}.{}'; another column with that name already exists",
-                table.keyspace, table.name
+                "Cannot rename column {from} to {to} in table '{}'; another column with that name already exists",
+                full_name(&table.keyspace, &table.name)
             ));
         }
         table.rename_column(from, to);

@@ -5,6 +5,7 @@
 
 use super::properties::Attributes;
 use super::{Planner, SchemaPlan, absent, modifiable, table_options};
+use crate::ast::full_name;
 use crate::ast::{
     AlterMaterializedView, CreateAggregate, CreateFunction, CreateIndex, CreateMaterializedView,
     CreateTrigger, Drop, DropFunction, DropTrigger, IndexTarget, IndexTargetKind,
@@ -220,8 +221,8 @@ fn check_index_target(table: &Table, target: &IndexTarget) -> Result<(), Request
     let name = &target.column;
     let Some(column) = table.column(name) else {
         return fail(format!(
-            "Undefined column name {name} in table {}.{}",
-            table.keyspace, table.name
+            "Undefined column name {name} in table {}",
+            full_name(&table.keyspace, &table.name)
         ));
     };
     if column.kind == ColumnKind::PartitionKey && table.partition_key().len() == 1 {

@@ -2,7 +2,7 @@
 
 use super::create_table::first_repeated;
 use super::{Planner, SchemaPlan, absent, modifiable};
-use crate::ast::{AlterType, CreateType, Drop, Type, TypeChange};
+use crate::ast::{AlterType, CreateType, Drop, Type, TypeChange, full_name};
 use crate::frame::response::{SchemaChange, SchemaTarget};
 use crate::plan::types;
 use model::error::RequestError;
@@ -172,7 +172,8 @@ fn add_field(
             return Ok(false);
         }
         return invalid(format!(
-            "Cannot add field {field} to type {owner}.{name}: a field with name {field} already exists"
+            "Cannot add field {field} to type {}: a field with name {field} already exists",
+            full_name(owner, name)
         ));
     }
     let ctype = types::resolve(written, owner, &keyspace.types)?;
@@ -220,8 +221,8 @@ fn rename_fields(
             None if if_exists => {}
             None => {
                 return Err(RequestError::invalid(format!(
-                    "Unkown field {from} in user type {}.{}",
-                    definition.keyspace, definition.name
+                    "Unkown field {from} in user type {}",
+                    full_name(&definition.keyspace, &definition.name)
                 )));
             }
         }

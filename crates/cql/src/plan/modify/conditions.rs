@@ -154,8 +154,11 @@ impl ConditionPlan {
         values: &BoundValues<'_>,
         now_seconds: i64,
     ) -> Result<(Option<Vec<u8>>, CqlType), RequestError> {
-        let key = operand(key, values)?
-            .ok_or_else(|| invalid("Invalid null value for collection element"))?;
+        let null = || match self.column.ctype {
+            CqlType::List(..) => invalid("Invalid null value for list element access"),
+            _ => invalid("Invalid null value for map element access"),
+        };
+        let key = operand(key, values)?.ok_or_else(null)?;
         match &self.column.ctype {
             CqlType::List(element, _) => {
                 let index = i32::from_be_bytes(
@@ -244,8 +247,7 @@ fn compare(
     wanted: Option<&[u8]>,
 ) -> Result<bool, RequestError> {
     if matches!(operator, Operator::Contains | Operator::ContainsKey) {
-        let wanted =
-            wanted.ok_or_else(|| invalid("Invalid comparison with null for operator CONTAINS"))?;
+        let wanted = wanted.ok_or_else(|| without_null(operator))?;
         let condition = filter::Condition {
             target: filter::Target::Clustering(0),
             ctype: ctype.clone(),
@@ -263,10 +265,7 @@ fn compare(
         (None, None, Operator::NotEqual) => Ok(false),
         (_, None, Operator::Equal) => Ok(false),
         (_, None, Operator::NotEqual) => Ok(true),
-        (_, None, other) => Err(invalid(format!(
-            "Invalid comparison with null for operator \"{}\"",
-            text(other)
-        ))),
+        (_, None, other) => Err(without_null(other)),
         (None, Some(_), other) => Ok(other == Operator::NotEqual),
         (Some(current), Some(wanted), other) => {
             Ok(other.accepts(value::compare(ctype, current, wanted)))
@@ -274,13 +273,24 @@ fn compare(
     }
 }
 
-fn text(operator: Operator) -> &'static str {
+/// What is said of an operator that nothing compares with null by.
+fn without_null(operator: Operator) -> RequestError {
+    invalid(format!(
+        "Invalid comparison with null for operator \"{}\"",
+        text(operator)
+    ))
+}
+
+/// An operator as CQL writes it.
+pub(super) fn text(operator: Operator) -> &'static str {
     match operator {
         Operator::Less => "<",
         Operator::LessOrEqual => "<=",
         Operator::Greater => ">",
         Operator::GreaterOrEqual => ">=",
         Operator::NotEqual => "!=",
+        Operator::Contains => "CONTAINS",
+        Operator::ContainsKey => "CONTAINS KEY",
         _ => "=",
     }
 }

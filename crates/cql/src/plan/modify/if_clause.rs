@@ -3,7 +3,7 @@
 use super::super::restrictions::InTerms;
 use super::super::term::{self, TermContext};
 use super::super::{column_spec, find_column, invalid, renamed};
-use super::conditions::{ConditionPart, ConditionPlan, ConditionTest, ConditionsPlan};
+use super::conditions::{ConditionPart, ConditionPlan, ConditionTest, ConditionsPlan, text};
 use crate::ast;
 use crate::frame::ColumnSpec;
 use model::error::RequestError;
@@ -118,11 +118,10 @@ fn condition_test(
                     | Operator::GreaterOrEqual
             );
             if ordered && slot.cql_type.any(&|ctype| *ctype == CqlType::Duration) {
-                return Err(invalid(
-                    "Slice conditions ( ".to_owned()
-                        + &format!("{operator:?}").to_lowercase()
-                        + " ) are not supported on durations",
-                ));
+                return Err(invalid(format!(
+                    "Slice conditions ( {} ) are not supported on durations",
+                    text(operator)
+                )));
             }
             Ok(ConditionTest::Compare(
                 operator,
