@@ -23,6 +23,27 @@ impl Instance {
         }
     }
 
+    /// The state of an acceptor that knows what another knew, too.
+    #[must_use]
+    pub fn adopt(&self, other: &Self) -> Self {
+        let later = |one: &Option<Proposal>, two: &Option<Proposal>| {
+            let ballot = |proposal: &Option<Proposal>| proposal.as_ref().map(|known| known.ballot);
+            if ballot(two) > ballot(one) {
+                two.clone()
+            } else {
+                one.clone()
+            }
+        };
+        let committed = later(&self.committed, &other.committed);
+        let last = committed.as_ref().map(|commit| commit.ballot);
+        let accepted = later(&self.accepted, &other.accepted);
+        Self {
+            promised: self.promised.max(other.promised),
+            accepted: accepted.filter(|accepted| Some(accepted.ballot) > last),
+            committed,
+        }
+    }
+
     fn refuses(&self, ballot: Ballot) -> Option<Answer> {
         let promised = self.promised.filter(|promised| *promised > ballot)?;
         Some(Answer::Rejected { ballot, promised })

@@ -74,8 +74,8 @@ pub fn gainers(metadata: &Metadata, node: NodeId) -> BTreeSet<NodeId> {
         .collect()
 }
 
-/// What a change of `node` gives to `own`.
-pub fn gained(metadata: &Metadata, node: NodeId, own: NodeId) -> Vec<Unit> {
+/// What a change of `node` gives to `own`; `acceptors` is the table that goes with the partitions of every other.
+pub fn gained(metadata: &Metadata, node: NodeId, own: NodeId, acceptors: TableId) -> Vec<Unit> {
     let Some(transition) = metadata.transitions.get(&node) else {
         return Vec::new();
     };
@@ -85,7 +85,8 @@ pub fn gained(metadata: &Metadata, node: NodeId, own: NodeId) -> Vec<Unit> {
         Change::Join(_) | Change::Leave | Change::Move(_) => None,
     };
     let mut units = Vec::new();
-    for (strategy, tables) in strategies(metadata) {
+    for (strategy, mut tables) in strategies(metadata) {
+        tables.push(acceptors);
         let stretches = metadata.moved(node, &strategy).into_iter();
         let stretches = stretches
             .filter_map(|moved| Some((moved.after, moved.through, sources(&moved, own, gone)?)));

@@ -147,7 +147,7 @@ impl Shard {
             }
             ShardMessage::Stream(mail) => self.on_stream_mail(*mail, now, out),
             ShardMessage::Take { request, mutations } => {
-                self.apply_chunk(from, request, mutations, now);
+                self.apply_chunk(from, request, mutations, now, out);
             }
             ShardMessage::Left => self.stop_serving(out),
             ShardMessage::Farewell { request, farewell } => {

@@ -142,7 +142,7 @@ impl Shard {
         }
         let units = match &transition.change {
             Change::Join(_) if node == own && !self.config.auto_bootstrap => Vec::new(),
-            _ => plan::gained(&metadata, node, own),
+            _ => plan::gained(&metadata, node, own, self.acceptors_table()),
         };
         if !units.is_empty() {
             let text = format!(

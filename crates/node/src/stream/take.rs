@@ -141,7 +141,9 @@ impl Shard {
             return self.end_chunk(reason, number, Err(()), now, out);
         }
         // Of a table that was dropped meanwhile there is nothing to be had.
-        if !self.schema.tables().any(|table| table.id == unit.table) {
+        let is_known = unit.table == self.acceptors_table()
+            || self.schema.tables().any(|table| table.id == unit.table);
+        if !is_known {
             return self.end_chunk(reason, number, Ok((None, 0)), now, out);
         }
         let Chunk { mutations, resume } = Chunk::of(unit.table, &response);
@@ -164,7 +166,7 @@ impl Shard {
         let request = self.operations.insert(Operation::Stream(take));
         for (shard, mutations) in parts {
             if shard == self.number {
-                self.apply_chunk(shard, request, mutations, now);
+                self.apply_chunk(shard, request, mutations, now, out);
             } else {
                 self.tell(shard, ShardMessage::Take { request, mutations }, out);
             }
@@ -208,17 +210,22 @@ impl Shard {
         request: u64,
         mutations: Vec<Vec<u8>>,
         now: Now,
+        out: &mut Effects,
     ) {
+        let awaited = |mutation: &Vec<u8>| self.adopted_rows(mutation).unwrap_or(1);
         let apply = StreamOperation::Apply {
             from,
             request,
-            left: mutations.len() + 1,
+            left: mutations.iter().map(awaited).sum::<usize>() + 1,
             failed: None,
         };
         let operation = self.operations.insert(Operation::Stream(apply));
         let caller = Caller::Local(operation.into());
         for mutation in mutations {
-            self.replica.apply(&mutation, caller, now);
+            match self.adopted_rows(&mutation) {
+                Some(_) => self.adopt(&mutation, operation, now, out),
+                None => self.replica.apply(&mutation, caller, now),
+            }
         }
         // The source may forget it then.
         self.replica.confirm_synced(caller);

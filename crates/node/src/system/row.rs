@@ -8,12 +8,19 @@ use model::time::Now;
 use model::types::{CqlType, Frozen};
 use model::{clustering, comparable, value};
 
+struct SystemCell {
+    column: ColumnId,
+    path: Option<Vec<u8>>,
+    value: Vec<u8>,
+    kind: CellKind,
+}
+
 /// A row of a system table, set column by column; columns the table lacks are left out.
 pub struct SystemRow<'a> {
     table: &'a Table,
     timestamp: i64,
     kind: CellKind,
-    cells: Vec<(ColumnId, Option<Vec<u8>>, Vec<u8>)>,
+    cells: Vec<SystemCell>,
 }
 
 impl<'a> SystemRow<'a> {
@@ -27,7 +34,7 @@ impl<'a> SystemRow<'a> {
         }
     }
 
-    /// The row is gone after `ttl` seconds.
+    /// The row, and what is set of it from now on, is gone after `ttl` seconds.
     pub fn expiring(mut self, ttl: u32, now: Now) -> Self {
         let expires = now.wall.seconds() + i64::from(ttl);
         self.kind = CellKind::Expiring { ttl, expires };
@@ -46,25 +53,34 @@ impl<'a> SystemRow<'a> {
                 for pair in parts.chunks_exact(2) {
                     let mut path = Vec::new();
                     comparable::encode(key_type, pair[0], false, &mut path);
-                    self.cells.push((id, Some(path), pair[1].to_vec()));
+                    self.push(id, Some(path), pair[1]);
                 }
             }
             CqlType::List(_, Frozen::No) => {
                 for (index, item) in value::elements(wire).flatten().enumerate() {
                     let path = list_path(self.timestamp, index as u32, 0);
-                    self.cells.push((id, Some(path), item.to_vec()));
+                    self.push(id, Some(path), item);
                 }
             }
-            _ => self.cells.push((id, None, wire.to_vec())),
+            _ => self.push(id, None, wire),
         }
         self
     }
 
+    fn push(&mut self, column: ColumnId, path: Option<Vec<u8>>, value: &[u8]) {
+        self.cells.push(SystemCell {
+            column,
+            path,
+            value: value.to_vec(),
+            kind: self.kind,
+        });
+    }
+
     /// The mutation that writes the row.
     pub fn finish(mut self, key: &DecoratedKey, clustering_values: &[&[u8]]) -> Mutation {
-        self.cells.sort();
-        self.cells
-            .dedup_by(|one, other| (one.0, &one.1) == (other.0, &other.1));
+        let place = |cell: &SystemCell| (cell.column, cell.path.clone());
+        self.cells.sort_by_key(place);
+        self.cells.dedup_by_key(|cell| place(cell));
         let (ttl, expires) = match self.kind {
             CellKind::Expiring { ttl, expires } => (ttl, expires),
             _ => (0, NEVER),
@@ -76,14 +92,14 @@ impl<'a> SystemRow<'a> {
             ttl,
             expires,
         });
-        for (column, path, bytes) in &self.cells {
+        for cell in &self.cells {
             writer.cell(&Cell {
-                column: *column,
+                column: cell.column,
                 timestamp: self.timestamp,
-                kind: self.kind,
-                path: path.as_deref(),
+                kind: cell.kind,
+                path: cell.path.as_deref(),
                 original_path: None,
-                value: bytes,
+                value: &cell.value,
             });
         }
         let mut mutation = Mutation::new(key.clone());

@@ -140,6 +140,7 @@ impl Shard {
                 let coordinator = match asker {
                     Asker::Own(_) => self.topology.local,
                     Asker::Peer(caller) => caller.node,
+                    Asker::Stream(_) => unreachable!("it commits nothing"),
                 };
                 let tracked = Tracked::Begun {
                     coordinator,

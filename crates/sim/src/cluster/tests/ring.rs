@@ -200,6 +200,28 @@ fn a_node_joins_three_replicas_and_one_of_them_leaves() {
 }
 
 #[test]
+fn who_joins_knows_what_was_decided_by_those_it_takes_over_from() {
+    let mut kept = Kept::new(16, 4, 3, 3);
+    for key in 0..40 {
+        let text = format!("INSERT INTO ks.t (k, c, v) VALUES ({key}, 9, 1) IF NOT EXISTS");
+        kept.cluster.must(0, Consistency::Quorum, &text).unwrap();
+        let text = format!("DELETE FROM ks.t WHERE k = {key} AND c = 9");
+        kept.cluster.must(0, Consistency::Quorum, &text).unwrap();
+    }
+    kept.join(3, 1);
+    let known = |kept: &mut Kept, node: usize| {
+        let text = "SELECT row_key, most_recent_commit_at FROM system.paxos";
+        match kept.cluster.must(node, Consistency::One, text) {
+            Ok(Answer::Rows(rows)) => rows,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (before, after) = (known(&mut kept, 0), known(&mut kept, 3));
+    assert!((10..40).contains(&after.len()), "{} of 40", after.len());
+    assert!(after.iter().all(|row| before.contains(row)));
+}
+
+#[test]
 fn a_dead_node_is_removed_by_the_others() {
     let mut kept = Kept::new(13, 4, 4, 3);
     let dead = kept.host_id(3);
