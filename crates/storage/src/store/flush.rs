@@ -36,10 +36,13 @@ impl Store {
                 }
             }
         }
-        // What the log keeps for other replicas is no reason to flush.
-        let floor = self.floor_segment();
-        let segments = log.segments_from(floor);
-        if segments * self.config.segment_bytes > self.config.log_bytes {
+        // What the log keeps for other replicas is no reason to flush. Which that is takes a look at every table: only where
+        // all of the log together is too much.
+        let is_too_much =
+            |segments: usize| segments * self.config.segment_bytes > self.config.log_bytes;
+        let floor = is_too_much(log.segments_from(0)).then(|| self.floor_segment());
+        let beyond = floor.map(|floor| (floor, log.segments_from(floor)));
+        if let Some((floor, segments)) = beyond.filter(|(_, segments)| is_too_much(*segments)) {
             // Whatever holds back the oldest quarter of the segments.
             let segment = floor + (segments as u64).div_ceil(4);
             let holds =
