@@ -2,7 +2,7 @@
 //!
 //! Each SSTable that there is when no compaction of the table runs and nothing waits to be flushed is rewritten by itself, before any
 //! other compaction of the table, so that what is left out does not come back by another way. What is written meanwhile is of tokens
-//! that the node has.
+//! that the node has; if it is to have others, the cleanup hears of that before the first of their rows comes.
 
 use super::Store;
 use super::table::TableState;
@@ -97,6 +97,24 @@ impl Store {
         });
         self.agenda.compactions = true;
         Ok(())
+    }
+
+    /// Tables whose cleanup is under way.
+    pub fn cleaned_up(&self) -> impl Iterator<Item = TableId> + '_ {
+        let tables = self.tables.iter();
+        tables.filter_map(|(id, state)| state.cleanup.as_ref().map(|_| *id))
+    }
+
+    /// Other tokens are to stay from now on, before anything of the new ones comes: a cleanup of the table begins anew with these.
+    pub fn keep_tokens(&mut self, table: TableId, kept: Arc<KeptTokens>) {
+        let state = self.tables.get_mut(&table);
+        if let Some(cleanup) = state.and_then(|state| state.cleanup.as_mut())
+            && cleanup.kept != kept
+        {
+            cleanup.kept = kept;
+            cleanup.left = None;
+            self.agenda.compactions = true;
+        }
     }
 }
 

@@ -67,6 +67,22 @@ impl Shard {
 
     /// Leaves out what this node does not replicate of a table; the operation hears when that is done.
     fn clean_up(&mut self, table: TableId, number: u64) {
+        let kept = self.kept_tokens(table);
+        self.replica
+            .clean_up(table, kept, Caller::Local(number.into()));
+    }
+
+    /// The ring has changed: cleanups under way leave what this node has now, or is to have.
+    pub(crate) fn renew_cleanups(&mut self) {
+        let tables: Vec<TableId> = self.replica.store.cleaned_up().collect();
+        for table in tables {
+            let kept = self.kept_tokens(table);
+            self.replica.store.keep_tokens(table, kept);
+        }
+    }
+
+    /// The tokens of a table that this node has, or is to have.
+    fn kept_tokens(&self, table: TableId) -> Arc<KeptTokens> {
         let mut tables = self.schema.tables();
         let keyspace = tables
             .find(|known| known.id == table)
@@ -79,9 +95,7 @@ impl Shard {
             // What every node has of its own.
             None => vec![KeyRange::all()],
         };
-        let kept = Arc::new(KeptTokens::new(ranges));
-        self.replica
-            .clean_up(table, kept, Caller::Local(number.into()));
+        Arc::new(KeptTokens::new(ranges))
     }
 
     /// The stored tables of a keyspace, or of all; those that are named, or all.

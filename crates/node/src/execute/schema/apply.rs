@@ -397,6 +397,7 @@ impl Shard {
         self.replica.store.set_schema(&stored, &mut out.io);
         let store = &self.replica.store;
         self.replica.latencies.retain(|id| store.has_table(id));
+        self.renew_cleanups();
         self.resume_peer_work(now, out);
         events.iter().for_each(|event| self.publish(event, out));
     }

@@ -1,5 +1,6 @@
 //! Single situations, each set up by hand: what the seeded runs meet too rarely or cannot look at.
 
+mod cleanup;
 mod damage;
 mod full_start;
 mod purging;
