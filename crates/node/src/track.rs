@@ -9,7 +9,7 @@
 //! - what comes from another node is verified before it is appended, and appended with the id it has.
 //!
 //! `origin.rs` begins writes, `commit.rs` what conditional statements decided, `home.rs` keeps groups, `shards.rs` is what homes and the other shards tell each other, `serve.rs`
-//! reads what others lack and takes what this node lacks, `retire.rs` forgets what is settled for good, `budget.rs` bounds what is kept for them, `gate.rs` says whom reads rest on, `message.rs` has the bytes.
+//! reads what others lack and takes what this node lacks, `retire.rs` forgets what is settled for good, `budget.rs` bounds what is kept for them, `gate.rs` says whom reads rest on, `proof.rs` what tables are proved, `message.rs` has the bytes.
 
 mod budget;
 pub mod commit;
@@ -18,6 +18,7 @@ pub mod gate;
 mod home;
 pub mod message;
 mod origin;
+mod proof;
 mod retire;
 mod serve;
 mod shards;
@@ -80,8 +81,9 @@ pub(crate) struct Tracking {
     /// What homes were told since the start, and what this shard's home groups were told of others.
     told: Told,
     budget: budget::JournalBudget,
-    /// What the members of groups are good for, as homes last said.
+    /// What groups are good for, as homes last said.
     freshness: facts::FreshnessTable,
+    proofs: proof::Proofs,
 }
 
 impl Tracking {
@@ -102,6 +104,7 @@ impl Tracking {
             told: Told::default(),
             budget: budget::JournalBudget::default(),
             freshness: facts::FreshnessTable::default(),
+            proofs: proof::Proofs::default(),
         }
     }
 

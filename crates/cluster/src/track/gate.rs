@@ -44,6 +44,8 @@ pub struct Freshness {
     pub all: bool,
     /// Those of its data centre, which speak of what was acknowledged there.
     pub local: bool,
+    /// Whether it lacks what it should hold by now: then it is fresh for none.
+    pub behind: bool,
 }
 
 /// What was so at the last look.

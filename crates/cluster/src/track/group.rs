@@ -303,6 +303,11 @@ impl Group {
         }
     }
 
+    /// Whether all members hold everything, as far as is known.
+    pub fn is_all_settled(&self) -> bool {
+        self.logs.values().all(|log| self.is_settled(log))
+    }
+
     /// How many logs are not settled for good.
     pub fn logs(&self) -> usize {
         self.logs.len()

@@ -68,7 +68,9 @@ impl Summary {
             seen,
             self.nonce,
             self.echo,
-            u64::from(self.fresh.all) | u64::from(self.fresh.local) << 1,
+            u64::from(self.fresh.all)
+                | u64::from(self.fresh.local) << 1
+                | u64::from(self.fresh.behind) << 2,
         ] {
             varint::put(out, number);
         }
@@ -96,9 +98,10 @@ impl Summary {
             nonce: varint::get(input)?,
             echo: varint::get(input)?,
             fresh: match varint::get(input)? {
-                bits @ 0..=3 => Freshness {
+                bits @ 0..=7 => Freshness {
                     all: bits & 1 != 0,
                     local: bits & 2 != 0,
+                    behind: bits & 4 != 0,
                 },
                 _ => return None,
             },

@@ -1,6 +1,6 @@
 //! The home shard of a group: what is known of it is kept here, told by all shards and by the other members.
 
-use super::facts::{GroupFact, MemberFact};
+use super::facts::{GroupFact, MemberFact, Standing};
 use super::{Incarnation, Tracking, group_of};
 use crate::effects::Effects;
 use crate::peers::message::PeerMessage;
@@ -33,6 +33,8 @@ pub(super) struct Home {
     /// What shards were told that all members hold.
     reconciled: IdSet,
     next_reconciled: BootNanos,
+    /// Whether it replicates something.
+    is_placed: bool,
 }
 
 impl Home {
@@ -49,6 +51,26 @@ impl Home {
             asked: None,
             reconciled: IdSet::default(),
             next_reconciled: now.boot,
+            is_placed: false,
+        }
+    }
+
+    /// What all shards are to know of it.
+    fn standing(&self, now: BootNanos) -> Standing {
+        let nodes = self.members.iter().map(|node| NodeId(*node));
+        let fresh = nodes.map(|node| (node, self.group.freshness(node, now)));
+        let fresh: Vec<(NodeId, Freshness)> = fresh.collect();
+        // What it replicated before may be another group's by now: who is behind here may be so there.
+        let is_settled = self.group.is_all_settled();
+        let is_open = !self.is_placed && !is_settled;
+        let is_doubted = |fresh: &Freshness| fresh.behind || is_open && !fresh.all && !fresh.local;
+        let doubted = fresh.iter().filter(|(_, fresh)| is_doubted(fresh));
+        Standing {
+            doubted: doubted.map(|(node, _)| *node).collect(),
+            proved: self.group.proved(),
+            at: now,
+            is_settled,
+            fresh,
         }
     }
 
@@ -107,7 +129,7 @@ impl Tracking {
 impl Shard {
     /// The groups there are, by who replicates what now: they are kept from the start, so that a member that has heard nothing
     /// asks. Those that are nothing any more but settle something are kept until they have.
-    pub(super) fn place_homes(&mut self, now: Now) {
+    pub(super) fn place_homes(&mut self, now: Now, out: &mut Effects) {
         let local = self.topology.local;
         let topology = self.topology.clone();
         let mut placed: Vec<GroupId> = Vec::new();
@@ -138,8 +160,18 @@ impl Shard {
                 .into_iter()
                 .for_each(|node| home.group.on_removed(node));
         }
-        let is_kept = |id: &GroupId, home: &mut Home| placed.contains(id) || home.group.logs() > 0;
-        self.tracking.homes.retain(is_kept);
+        let mut dropped = Vec::new();
+        self.tracking.homes.retain(|id, home| {
+            home.is_placed = placed.contains(id);
+            let is_kept = home.is_placed || home.group.logs() > 0;
+            if !is_kept {
+                dropped.push(home.members.clone());
+            }
+            is_kept
+        });
+        for members in dropped {
+            self.tell_all(|| TrackNote::Dropped(members.clone()), now, out);
+        }
     }
 
     /// A shard of this node has made these durable.
@@ -233,7 +265,7 @@ impl Shard {
             }
             self.carry_out_tracking(&members, effects, now, out);
             self.tell_retired(id, now, out);
-            self.tell_freshness(id, now, out);
+            self.tell_standing(id, now, out);
         }
     }
 
@@ -291,20 +323,14 @@ impl Shard {
         self.tell_all(ask, now, out);
     }
 
-    /// Tells all shards what the members of a group are good for.
-    fn tell_freshness(&mut self, id: GroupId, now: Now, out: &mut Effects) {
+    /// Tells all shards what a group is good for.
+    fn tell_standing(&mut self, id: GroupId, now: Now, out: &mut Effects) {
         let Some(home) = self.tracking.homes.get(&id) else {
             return;
         };
-        let nodes = home.members.iter().map(|node| NodeId(*node));
-        let fresh = nodes.map(|node| (node, home.group.freshness(node, now.boot)));
-        let fresh: Arc<[(NodeId, Freshness)]> = fresh.collect();
+        let standing = Arc::new(home.standing(now.boot));
         let members = home.members.clone();
-        let note = || TrackNote::Fresh {
-            members: members.clone(),
-            fresh: fresh.clone(),
-            at: now.boot,
-        };
+        let note = || TrackNote::Standing(members.clone(), standing.clone());
         self.tell_all(note, now, out);
     }
 

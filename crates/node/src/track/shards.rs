@@ -4,11 +4,12 @@ use super::{Shard, group_of};
 use crate::effects::{Effects, LogLevel};
 use crate::message::{ReplicaError, ShardMessage};
 use crate::replica::Caller;
+use crate::track::facts::Standing;
 use crate::track::origin::Replicated;
 use crate::track::retire::RetiredBoots;
 use cluster::topology::NodeId;
-use cluster::track::{Boot, Freshness, Summary};
-use model::time::{BootNanos, Now};
+use cluster::track::{Boot, Summary};
+use model::time::Now;
 use model::track::{IdSet, Intervals, LogId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,15 +78,10 @@ pub enum TrackNote {
     Retired(Members, RetiredBoots),
     /// The sender's disk said so at the start.
     WasRetired(Members, RetiredBoots),
-    /// What the members of a group are good for.
-    Fresh {
-        /// The group.
-        members: Members,
-        /// By member.
-        fresh: Arc<[(NodeId, Freshness)]>,
-        /// When that was so.
-        at: BootNanos,
-    },
+    /// What a group is good for.
+    Standing(Members, Arc<Standing>),
+    /// It has no home any more.
+    Dropped(Members),
     /// The sender's journal is over its budget: who of a group lacks these?
     Shed(Members, Vec<(LogId, Intervals)>),
     /// These lack them: it is to be written down before the payload goes.
@@ -183,9 +179,10 @@ impl Shard {
                 cut,
             } => self.on_pull_answered(from, &members, &gone, cut),
             TrackNote::Reconciled(ids) => self.release(&ids, out),
-            TrackNote::Fresh { members, fresh, at } => {
-                self.tracking.freshness.note(members, fresh, at);
+            TrackNote::Standing(members, standing) => {
+                self.tracking.freshness.note(members, standing);
             }
+            TrackNote::Dropped(members) => self.tracking.freshness.drop(&members),
             TrackNote::Shed(members, ids) => self.find_lacking(from, &members, &ids, now, out),
             TrackNote::Owe { ids, lacking } => self.owe(&ids, lacking, out),
             TrackNote::Owed(members, debts) => self.find_paid(from, &members, debts, now, out),
@@ -199,8 +196,10 @@ impl Shard {
     pub(crate) fn tend_tracking(&mut self, now: Now, out: &mut Effects) {
         if self.tracking.told.epoch != Some(self.topology.epoch) {
             self.tracking.told.epoch = Some(self.topology.epoch);
-            self.place_homes(now);
+            self.place_homes(now, out);
+            self.place_tables();
         }
+        self.prove_tables(now);
         self.tell_held(now, out);
         if now.boot >= self.tracking.put_off_until {
             for ask in std::mem::take(&mut self.tracking.put_off) {

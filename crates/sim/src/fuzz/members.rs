@@ -127,6 +127,7 @@ fn summary(rng: &mut Rng, group: GroupId) -> Summary {
         fresh: Freshness {
             all: rng.chance(50),
             local: rng.chance(50),
+            behind: rng.chance(50),
         },
         logs,
     }

@@ -18,6 +18,7 @@ use model::merge;
 use model::mutation::UpdateView;
 use model::read::KeyBound;
 use model::row::{Deletion, Row};
+use model::time::BootNanos;
 use model::tombstone::RangeTombstones;
 use model::track::{IdSet, MutationId};
 use slots::Slots;
@@ -70,6 +71,8 @@ pub(crate) struct Memtable {
     first: Option<Position>,
     /// Ids of the mutations in it.
     ids: IdSet,
+    /// When the last mutation without one came.
+    untracked: Option<BootNanos>,
     scratch: Vec<u8>,
 }
 
@@ -113,13 +116,24 @@ impl Memtable {
         &self.ids
     }
 
-    /// Notes where a mutation stands in the log and its id.
-    pub(crate) fn note(&mut self, position: Option<Position>, id: Option<MutationId>) {
+    /// When the last mutation without an id came to it; of those that were replayed nought.
+    pub(crate) fn untracked(&self) -> Option<BootNanos> {
+        self.untracked
+    }
+
+    /// Notes where a mutation stands in the log, its id, and when it came.
+    pub(crate) fn note(
+        &mut self,
+        position: Option<Position>,
+        id: Option<MutationId>,
+        at: BootNanos,
+    ) {
         if let Some(position) = position {
             self.first = Some(self.first.map_or(position, |first| first.min(position)));
         }
-        if let Some(id) = id {
-            self.ids.insert(id);
+        match id {
+            Some(id) => self.ids.insert(id),
+            None => self.untracked = Some(at),
         }
     }
 

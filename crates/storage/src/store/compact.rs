@@ -2,8 +2,8 @@
 //!
 //! A tombstone goes when it is older than `gc_grace_seconds`, when nothing it could hide is anywhere else (SSTables that
 //! are not among the inputs and may have the partition, and memtables that have it, hold only what is newer), and when
-//! every replica is known to hold it: all ids of the inputs are proven. Tables that are not tracked have no ids, so
-//! the last costs them nothing.
+//! every replica is known to hold it: all ids of the inputs are proven, and what came without one came before a moment up
+//! to which the replicas are proved equal. Tables that no other node has need none of the last.
 
 use super::cleanup::KeptTokens;
 use super::flush::writer_options;
@@ -147,15 +147,12 @@ impl Store {
         inputs
             .iter()
             .for_each(|table| coverage.union(&table.stats.coverage));
+        let proven = is_proven(&coverage, &self.proven, &self.held) && state.proof.covers(&inputs);
         let grace = i64::from(state.table.options.gc_grace_seconds);
         let purge = Purge {
             now_seconds: now.wall.seconds(),
             gc_before: now.wall.seconds() - grace,
-            older_than: if is_proven(&coverage, &self.proven, &self.held) {
-                i64::MAX
-            } else {
-                i64::MIN
-            },
+            older_than: if proven { i64::MAX } else { i64::MIN },
         };
         let name = state.next_name(&self.config);
         let partitions = inputs.iter().map(|table| table.stats.partitions).sum();
@@ -206,6 +203,7 @@ impl Store {
         });
         let state = self.tables.get_mut(&id).expect("its epoch was checked");
         state.counters.compactions += 1;
+        state.proof.compacted(&inputs, &outputs);
         state
             .sstables
             .retain(|table| inputs.iter().all(|input| input.id != table.id));

@@ -184,7 +184,10 @@ impl Store {
             state.flushed = state.flushed.max(upto);
             state.log_synced = state.log_synced.max(upto);
         }
-        outputs.into_iter().for_each(|output| state.add(output));
+        for output in outputs {
+            state.proof.flushed(&output, frozen.memtable.untracked());
+            state.add(output);
+        }
         let tasks = frozen.tasks.into_iter().map(Then::Task);
         state.change([Then::Release(first)]);
         state.change(tasks);

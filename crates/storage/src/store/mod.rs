@@ -17,6 +17,7 @@ mod flush;
 mod job;
 mod journal;
 mod manifests;
+mod proof;
 mod reads;
 mod recover;
 mod removal;

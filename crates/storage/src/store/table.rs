@@ -1,6 +1,7 @@
 //! What a store holds of one table.
 
 use super::cleanup::Cleanup;
+use super::proof::TableProof;
 use crate::commitlog::Position;
 use crate::config::StoreConfig;
 use crate::manifest::{Manifest, ManifestEntry, manifest_name, table_directory};
@@ -79,6 +80,8 @@ pub(crate) struct TableState {
     pub frozen: VecDeque<Frozen>,
     /// Newest data first: by largest timestamp, descending.
     pub sstables: Vec<Arc<SsTable>>,
+    /// What is known of other replicas.
+    pub proof: TableProof,
     /// First log positions of memtables that are in SSTables no durable manifest lists yet.
     pub unlisted: Vec<Option<Position>>,
     pub flushed: Position,
@@ -114,6 +117,7 @@ impl TableState {
             active_since: None,
             frozen: VecDeque::new(),
             sstables: Vec::new(),
+            proof: TableProof::default(),
             unlisted: Vec::new(),
             flushed: Position::default(),
             log_synced: Position::default(),

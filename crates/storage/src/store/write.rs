@@ -60,9 +60,8 @@ impl Store {
             let state = self.tables.get_mut(&table).expect("looked up above");
             let before = state.active.bytes();
             state.active.apply(view.token, view.key, &update);
-            state
-                .active
-                .note(position.filter(|_| state.durable_writes), id);
+            let position = position.filter(|_| state.durable_writes);
+            state.active.note(position, id, now.boot);
             if state.active_since.is_none() {
                 state.active_since = Some(now.boot);
                 if let Some(at) = state.flush_at() {

@@ -21,6 +21,7 @@ impl Group {
         let hearing = Freshness {
             all: majority(&self.config.members),
             local: majority(&local),
+            behind: false,
         };
         // What is learned of when a silence ends may have been acknowledged at any time during it.
         let before = self.gate.hearing;
@@ -33,6 +34,7 @@ impl Group {
         let fresh = Freshness {
             all: hearing.all && !behind,
             local: hearing.local && !behind,
+            behind,
         };
         self.gate.hearing = hearing;
         if self.gate.fresh != fresh {

@@ -17,7 +17,7 @@ proptest! {
         boot in any::<u32>(),
         known in boots(),
         retired in boots(),
-        fresh in (any::<bool>(), any::<bool>()),
+        fresh in (any::<bool>(), any::<bool>(), any::<bool>()),
         logs in proptest::collection::vec((any::<u64>(), any::<u32>(), 0u64..1_000, 0u64..1_000), 0..4),
     ) {
         let summary = Summary {
@@ -31,7 +31,7 @@ proptest! {
             echo: numbers[6],
             boots: known,
             retired,
-            fresh: Freshness { all: fresh.0, local: fresh.1 },
+            fresh: Freshness { all: fresh.0, local: fresh.1, behind: fresh.2 },
             logs: logs.into_iter().map(|(log, boot, first, more)| LogSummary {
                 log: LogId(log),
                 boot,

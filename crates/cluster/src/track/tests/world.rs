@@ -465,6 +465,7 @@ impl World {
                         == Freshness {
                             all: true,
                             local: true,
+                            behind: false,
                         }
                     && group.debts().iter().all(|(_, count)| *count == 0)
                     && group.logs() <= self.members.len()

@@ -6,6 +6,7 @@ use super::Scene;
 use crate::random::Rng;
 use ::model::read::Dead;
 use ::model::row::ColumnId;
+use ::model::time::BootNanos;
 use ::model::track::{IdSet, LogId, MutationId};
 use storage::held::Members;
 
@@ -141,6 +142,30 @@ fn what_is_settled_for_good_is_forgotten_and_counts_as_proven() {
         .expect("a sound disk");
     assert!(is_forgotten(&scene));
     assert_eq!(scene.node.stores[0].held().retired[&group][&3], 5);
+}
+
+#[test]
+fn tombstones_that_came_without_ids_wait_for_proof_if_others_have_the_table() {
+    let mut scene = Scene::new(0);
+    scene.put(1, b"old");
+    scene.apply(Name::Wide, Change::DeleteRow { row: 1 }, None);
+    scene.node.second_offset += 10;
+    scene.flush();
+    let prove = |scene: &mut Scene, proved: Option<BootNanos>| {
+        scene
+            .node
+            .with_store(0, |store, _, _| store.prove_upto(Name::Wide.id(), proved));
+    };
+    prove(&mut scene, Some(BootNanos(0)));
+    scene.compact();
+    assert_eq!(scene.tombstones(), 1, "somebody may lack the delete");
+    scene.compact();
+    assert_eq!(scene.tombstones(), 1, "the output is no better");
+    let mut now = BootNanos(0);
+    scene.node.with_store(0, |_, at, _| now = at.boot);
+    prove(&mut scene, Some(now));
+    scene.compact();
+    assert_eq!(scene.tombstones(), 0);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::store::{Phase, Store};
 use model::hybrid_clock::HybridClock;
 use model::key::Token;
 use model::mutation::MutationView;
+use model::time::BootNanos;
 use model::track::MutationId;
 
 /// Bytes of records that are noted before they are applied: they are still in the processor's cache then.
@@ -265,9 +266,11 @@ impl Store {
             let before = state.active.bytes();
             state.active.apply(view.token, view.key, &update);
             // Positions in another generation's log mean nothing in this one's.
-            state
-                .active
-                .note(Some(position).filter(|_| places.is_none()), id);
+            state.active.note(
+                Some(position).filter(|_| places.is_none()),
+                id,
+                BootNanos(0),
+            );
             self.memtable_bytes += state.active.bytes() - before;
             needed = Needed::Yes;
         }
