@@ -8,6 +8,7 @@ use model::types::{CqlType, Frozen};
 pub struct Argument {
     text: String,
     known: Known,
+    in_parentheses: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +39,7 @@ impl Argument {
         Self {
             text: text.into(),
             known: Known::Typed(ctype),
+            in_parentheses: false,
         }
     }
 
@@ -52,6 +54,7 @@ impl Argument {
         Self {
             text,
             known: Known::Literal(kind, natural),
+            in_parentheses: false,
         }
     }
 
@@ -60,6 +63,7 @@ impl Argument {
         Self {
             text: text.into(),
             known: Known::List(elements),
+            in_parentheses: false,
         }
     }
 
@@ -68,6 +72,7 @@ impl Argument {
         Self {
             text: text.into(),
             known: Known::Set(elements),
+            in_parentheses: false,
         }
     }
 
@@ -76,6 +81,7 @@ impl Argument {
         Self {
             text: text.into(),
             known: Known::Map(entries),
+            in_parentheses: false,
         }
     }
 
@@ -84,6 +90,7 @@ impl Argument {
         Self {
             text: text.into(),
             known: Known::Null,
+            in_parentheses: false,
         }
     }
 
@@ -92,7 +99,22 @@ impl Argument {
         Self {
             text: text.into(),
             known: Known::Marker,
+            in_parentheses: false,
         }
+    }
+
+    /// The same between so many pairs of parentheses. It fits what it fits, but has no type where nothing is asked for: there
+    /// it could be a tuple as well.
+    #[must_use]
+    pub fn within(mut self, parentheses: usize) -> Self {
+        self.text = format!(
+            "{}{}{}",
+            "(".repeat(parentheses),
+            self.text,
+            ")".repeat(parentheses)
+        );
+        self.in_parentheses |= parentheses > 0;
+        self
     }
 
     /// How messages print it.
@@ -118,6 +140,9 @@ impl Argument {
             let natural = element.and_then(Argument::natural_type)?;
             Some(std::sync::Arc::new(natural))
         };
+        if self.in_parentheses {
+            return None;
+        }
         match &self.known {
             Known::Typed(ctype) | Known::Literal(_, ctype) => Some(ctype.clone()),
             Known::List(elements) => Some(CqlType::List(first(elements.first())?, Frozen::Yes)),
@@ -133,6 +158,7 @@ impl Argument {
     /// The number of elements of a list literal.
     pub(super) fn list_length(&self) -> Option<usize> {
         match &self.known {
+            _ if self.in_parentheses => None,
             Known::List(elements) => Some(elements.len()),
             _ => None,
         }

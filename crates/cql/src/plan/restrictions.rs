@@ -394,8 +394,20 @@ impl Restrictions {
             .collect()
     }
 
-    /// Whether a column is restricted by `=` with a single value (for GROUP BY and ORDER BY).
+    /// Whether a column is restricted by `=` with a single value, be it by filtering (for GROUP BY and ORDER BY).
     pub fn is_fixed(&self, column: &Column) -> bool {
+        let target = match column.kind {
+            ColumnKind::PartitionKey => Target::PartitionKey(column.position),
+            ColumnKind::Clustering => Target::Clustering(column.position),
+            ColumnKind::Static | ColumnKind::Regular => return false,
+        };
+        let mut filters = self.filters.iter();
+        self.is_sought(column)
+            || filters.any(|filter| filter.target == target && filter.operator == Operator::Equal)
+    }
+
+    /// Whether only rows with a single value of a primary key column are read at all.
+    pub fn is_sought(&self, column: &Column) -> bool {
         match column.kind {
             ColumnKind::PartitionKey => {
                 matches!(self.partition[column.position], Some(Restriction::Equal(_)))

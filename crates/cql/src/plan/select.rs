@@ -241,7 +241,7 @@ fn check_distinct(
         }
     }
     for column in table.partition_key() {
-        if !selected.contains(&column.id) && !restrictions.is_fixed(column) {
+        if !selected.contains(&column.id) && !restrictions.is_sought(column) {
             return Err(invalid(format!(
                 "SELECT DISTINCT queries must request all the partition key columns (missing {})",
                 column.name

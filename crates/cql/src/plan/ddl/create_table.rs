@@ -47,7 +47,8 @@ impl Planner<'_> {
         let name = &create.name.name;
         let Some(primary_key) = create.primary_keys.first() else {
             return Err(RequestError::invalid(format!(
-                "No PRIMARY KEY specifed for table '{keyspace_name}.{name}' (exactly one required)"
+                "No PRIMARY KEY specifed for table '{}' (exactly one required)",
+                create.name
             )));
         };
         self.check_masks(&create.columns)?;

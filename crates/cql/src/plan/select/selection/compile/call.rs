@@ -112,26 +112,20 @@ impl Compiler<'_, '_> {
                 Selector::Term(
                     term @ (ast::Term::Literal(_) | ast::Term::Null | ast::Term::Marker(_)),
                 ) => {
-                    described.push(self.terms.describe(term)?);
+                    described.push(self.terms.describe(term)?.within(depth));
                     parts.push(None);
                 }
                 // So do the elements of a collection of literals.
                 Selector::List(_) | Selector::Set(_) | Selector::Map(_) if is_literal(operand) => {
-                    described.push(self.describe_literal(operand)?);
+                    described.push(self.describe_literal(operand)?.within(depth));
                     parts.push(None);
                 }
                 other => {
                     let mut compiled = self.compile(other)?;
-                    compiled.name = format!(
-                        "{}{}{}",
-                        "(".repeat(depth),
-                        compiled.name,
-                        ")".repeat(depth)
-                    );
-                    described.push(Argument::typed(
-                        compiled.name.clone(),
-                        compiled.ctype.clone(),
-                    ));
+                    let argument = Argument::typed(&*compiled.name, compiled.ctype.clone());
+                    let argument = argument.within(depth);
+                    compiled.name = argument.text().to_owned();
+                    described.push(argument);
                     parts.push(Some(compiled));
                 }
             }
