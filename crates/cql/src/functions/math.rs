@@ -32,7 +32,7 @@ pub(super) fn candidates(name: &str) -> Vec<Scalar> {
             |scalar, arguments, context| through_double(scalar, arguments, context, f64::ln, ln)
         }
         "log10" => |scalar, arguments, context| {
-            through_double(scalar, arguments, context, f64::log10, log10)
+            through_double(scalar, arguments, context, log10_of_double, log10)
         },
         "round" => |scalar, arguments, _| apply(scalar, arguments, round),
         _ => return Vec::new(),
@@ -180,6 +180,15 @@ fn ln(number: &Decimal) -> Result<Decimal, String> {
 
 /// The quotient of two natural logarithms of 34 digits. Of some powers of ten it is exact, and then comes without the
 /// zeros of an inexact one.
+/// The logarithm; of a negative number the same NaN as [`f64::ln`] gives, on every platform.
+fn log10_of_double(number: f64) -> f64 {
+    if number < 0.0 {
+        -f64::NAN
+    } else {
+        number.log10()
+    }
+}
+
 fn log10(number: &Decimal) -> Result<Decimal, String> {
     const LOGARITHM_SCALE: i64 = 33;
     if let Ok(stripped) = number.stripped()

@@ -4,6 +4,7 @@
 //! the client bound. Evaluation borrows bound values from the frame.
 
 mod evaluate;
+mod fits;
 
 use evaluate::fold;
 pub use evaluate::{field, sorted_map, sorted_set};
@@ -390,12 +391,13 @@ impl TermContext<'_> {
         Ok(Term::Fields(receiver.cql_type.clone(), prepared))
     }
 
-    /// A function, cast or arithmetic: resolved by the types of its arguments and what is to receive it.
-    fn prepare_call(
+    /// The function that a call, cast or arithmetic means by the types of its arguments and of what is to receive it, and the
+    /// arguments.
+    fn resolve_call<'t>(
         &mut self,
-        term: &ast::Term,
-        receiver: &ColumnSpec,
-    ) -> Result<Term, RequestError> {
+        term: &'t ast::Term,
+        receiver: &CqlType,
+    ) -> Result<(Scalar, Vec<&'t ast::Term>), RequestError> {
         let (name, arguments): (ast::QualifiedName, Vec<&ast::Term>) = match term {
             ast::Term::Call(call) => (call.function.clone(), call.arguments.iter().collect()),
             ast::Term::Cast { term, target } => {
@@ -412,7 +414,17 @@ impl TermContext<'_> {
             .iter()
             .map(|argument| self.describe(argument))
             .collect::<Result<_, _>>()?;
-        let scalar = self.resolve_scalar(&name, &described, Some(&receiver.cql_type))?;
+        let scalar = self.resolve_scalar(&name, &described, Some(receiver))?;
+        Ok((scalar, arguments))
+    }
+
+    /// A function, cast or arithmetic, given to something.
+    fn prepare_call(
+        &mut self,
+        term: &ast::Term,
+        receiver: &ColumnSpec,
+    ) -> Result<Term, RequestError> {
+        let (scalar, arguments) = self.resolve_call(term, &receiver.cql_type)?;
         if !assignable(&receiver.cql_type, scalar.return_type()) {
             return Err(invalid(format!(
                 "Type error: cannot assign result of function {} (type {}) to {} (type {})",
@@ -510,52 +522,6 @@ impl TermContext<'_> {
             ast::Term::Negate(inner) => self.infer(inner)?,
             _ => None,
         })
-    }
-
-    /// Whether a term could be given to something of the type: what collection literals ask of their elements.
-    pub fn may_be(&mut self, term: &ast::Term, ctype: &CqlType) -> bool {
-        match term {
-            ast::Term::Marker(_) | ast::Term::Null => true,
-            ast::Term::Literal(constant) => literal::accepts(ctype, constant.kind),
-            ast::Term::List(items) => match ctype {
-                CqlType::List(element, _) | CqlType::Vector(element, _) => {
-                    items.iter().all(|item| self.may_be(item, element))
-                }
-                _ => false,
-            },
-            ast::Term::Set(items) => match ctype {
-                CqlType::Set(element, _) => items.iter().all(|item| self.may_be(item, element)),
-                CqlType::Map(..) => items.is_empty(),
-                _ => false,
-            },
-            ast::Term::Map(entries) => match ctype {
-                CqlType::Map(key, item, _) => entries
-                    .iter()
-                    .all(|(left, right)| self.may_be(left, key) && self.may_be(right, item)),
-                _ => false,
-            },
-            ast::Term::Tuple(items) => match ctype {
-                CqlType::Tuple(types) => {
-                    items.len() <= types.len()
-                        && items
-                            .iter()
-                            .zip(types.iter())
-                            .all(|(item, part)| self.may_be(item, part))
-                }
-                _ => items.len() == 1 && self.may_be(&items[0], ctype),
-            },
-            ast::Term::UserType(fields) => match ctype {
-                CqlType::Udt(definition, _) => fields.iter().all(|(name, item)| {
-                    definition
-                        .fields
-                        .iter()
-                        .find(|(field, _)| field == name)
-                        .is_some_and(|(_, part)| self.may_be(item, part))
-                }),
-                _ => false,
-            },
-            other => matches!(self.infer(other), Ok(Some(found)) if assignable(ctype, &found)),
-        }
     }
 }
 

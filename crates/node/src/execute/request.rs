@@ -291,7 +291,9 @@ impl Shard {
             trace.asked(&statement.text, &execute.parameters);
         }
         let mut terms = Terms::new(&execute.parameters, now)?;
-        terms.known_metadata = execute.result_metadata_id.and_then(|id| id.try_into().ok());
+        // What is no id is that of no columns the client could know.
+        let known = execute.result_metadata_id;
+        terms.known_metadata = known.map(|id| id.try_into().unwrap_or_default());
         let values = BoundValues::new(
             execute.parameters.values,
             &statement.prepared.marker_names,

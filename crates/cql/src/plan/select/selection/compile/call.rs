@@ -124,7 +124,7 @@ impl Compiler<'_, '_> {
                     let mut compiled = self.compile(other)?;
                     let argument = Argument::typed(&*compiled.name, compiled.ctype.clone());
                     let argument = argument.within(depth);
-                    compiled.name = argument.text().to_owned();
+                    argument.text().clone_into(&mut compiled.name);
                     described.push(argument);
                     parts.push(Some(compiled));
                 }
