@@ -340,8 +340,9 @@ impl Replica {
     pub fn describe(&self) -> String {
         let stats = self.store.stats();
         format!(
-            "{} tickets, {} bytes in memtables, {} bytes in the block cache, {} jobs",
+            "{} tickets, {} logs of ids, {} bytes in memtables, {} bytes in the block cache, {} jobs",
             self.tickets.len(),
+            self.store.held().logs.len(),
             stats.memtable_bytes,
             stats.cache_bytes,
             stats.jobs.len()

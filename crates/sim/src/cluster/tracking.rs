@@ -265,3 +265,34 @@ fn what_is_held_without_payload_is_told_to_who_lacks_it() {
     cluster.nodes[2].connect().expect("a superuser");
     assert!(is_fresh(&mut cluster, 2), "it waits for what nobody has");
 }
+
+/// Logs of ids that a node has not forgotten.
+fn logs(cluster: &Cluster, node: usize) -> usize {
+    let shards = cluster.nodes[node].describe();
+    let texts = shards
+        .iter()
+        .filter_map(|text| text.split(" logs of ids").next()?.rsplit(' ').next());
+    texts.filter_map(|count| count.parse::<usize>().ok()).sum()
+}
+
+#[test]
+fn what_is_settled_is_forgotten_and_starts_leave_nothing_behind() {
+    let mut cluster = started(18);
+    let mut counts = Vec::new();
+    for round in 0..4 {
+        for node in 0..3 {
+            for key in 0..6 {
+                let text = format!("INSERT INTO ks.t (k, v) VALUES ({key}, {round})");
+                done(&mut cluster, (node + key) % 3, Consistency::Quorum, &text);
+            }
+            cluster.nodes[node].crash();
+            start(&mut cluster, node);
+            cluster.nodes[node].connect().expect("a superuser");
+            cluster.pass(3_000);
+        }
+        counts.push((0..3).map(|node| logs(&cluster, node)).max());
+    }
+    assert!(counts[0] >= Some(1), "{counts:?}");
+    assert!(counts[3] <= counts[0], "they grow: {counts:?}");
+    assert_eq!(own_rows(&mut cluster, 2), 6);
+}
