@@ -335,12 +335,18 @@ impl Shard {
         let Some(Operation::Accept(operation)) = self.operations.remove(number) else {
             return;
         };
-        let failed = operation.failed.map_or(Ok(()), Err);
-        if let Asker::Stream(chunk) = operation.asker {
+        let AcceptOperation {
+            asker,
+            answer,
+            failed,
+            ..
+        } = *operation;
+        let failed = failed.map_or(Ok(()), Err);
+        if let Asker::Stream(chunk) = asker {
             return self.chunk_applied(chunk, failed, now, out);
         }
-        let answer = operation.answer.expect("answered or failed");
-        self.tell_asker(operation.asker, failed.map(|()| answer), now, out);
+        let result = failed.map(|()| answer.expect("answered or failed"));
+        self.tell_asker(asker, result, now, out);
     }
 
     fn tell_asker(
