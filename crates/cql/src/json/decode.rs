@@ -155,6 +155,18 @@ fn native(ctype: &CqlType, tree: &Tree) -> Result<Vec<u8>, String> {
     };
     let parsed = |text: &str| literal::parse(ctype, text).map_err(plain);
     match (ctype, tree) {
+        // As Cassandra reads it, and prints it: a value without bytes.
+        (
+            CqlType::Bigint
+            | CqlType::Boolean
+            | CqlType::Decimal
+            | CqlType::Double
+            | CqlType::Float
+            | CqlType::Int
+            | CqlType::Timeuuid
+            | CqlType::Uuid,
+            Tree::String(text),
+        ) if text.is_empty() => Ok(Vec::new()),
         (CqlType::Varint, _) => varint(tree),
         (CqlType::Decimal, _) => decimal(ctype, tree),
         (CqlType::Blob | CqlType::Custom(_), _) => blob(tree),

@@ -18,6 +18,7 @@ pub use tree::{Tree, parse};
 
 use crate::functions::{CallContext, SYSTEM, Scalar};
 use model::error::RequestError;
+use model::types::CqlType;
 
 /// The body of `to_json`: null is the text `null`.
 pub(crate) fn to_json(
@@ -25,8 +26,12 @@ pub(crate) fn to_json(
     arguments: &[Option<&[u8]>],
     _: &CallContext,
 ) -> Result<Option<Vec<u8>>, RequestError> {
+    let ctype = scalar.argument_type(0);
+    // To functions a value without bytes is null where the type has no such value.
+    let has_empty_values = matches!(ctype, CqlType::Ascii | CqlType::Text | CqlType::Blob);
+    let value = arguments[0].filter(|wire| !wire.is_empty() || has_empty_values);
     let mut out = String::new();
-    print(scalar.argument_type(0), arguments[0], &mut out);
+    print(ctype, value, &mut out);
     Ok(Some(out.into_bytes()))
 }
 

@@ -53,6 +53,8 @@ pub fn print(ctype: &CqlType, wire: Option<&[u8]>, out: &mut String) {
                 out.push_str(&text);
                 out.push('"');
             }
+            // A value without bytes is none of the type, and no null either.
+            None if wire.is_empty() && *native != CqlType::Boolean => out.push_str("\"\""),
             None => out.push_str("null"),
         },
     }
