@@ -226,7 +226,6 @@ impl Metadata {
             }
             Command::Begin { node, change } => self.begin(*node, change),
             Command::Advance { node, from } => self.advance(*node, *from),
-            Command::Abort { node } => self.abort(*node),
         }
     }
 

@@ -234,6 +234,11 @@ impl Raft {
         self.log.voters()
     }
 
+    /// The term it is in.
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
     /// Whether this node leads.
     pub fn is_leader(&self) -> bool {
         matches!(self.role, Role::Leader(_))

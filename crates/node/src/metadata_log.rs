@@ -26,7 +26,7 @@ pub use record::{DiskRecord, NodeIdentity, Stored, spread_tokens};
 use crate::config::MetadataLogBound;
 use crate::effects::LogLevel;
 use cluster::metadata::{Command, Member, Metadata, Proposal, ProposalId, Refused};
-use cluster::raft::{Entry, Output, Payload, Raft, Snapshot, Status, Timing};
+use cluster::raft::{Entry, Output, Payload, Raft, Snapshot, Status, Term, Timing};
 use cluster::topology::NodeId;
 use model::env::{IoQueue, Random};
 use model::time::BootNanos;
@@ -102,6 +102,8 @@ pub struct MetadataLog {
     snapshot_bytes: u64,
     /// Whether members came or went since a leader here last looked: one that has nobody to send to sleeps.
     members_changed: bool,
+    /// The term in which this node, as its leader, sent the log to the members.
+    steered: Term,
     proposals: BTreeMap<ProposalId, Waiting>,
     next_proposal: u64,
     leaderless_since: Option<BootNanos>,
@@ -143,6 +145,7 @@ impl MetadataLog {
             disk_error: None,
             snapshot_bytes: 0,
             members_changed: false,
+            steered: 0,
             proposals: BTreeMap::new(),
             next_proposal: 0,
             leaderless_since: None,
@@ -178,6 +181,11 @@ impl MetadataLog {
     /// Starts of this data directory, this one included.
     pub fn boot(&self) -> u32 {
         self.boot
+    }
+
+    /// Who votes, as far as this node knows.
+    pub fn voters(&self) -> &BTreeSet<NodeId> {
+        self.raft.voters()
     }
 
     /// What is in force here.
@@ -261,7 +269,10 @@ impl MetadataLog {
             due.min(waiting.deadline)
         });
         let own = (!self.is_known()).then_some(self.compare_own);
-        let steer = (self.members_changed && self.raft.is_leader()).then_some(BootNanos(0));
+        // Whoever comes to lead alone, as the only voter, has others to tell all the same.
+        let is_new = self.raft.is_leader() && self.steered != self.raft.term();
+        let steer = self.members_changed && self.raft.is_leader() || is_new;
+        let steer = steer.then_some(BootNanos(0));
         let others = proposals.chain(self.retry_disk).chain(own).chain(steer);
         others.fold(self.raft.next_deadline(), BootNanos::min)
     }
@@ -328,6 +339,7 @@ impl MetadataLog {
             return;
         }
         self.members_changed = false;
+        self.steered = self.raft.term();
         let members: BTreeSet<NodeId> = self.metadata.members.keys().copied().collect();
         self.raft.set_learners(members, now, out);
         if let Some(voters) = self.metadata.next_voters(self.raft.voters(), alive) {

@@ -57,7 +57,7 @@ pub(super) enum Quota {
 
 impl Quota {
     /// How many answers that is.
-    fn total(&self) -> u32 {
+    pub(super) fn total(&self) -> u32 {
         match self {
             Self::All(wanted) | Self::Datacenter(_, wanted) => *wanted,
             Self::Each(wanted) => wanted.iter().map(|(_, wanted)| wanted).sum(),
@@ -66,6 +66,19 @@ impl Quota {
 }
 
 impl Quota {
+    /// A replica in this data centre is one no longer, and was waited for until everybody knew.
+    pub(super) fn wait_for_one_less(&mut self, datacenter: u16) {
+        match self {
+            Self::All(wanted) => *wanted -= 1,
+            Self::Datacenter(here, wanted) => *wanted -= u32::from(*here == datacenter),
+            Self::Each(each) => {
+                for (there, wanted) in each {
+                    *wanted -= u32::from(*there == datacenter);
+                }
+            }
+        }
+    }
+
     /// A replica that is to be one soon is written to as well, in this data centre.
     fn wait_for_one_more(&mut self, datacenter: u16) {
         match self {

@@ -84,14 +84,27 @@ impl Tally {
         news
     }
 
-    /// A replica will not answer any more; whether that is news.
+    /// A replica will not answer any more; whether that is news. One that was to be a replica, or is about to be none, may soon
+    /// not be waited for: that is heard by [`Self::released`].
     pub(super) fn away(&mut self, node: NodeId) -> bool {
-        let asked = self
-            .plan
-            .replicas
-            .iter()
-            .any(|replica| replica.node == node);
+        let mut replicas = self.plan.replicas.iter();
+        let asked = replicas.any(|replica| replica.node == node && !replica.pending);
         asked && self.settle(node, Contact::Away)
+    }
+
+    /// A node is no member any more: if it was waited for beside the replicas that count, it is not now. Whether that is news.
+    pub(super) fn released(&mut self, node: NodeId) -> bool {
+        let mut replicas = self.plan.replicas.iter();
+        let replica = replicas.find(|replica| replica.node == node && replica.pending);
+        let Some(datacenter) = replica.map(|replica| replica.datacenter) else {
+            return false;
+        };
+        let news = self.settle(node, Contact::Away);
+        if news {
+            self.plan.quota.wait_for_one_less(datacenter);
+            self.plan.block_for = self.plan.quota.total();
+        }
+        news
     }
 
     fn settle(&mut self, node: NodeId, contact: Contact) -> bool {

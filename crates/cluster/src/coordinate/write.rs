@@ -162,6 +162,21 @@ impl WriteSet {
         Progress::Pending
     }
 
+    /// A node is no member any more: what waited for it beside the replicas that count may have reached its level.
+    pub fn on_released(&mut self, node: NodeId) -> Progress {
+        for part in 0..self.parts.len() {
+            let tally = &mut self.parts[part];
+            let reached_before = tally.is_reached();
+            if tally.released(node) && !reached_before && tally.is_reached() {
+                self.left -= 1;
+            }
+        }
+        if self.left == 0 && !self.told {
+            return self.tell(Ok(()));
+        }
+        Progress::Pending
+    }
+
     /// The deadline passed: what the client is told, of the first part that has not reached the level.
     pub fn on_timeout(&self) -> RequestError {
         let open = self.parts.iter().find(|part| !part.is_reached());

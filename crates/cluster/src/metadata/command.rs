@@ -61,11 +61,6 @@ pub enum Command {
         /// The step it is at; at another there is nothing to do.
         from: Step,
     },
-    /// Gives up a change of the ring that reads do not follow yet.
-    Abort {
-        /// Whose.
-        node: NodeId,
-    },
 }
 
 /// Why a proposal was not carried out.

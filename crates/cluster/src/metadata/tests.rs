@@ -2,6 +2,7 @@
 
 use super::{
     Change, ClusterIdentity, Command, Member, Metadata, Proposal, ProposalId, Refused, Step,
+    Transition,
 };
 use crate::ring::{Location, Strategy};
 use crate::topology::NodeId;
@@ -258,15 +259,39 @@ fn changes_that_touch_the_same_ranges_wait_for_each_other() {
     );
     cluster.finish(second);
     assert_eq!(cluster.change(3, Change::Join(vec![Token(50)])), Ok(()));
-    assert_eq!(cluster.propose(Command::Abort { node: NodeId(3) }), Ok(()));
-    assert_eq!(cluster.change(3, Change::Join(vec![Token(60)])), Ok(()));
     cluster
         .advance(3, Step::WriteBoth)
         .expect("it is under way");
     assert_eq!(
-        cluster.propose(Command::Abort { node: NodeId(3) }),
-        Err(Refused::NothingUnderWay)
+        cluster.change(3, Change::Remove),
+        Err(Refused::Overlaps(NodeId(3))),
+        "it is nearly there"
     );
+}
+
+#[test]
+fn who_dies_in_the_middle_of_a_change_is_removed() {
+    let mut cluster = Cluster::new();
+    for (number, token) in [(2, 100), (3, 200)] {
+        let node = cluster.join(number, &[token]);
+        cluster.finish(node);
+    }
+    assert_eq!(cluster.change(3, Change::Leave), Ok(()));
+    assert_eq!(
+        cluster.change(3, Change::Move(vec![Token(7)])),
+        Err(Refused::Overlaps(NodeId(3)))
+    );
+    let begun = cluster.metadata.placement_epoch;
+    assert_eq!(cluster.change(3, Change::Remove), Ok(()));
+    let transition = &cluster.metadata.transitions[&NodeId(3)];
+    assert_eq!(transition.change, Change::Remove);
+    assert!(transition.since > begun, "everybody streams anew");
+    assert_eq!(
+        cluster.change(3, Change::Remove),
+        Err(Refused::Overlaps(NodeId(3)))
+    );
+    cluster.finish(3);
+    assert!(!cluster.metadata.members.contains_key(&NodeId(3)));
 }
 
 #[test]
@@ -335,6 +360,21 @@ fn voters_are_few_alive_and_spread_over_racks() {
         "if there is anybody"
     );
     assert_eq!(voters_of(&four, &[1, 2, 3, 4], &all), [1, 2, 3]);
+    let mut two = four.clone();
+    two.members.remove(&NodeId(3));
+    two.members.remove(&NodeId(4));
+    let leave = Transition {
+        change: Change::Leave,
+        step: Step::WriteBoth,
+        since: two.epoch,
+    };
+    two.transitions.insert(NodeId(1), leave);
+    assert_eq!(
+        voters_of(&two, &[1], &[1, 2]),
+        [2],
+        "who stays has the vote before the other is gone"
+    );
+    assert_eq!(voters_of(&two, &[1], &[1]), [1], "if it answers");
 }
 
 fn quorum(replicas: &[NodeId]) -> usize {

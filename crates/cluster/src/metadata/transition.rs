@@ -12,6 +12,9 @@
 //! neighbouring steps, and in each such pair writes reach a quorum of what the other reads. Who missed a step altogether, because
 //! nobody could reach it, is refused ([`Metadata::refused_before`]), so that it learns of it before it does harm.
 //!
+//! The member whose tokens change drives the steps; if it dies where the new replicas are read already, another one takes the change to
+//! its end. If it dies before that, it can be removed, which ends the change.
+//!
 //! A member without tokens has nothing to give up: it leaves, or is removed, at once.
 //!
 //! Several changes may be under way as long as no arc of any keyspace is touched by two.
@@ -149,8 +152,12 @@ impl Metadata {
             return self.forget(node);
         }
         self.check_tokens(node, change)?;
-        if self.transitions.contains_key(&node) {
-            return Err(Refused::Overlaps(node));
+        if let Some(begun) = self.transitions.get(&node) {
+            // Who dies before its change was read by is removed instead: until then the old replicas have everything.
+            let is_given_up = begun.step == Step::WriteBoth && begun.change != Change::Remove;
+            if *change != Change::Remove || !is_given_up {
+                return Err(Refused::Overlaps(node));
+            }
         }
         let base = self.ring();
         let after = self.ring_after(&base, node, change)?;
@@ -158,7 +165,8 @@ impl Metadata {
             // The last member with tokens cannot leave: its data would have nowhere to go.
             return Err(Refused::NotInThatState);
         }
-        for (other, transition) in &self.transitions {
+        let others = self.transitions.iter().filter(|(id, _)| **id != node);
+        for (other, transition) in others {
             let others = self.ring_after(&base, *other, &transition.change)?;
             let shares_node = match (&transition.change, change) {
                 (Change::Replace(dead), _) if *dead == node => true,
@@ -248,17 +256,6 @@ impl Metadata {
         if let Some(member) = self.members.remove(&node) {
             self.gone.insert(member.host_id, node);
             self.decided.remove(&node);
-        }
-    }
-
-    pub(super) fn abort(&mut self, node: NodeId) -> Result<(), Refused> {
-        match self.transitions.get(&node) {
-            Some(transition) if transition.step == Step::WriteBoth => {
-                self.transitions.remove(&node);
-                self.placement_epoch = self.epoch;
-                Ok(())
-            }
-            _ => Err(Refused::NothingUnderWay),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Which members vote on the metadata log: a few, spread over data centres and racks, and alive.
 //!
 //! Three of up to four members, five of up to six, seven of more; one of up to two, because of two voters either alone could
-//! stop everything. The leader goes there one change at a time, adding before it removes.
+//! stop everything. Who leaves gives its vote up before it is gone. The leader goes there one change at a time, adding before it removes.
 
-use super::Metadata;
+use super::{Change, Metadata};
 use crate::topology::NodeId;
 use std::collections::BTreeSet;
 
@@ -25,9 +25,13 @@ impl Metadata {
         voters: &BTreeSet<NodeId>,
         alive: &BTreeSet<NodeId>,
     ) -> Option<BTreeSet<NodeId>> {
+        let leaves = |id: &NodeId| {
+            let transition = self.transitions.get(id);
+            transition.is_some_and(|transition| transition.change == Change::Leave)
+        };
         let joined = |id: &NodeId| {
             let member = self.members.get(id);
-            member.is_some_and(|member| !member.tokens.is_empty())
+            member.is_some_and(|member| !member.tokens.is_empty()) && !leaves(id)
         };
         let eligible: BTreeSet<NodeId> = self.members.keys().copied().filter(joined).collect();
         let wanted = wanted(eligible.len());

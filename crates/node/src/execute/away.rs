@@ -17,6 +17,22 @@ impl Shard {
         }
     }
 
+    /// These are no members any more: writes that waited for them beside the replicas there are may be done.
+    pub(super) fn tell_of_gone(&mut self, gone: &[NodeId], now: Now, out: &mut Effects) {
+        let waits = |operation: &Operation| {
+            matches!(operation, Operation::Write(_) | Operation::Decision(_))
+        };
+        for number in self.operations.select(waits) {
+            for node in gone {
+                match self.operations.get_mut(number) {
+                    Some(Operation::Write(_)) => self.write_released(number, *node, now, out),
+                    Some(Operation::Decision(_)) => self.commit_released(number, *node, now, out),
+                    _ => {}
+                }
+            }
+        }
+    }
+
     /// A member answers no more.
     fn replica_lost(&mut self, node: NodeId, now: Now, out: &mut Effects) {
         let waits = |operation: &Operation| {

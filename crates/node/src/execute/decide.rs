@@ -382,11 +382,35 @@ impl Shard {
         let commit_failed = decision.commit.as_mut().is_some_and(|(_, commit)| {
             matches!(commit.on_unavailable(node), Progress::Done(Err(_)))
         });
-        if decision.commit.is_none() && decision.is_hopeless() || commit_failed {
+        let is_hopeless = decision.commit.is_none() && decision.is_hopeless();
+        // It may be none of the participants there are now, or soon.
+        let is_outdated = decision.epoch != self.topology.epoch;
+        if is_hopeless && (is_outdated || decision.participants.pending.contains(&node)) {
+            return self.decide_later(number, now);
+        }
+        if is_hopeless || commit_failed {
             let error = decision.on_timeout();
             return self.end_decision(number, Err(error), now, out);
         }
         self.hand_over_after(number, node, now, out);
+    }
+
+    /// A node is no member any more: the commit may be where it is to be.
+    pub(super) fn commit_released(
+        &mut self,
+        number: u64,
+        node: NodeId,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let commit = decision.commit.as_mut();
+        let progress = commit.map(|(_, commit)| commit.on_released(node));
+        if let Some(Progress::Done(result)) = progress {
+            self.end_decision(number, result.map(|()| true), now, out);
+        }
     }
 
     /// The decision goes on at a moment although nothing came for it.

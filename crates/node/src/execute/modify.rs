@@ -418,6 +418,24 @@ impl Shard {
         }
     }
 
+    /// A node is no member any more, and is not waited for.
+    pub(super) fn write_released(
+        &mut self,
+        number: u64,
+        node: NodeId,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Write(operation)) = self.operations.get_mut(number) else {
+            return;
+        };
+        if let Progress::Done(ended) = operation.write.on_released(node)
+            && let Some(Operation::Write(operation)) = self.operations.remove(number)
+        {
+            self.write_ended(operation, ended, now, out);
+        }
+    }
+
     /// The level is reached, or cannot be any more.
     fn write_ended(
         &mut self,

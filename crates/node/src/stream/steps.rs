@@ -204,7 +204,9 @@ impl Shard {
     /// Whether this node takes a change through its steps.
     fn is_driver(&self, metadata: &Metadata, node: NodeId, transition: &Transition) -> bool {
         let own = self.topology.local;
-        if transition.change != Change::Remove {
+        // What is read by the new replicas already is taken to its end, whoever died of it.
+        let is_orphan = transition.step == Step::ReadNew && node != own && self.is_away(node);
+        if transition.change != Change::Remove && !is_orphan {
             return node == own;
         }
         let members = metadata.members.iter();
@@ -246,6 +248,7 @@ impl Shard {
         let asks = now.boot >= drive.next_ask;
         let is_proposed = drive.is_proposed;
         let has_gained = known && self.has_gained(node, since, now, out);
+        let has_to_vote = self.has_to_vote(node, transition);
         let drive = self.streams.drives.get_mut(&node).expect("it was begun");
         if has_gained {
             drive.done.insert(own);
@@ -253,7 +256,7 @@ impl Shard {
         let goes_on = known
             && match transition.step {
                 Step::WriteBoth => drive.gainers.is_subset(&drive.done),
-                Step::ReadNew => true,
+                Step::ReadNew => !has_to_vote,
             };
         if asks {
             drive.next_ask = now.boot.plus_millis(ASK_MS);
@@ -265,6 +268,14 @@ impl Shard {
         if goes_on && !is_proposed {
             self.propose_step(node, transition.step, now);
         }
+    }
+
+    /// Whether a member that leaves still has a vote on the metadata log: without it the others might never decide anything again.
+    fn has_to_vote(&self, node: NodeId, transition: &Transition) -> bool {
+        let log = self.schema_changes.log();
+        transition.change == Change::Leave
+            && !self.is_away(node)
+            && log.is_some_and(|log| log.voters().contains(&node))
     }
 
     fn propose_step(&mut self, node: NodeId, from: Step, now: Now) {
@@ -298,7 +309,9 @@ impl Shard {
             if let Some(drive) = self.streams.drives.get_mut(&node) {
                 drive.is_proposed = false;
                 // The others may have heard how it ended, if this node was not told any more.
-                drive.next_ask = now.boot;
+                if *decision != Decision::NoMajority {
+                    drive.next_ask = now.boot;
+                }
             }
             self.wish_decided(ticket, decision, now, out);
         }

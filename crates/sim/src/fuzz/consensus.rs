@@ -319,7 +319,10 @@ fn proposal(rng: &mut Rng) -> Proposal {
             node,
             from: *rng.pick(&[Step::WriteBoth, Step::ReadNew]),
         },
-        _ => Command::Abort { node },
+        _ => Command::Begin {
+            node,
+            change: Change::Remove,
+        },
     };
     let id = ProposalId {
         node,

@@ -21,7 +21,7 @@ use crate::metadata_log::Change as MetadataChange;
 use crate::replica::Caller;
 use crate::reply::Reply;
 use crate::shard::Shard;
-use cluster::topology::Topology;
+use cluster::topology::{NodeId, Topology};
 use cql::frame::response::Event;
 use model::error::RequestError;
 use model::schema::{Schema, Table, TableKind};
@@ -387,6 +387,9 @@ impl Shard {
             "the schema does not go back"
         );
         self.schema = schema.clone();
+        let known = |id: &NodeId| topology.internode_address(*id).is_some();
+        let before = self.topology.nodes.iter().map(|node| node.id);
+        let gone: Vec<NodeId> = before.filter(|id| !known(id)).collect();
         let alive = &self.outlook.alive;
         self.topology = if topology.nodes.len() > 1 {
             Arc::new((*topology).clone().with_alive(|id| alive.contains(&id)))
@@ -398,6 +401,9 @@ impl Shard {
         let store = &self.replica.store;
         self.replica.latencies.retain(|id| store.has_table(id));
         self.renew_cleanups();
+        if !gone.is_empty() {
+            self.tell_of_gone(&gone, now, out);
+        }
         self.resume_peer_work(now, out);
         events.iter().for_each(|event| self.publish(event, out));
     }

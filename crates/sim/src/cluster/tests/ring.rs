@@ -235,6 +235,47 @@ fn a_dead_node_is_removed_by_the_others() {
     kept.read_all(&[0, 1, 2], Consistency::All);
 }
 
+#[test]
+fn the_first_of_two_leaves_and_the_other_decides_alone() {
+    let mut kept = Kept::new(17, 2, 1, 1);
+    kept.join(1, 0);
+    kept.change(0, RingWork::Decommission { force: true }, 1)
+        .unwrap();
+    kept.cluster.crash(0);
+    kept.cluster.pass(5_000);
+    let table = "CREATE TABLE ks.u (k int PRIMARY KEY)";
+    kept.cluster.must(1, Consistency::One, table).unwrap();
+    kept.read_all(&[1], Consistency::All);
+}
+
+/// Begins to take a node out, and has it die after so long; then it is removed, if it is not gone without that.
+fn dies_while_it_leaves(seed: u64, millis: u64) {
+    let mut kept = Kept::new(seed, 4, 4, 3);
+    let leaver = kept.host_id(3);
+    let work = AdminWork::ChangeRing(RingWork::Decommission { force: false });
+    kept.cluster.nodes[3].administer(&work);
+    kept.cluster.pass(millis);
+    kept.cluster.crash(3);
+    for _ in 0..100 {
+        kept.go_on(1);
+    }
+    if let Err(error) = kept.change(0, RingWork::Remove(leaver), 1) {
+        assert!(error.contains("not found"), "{error}");
+    }
+    kept.read_all(&[0, 1, 2], Consistency::All);
+    // Nothing is in the way of the next change.
+    kept.change(2, RingWork::Decommission { force: true }, 0)
+        .unwrap();
+    kept.read_all(&[0, 1], Consistency::Quorum);
+}
+
+#[test]
+fn who_dies_while_it_leaves_is_removed_or_gone() {
+    for (seed, millis) in [(40, 150), (41, 600), (42, 1_200)] {
+        dies_while_it_leaves(seed, millis);
+    }
+}
+
 fn tables(action: TableAction) -> AdminWork {
     AdminWork::Tables(TableWork {
         action,
