@@ -3,13 +3,14 @@
 //! in a third of the time there is, another is; both may do it, for an update has its own timestamp and may have several ids.
 
 use super::acceptor::{Asker, DecisionRequest};
-use super::decide::Decision;
+use super::decide::{Decision, Purpose};
 use super::operation::Operation;
 use crate::effects::Effects;
 use crate::shard::Shard;
 use crate::track::commit::Tracked;
 use cluster::coordinate::members;
-use cluster::paxos::{Proposal, Request};
+use cluster::coordinate::write::Progress;
+use cluster::paxos::{Ballot, Proposal, Request};
 use cluster::topology::NodeId;
 use model::time::{BootNanos, Now};
 use storage::held::Members;
@@ -64,6 +65,47 @@ impl Shard {
             targets,
         });
         self.hand_over(number, now, out);
+    }
+
+    /// Somebody else finished the statement's update: it is brought to all replicas, for nobody knows which have it.
+    pub(super) fn commit_again(
+        &mut self,
+        number: u64,
+        origin: Ballot,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let (Purpose::Statement(plan), Some(own)) =
+            (&decision.purpose, decision.proposer.proposed(origin))
+        else {
+            return self.end_decision(number, Ok(true), now, out);
+        };
+        let live = plan.live().map(|replica| replica.node).collect();
+        let own = own.clone();
+        decision.answered.clear();
+        decision.await_commit(own.ballot);
+        self.send_commit(number, own, live, now, out);
+    }
+
+    /// A node is no member any more: the commit may be where it is to be.
+    pub(super) fn commit_released(
+        &mut self,
+        number: u64,
+        node: NodeId,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+            return;
+        };
+        let commit = decision.commit.as_mut();
+        let progress = commit.map(|(_, commit)| commit.on_released(node));
+        if let Some(Progress::Done(result)) = progress {
+            self.end_decision(number, result.map(|()| true), now, out);
+        }
     }
 
     /// The group that a commit is for; `None` if it gets no id.

@@ -60,20 +60,20 @@ pub(super) struct Question {
 pub struct Decision {
     /// The operation that waits for it.
     parent: u64,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
     question: Question,
     participants: Participants,
     /// The epoch of the metadata that they were found with.
     pub(super) epoch: u64,
-    proposer: Proposer,
+    pub(super) proposer: Proposer,
     /// The ballot under which the partition is being read.
     reading: Option<Ballot>,
     /// What was read, for a read.
     response: Option<ReadResponse>,
     /// The commit of the statement's update: its ballot, and who has it.
-    commit: Option<(Ballot, WriteSet)>,
+    pub(super) commit: Option<(Ballot, WriteSet)>,
     /// Who answered what was sent last.
-    answered: BTreeSet<NodeId>,
+    pub(super) answered: BTreeSet<NodeId>,
     /// Who failed in this try, or went away.
     lost: BTreeSet<NodeId>,
     /// How often another was at it.
@@ -296,23 +296,6 @@ impl Shard {
         others
     }
 
-    /// Somebody else finished the statement's update: it is brought to all replicas, for nobody knows which have it.
-    fn commit_again(&mut self, number: u64, origin: Ballot, now: Now, out: &mut Effects) {
-        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
-            return;
-        };
-        let (Purpose::Statement(plan), Some(own)) =
-            (&decision.purpose, decision.proposer.proposed(origin))
-        else {
-            return self.end_decision(number, Ok(true), now, out);
-        };
-        let live = plan.live().map(|replica| replica.node).collect();
-        let own = own.clone();
-        decision.answered.clear();
-        decision.await_commit(own.ballot);
-        self.send_commit(number, own, live, now, out);
-    }
-
     pub(super) fn ask_acceptor(
         &mut self,
         number: u64,
@@ -393,24 +376,6 @@ impl Shard {
             return self.end_decision(number, Err(error), now, out);
         }
         self.hand_over_after(number, node, now, out);
-    }
-
-    /// A node is no member any more: the commit may be where it is to be.
-    pub(super) fn commit_released(
-        &mut self,
-        number: u64,
-        node: NodeId,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
-            return;
-        };
-        let commit = decision.commit.as_mut();
-        let progress = commit.map(|(_, commit)| commit.on_released(node));
-        if let Some(Progress::Done(result)) = progress {
-            self.end_decision(number, result.map(|()| true), now, out);
-        }
     }
 
     /// The decision goes on at a moment although nothing came for it.
@@ -550,7 +515,7 @@ impl Shard {
         }
     }
 
-    fn end_decision(
+    pub(super) fn end_decision(
         &mut self,
         number: u64,
         result: Result<bool, RequestError>,
@@ -602,7 +567,7 @@ impl Shard {
 
 impl Decision {
     /// From now on who has the statement's update of this ballot is counted.
-    fn await_commit(&mut self, ballot: Ballot) {
+    pub(super) fn await_commit(&mut self, ballot: Ballot) {
         if let Purpose::Statement(plan) = &self.purpose {
             let write = WriteSet::new(WriteType::Simple, [Ok(plan.clone())]);
             self.commit = Some((ballot, write.expect("a plan there is")));
