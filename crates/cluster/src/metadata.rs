@@ -34,17 +34,6 @@ use uuid::Uuid;
 /// Number of the entry of the metadata log that something became so with.
 pub type Epoch = u64;
 
-/// When a table was truncated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Truncation {
-    /// Mutations that were planned before this epoch are dropped.
-    pub epoch: Epoch,
-    /// The time of the node that was asked for it, in microseconds: what was decided under a ballot of then or earlier is dropped,
-    /// whoever brings it.
-    pub micros: i64,
-}
-
 /// A member's data directory and process, as the others must know them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,8 +87,8 @@ pub struct Metadata {
     next_node: u32,
     /// Keyspaces, tables, types and roles.
     pub schema: Arc<Schema>,
-    /// When each table was last truncated.
-    pub truncations: BTreeMap<TableId, Truncation>,
+    /// When each table was last truncated. Mutations that were planned before are dropped.
+    pub truncations: BTreeMap<TableId, Epoch>,
     /// Changes of the ring that are under way, by whose tokens change.
     pub transitions: BTreeMap<NodeId, Transition>,
     /// The last proposal of each member that was carried out or refused.
@@ -213,15 +202,11 @@ impl Metadata {
                 self.truncations.retain(|table, _| kept.contains(table));
                 Ok(())
             }
-            Command::Truncate(table, micros) => {
+            Command::Truncate(table) => {
                 if !self.schema.tables().any(|known| known.id == *table) {
                     return Err(Refused::NoSuchTable);
                 }
-                let truncation = Truncation {
-                    epoch: self.epoch,
-                    micros: *micros,
-                };
-                self.truncations.insert(*table, truncation);
+                self.truncations.insert(*table, self.epoch);
                 Ok(())
             }
             Command::Begin { node, change } => self.begin(*node, change),

@@ -50,6 +50,9 @@ pub struct Proposal {
     /// The ballot it was first proposed under: which statement it is of, and its timestamp. Whoever finishes it for a coordinator
     /// that went away keeps it.
     pub origin: Ballot,
+    /// The epoch of the metadata that it was first proposed by: what was decided before the table was emptied is not to be data
+    /// after that. Whoever finishes it keeps it.
+    pub epoch: u64,
     /// How many decisions this partition has had with it.
     pub instance: u64,
     /// Origins of the decisions before it, the last one last, so that a coordinator that lost its way can tell whether its own is

@@ -1,6 +1,5 @@
 //! Which nodes there are, what is known of them, and what they replicate.
 
-use crate::metadata::Truncation;
 use crate::replication::KeyspaceReplicas;
 use crate::ring::{Placement, Replicas, Strategy};
 use model::key::Token;
@@ -51,7 +50,7 @@ pub struct Topology {
     /// Who planned before it may have missed two steps of a change of the ring.
     pub refused_before: u64,
     /// When tables were last emptied.
-    truncations: Arc<BTreeMap<TableId, Truncation>>,
+    truncations: Arc<BTreeMap<TableId, u64>>,
     /// The last of those.
     last_truncation: u64,
     /// Names of the data centres, ascending.
@@ -102,13 +101,12 @@ impl Topology {
         }
     }
 
-    /// The same with when tables were last emptied.
+    /// The same with the epochs at which tables were last emptied.
     #[must_use]
-    pub fn with_truncations(mut self, truncations: &BTreeMap<TableId, Truncation>) -> Self {
+    pub fn with_truncations(mut self, truncations: &BTreeMap<TableId, u64>) -> Self {
         if *self.truncations != *truncations {
             self.truncations = Arc::new(truncations.clone());
-            let epochs = truncations.values().map(|truncation| truncation.epoch);
-            self.last_truncation = epochs.max().unwrap_or(0);
+            self.last_truncation = truncations.values().copied().max().unwrap_or(0);
         }
         self
     }
@@ -120,14 +118,7 @@ impl Topology {
 
     /// Whether a table was emptied after this epoch.
     pub fn is_truncated_since(&self, table: TableId, epoch: u64) -> bool {
-        let truncation = self.truncations.get(&table);
-        truncation.is_some_and(|truncation| truncation.epoch > epoch)
-    }
-
-    /// Whether a table was emptied of what was decided under a ballot of this time, in microseconds.
-    pub fn is_emptied_of(&self, table: TableId, micros: i64) -> bool {
-        let truncation = self.truncations.get(&table);
-        truncation.is_some_and(|truncation| truncation.micros >= micros)
+        self.truncations.get(&table).is_some_and(|at| *at > epoch)
     }
 
     /// The same with these members alone known to answer, beside this node.

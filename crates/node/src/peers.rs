@@ -196,7 +196,7 @@ impl Shard {
                 self.on_peer_wrote(node, id, result, now, out);
             }
             ShardMessage::PeerDecided { node, id, result } => {
-                self.on_decision_answer(node, id.operation, result, now, out);
+                self.on_decision_answer(node, id, result, now, out);
             }
             ShardMessage::PeerAnswered { node, id, result } => {
                 self.on_peer_answered(node, id, result, now, out);

@@ -95,8 +95,8 @@ impl Replica {
         }
     }
 
-    /// Applies an encoded mutation; the caller hears when it is durable.
-    pub fn apply(&mut self, mutation: &[u8], caller: Caller, now: Now) {
+    /// Applies an encoded mutation; the caller hears when it is durable. Returns whether it was applied.
+    pub fn apply(&mut self, mutation: &[u8], caller: Caller, now: Now) -> bool {
         let ticket = self.tickets.insert(Ticket::untimed(caller));
         let applied = self.store.apply(mutation, None, ticket, now);
         if let Ok(applied) = &applied
@@ -105,6 +105,7 @@ impl Replica {
         {
             self.hot.note(applied.table, Access::Write, view.key);
         }
+        let is_applied = applied.is_ok();
         match applied {
             Ok(applied) if applied.durable => {
                 self.tickets.remove(ticket);
@@ -122,6 +123,7 @@ impl Replica {
                     .push(Finished::Applied(caller, Err(classed(&error))));
             }
         }
+        is_applied
     }
 
     /// Applies an encoded mutation with its id; the caller hears when it is durable. Returns whether it was applied.

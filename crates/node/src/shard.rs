@@ -16,9 +16,10 @@ use crate::effects::{Effects, LogLevel};
 use crate::execute::batchlog::Batchlog;
 use crate::execute::operation::Operation;
 use crate::execute::partition_queue::{Partition, PartitionQueue};
+use crate::execute::replicas::EndedRead;
 use crate::machine::{Event, TurnEnd};
 use crate::membership::Outlook;
-use crate::message::{ReplicaError, ShardMessage};
+use crate::message::ShardMessage;
 use crate::metrics::ShardMetrics;
 use crate::random::SplitMix;
 use crate::replica::{Caller, Finished, Replica, classed};
@@ -36,7 +37,6 @@ use model::error::RequestError;
 use model::hybrid_clock::HybridClock;
 use model::key::Token;
 use model::limits::{MAX_SHARD_QUEUE, SHARDING_IGNORE_MSB};
-use model::read::ReadResponse;
 use model::schema::{Keyspace, Schema};
 use model::time::{BootNanos, Now};
 use std::collections::{BTreeMap, VecDeque};
@@ -93,7 +93,7 @@ pub struct Shard {
     /// SELECTs that left their turn to others.
     pub(crate) paused_selects: Vec<u64>,
     /// Reads over replicas that ended, and who waits for them.
-    pub(crate) ended_reads: VecDeque<(u64, Result<ReadResponse, ReplicaError>)>,
+    pub(crate) ended_reads: VecDeque<EndedRead>,
     pub(crate) alarms: crate::execute::alarms::Alarms,
     pub(crate) batchlog: Batchlog,
     pub(crate) clock: Arc<HybridClock>,

@@ -464,19 +464,14 @@ impl NodeShard {
             Some(left) => left,
             None => {
                 let mut left = 0;
-                for (table, truncation) in &order.metadata.truncations {
-                    self.config.store.clock.observe(truncation.micros);
-                    let done = store.truncated_epoch(*table);
-                    if done.is_some_and(|done| done < truncation.epoch) {
+                for (table, epoch) in &order.metadata.truncations {
+                    if store
+                        .truncated_epoch(*table)
+                        .is_some_and(|done| done < *epoch)
+                    {
                         let at = self.config.store.clock.next(now);
                         let ticket = left as u64;
-                        let begun = store.truncate(
-                            *table,
-                            (at, truncation.epoch),
-                            ticket,
-                            now,
-                            &mut out.io,
-                        );
+                        let begun = store.truncate(*table, (at, *epoch), ticket, now, &mut out.io);
                         begun.map_err(failed)?;
                         left += 1;
                     }

@@ -46,7 +46,7 @@ pub enum Command {
         edits: Vec<SchemaEdit>,
     },
     /// Empties a table of everything that was planned before.
-    Truncate(TableId, i64),
+    Truncate(TableId),
     /// Begins a change of the ring.
     Begin {
         /// Whose tokens change.

@@ -92,6 +92,8 @@ enum Phase {
 #[derive(Debug)]
 pub struct Proposer {
     participants: Participants,
+    /// The epoch of the metadata that they were found with.
+    epoch: u64,
     ballot: Option<Ballot>,
     phase: Phase,
     /// What was proposed as this statement's update, by origin: it may have been decided as any of them.
@@ -102,9 +104,10 @@ pub struct Proposer {
 
 impl Proposer {
     /// A coordinator that has not begun.
-    pub fn new(participants: Participants) -> Self {
+    pub fn new(participants: Participants, epoch: u64) -> Self {
         Self {
             participants,
+            epoch,
             ballot: None,
             phase: Phase::Idle,
             proposed: BTreeMap::new(),
@@ -123,8 +126,9 @@ impl Proposer {
     }
 
     /// Others take part from the next ballot on. Whoever calls sees to it that no decision of these can miss one of the former.
-    pub fn ask_instead(&mut self, participants: Participants) {
+    pub fn ask_instead(&mut self, participants: Participants, epoch: u64) {
         self.participants = participants;
+        self.epoch = epoch;
         self.phase = Phase::Idle;
     }
 
@@ -312,6 +316,7 @@ impl Proposer {
         Proposal {
             ballot,
             origin: ballot,
+            epoch: self.epoch,
             instance: last.map_or(1, |last| last.instance + 1),
             history: last.map(Proposal::continued).unwrap_or_default(),
             update,

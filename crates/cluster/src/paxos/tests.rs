@@ -97,7 +97,7 @@ impl World {
         let number = self.next;
         let statement = Statement {
             number,
-            proposer: Proposer::new(self.participants.clone()),
+            proposer: Proposer::new(self.participants.clone(), 1),
             reads: BTreeMap::new(),
             expected: (None, 0),
             began: self.now,
@@ -347,6 +347,7 @@ fn an_acceptor_accepts_nothing_older_than_it_promised() {
     let old = super::Proposal {
         ballot: ballot(4),
         origin: ballot(4),
+        epoch: 1,
         instance: 1,
         history: Vec::new(),
         update: vec![1],
@@ -383,7 +384,7 @@ fn what_is_not_applied_is_not_applied_later() {
         pending: Vec::new(),
     };
     let (mut acceptors, mut out) = (BTreeMap::new(), Vec::new());
-    let mut proposer = Proposer::new(participants);
+    let mut proposer = Proposer::new(participants, 1);
     // What it sends next, as far as it comes to these acceptors.
     let mut exchange = |proposer: &mut Proposer, out: &mut Vec<Effect>, nodes: &[u32]| {
         let sent: Vec<Effect> = std::mem::take(out);
@@ -418,10 +419,11 @@ fn what_is_not_applied_is_not_applied_later() {
     proposer.decide(ballot(4), None, &mut out);
     assert_eq!(out.last(), Some(&Effect::Done(Outcome::Unchanged)));
     // Another that asks the first acceptor does not finish what it accepted.
-    let mut other = Proposer::new(Participants {
+    let participants = Participants {
         natural: [1, 2, 3].map(NodeId).to_vec(),
         pending: Vec::new(),
-    });
+    };
+    let mut other = Proposer::new(participants, 1);
     out.clear();
     other.prepare(ballot(5), &mut out);
     exchange(&mut other, &mut out, &[1, 2]);

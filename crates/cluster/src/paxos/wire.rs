@@ -37,6 +37,7 @@ impl Proposal {
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.ballot.encode(out);
         self.origin.encode(out);
+        varint::put(out, self.epoch);
         varint::put(out, self.instance);
         varint::put(out, self.history.len() as u64);
         self.history.iter().for_each(|ballot| ballot.encode(out));
@@ -46,6 +47,7 @@ impl Proposal {
     /// Reads what [`Self::encode`] wrote.
     pub fn decode(input: &mut &[u8]) -> Option<Self> {
         let (ballot, origin) = (Ballot::decode(input)?, Ballot::decode(input)?);
+        let epoch = varint::get(input)?;
         let instance = varint::get(input)?;
         let count = varint::get(input)?;
         if count > HISTORY as u64 {
@@ -56,6 +58,7 @@ impl Proposal {
         Some(Self {
             ballot,
             origin,
+            epoch,
             instance,
             history,
             update: varint::get_bytes(input)?.to_vec(),
@@ -172,6 +175,7 @@ mod tests {
         Proposal {
             ballot: ballot(1 << 50),
             origin: ballot(-1),
+            epoch: 70_000,
             instance: 300,
             history: vec![ballot(4), ballot(5)],
             update: vec![1, 2, 3],

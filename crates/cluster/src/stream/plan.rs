@@ -95,8 +95,14 @@ pub fn gained(metadata: &Metadata, node: NodeId, own: NodeId, acceptors: TableId
     units
 }
 
-/// Everything that `own` replicates, to be taken from one replica each: of a data centre, or of any.
-pub fn rebuilt(metadata: &Metadata, own: NodeId, datacenter: Option<&str>) -> Vec<Unit> {
+/// Everything that `own` replicates, to be taken from one replica each: of a data centre, or of any. `acceptors` is the table that goes
+/// with the partitions of every other.
+pub fn rebuilt(
+    metadata: &Metadata,
+    own: NodeId,
+    datacenter: Option<&str>,
+    acceptors: TableId,
+) -> Vec<Unit> {
     let counts = |id: &NodeId| {
         let member = metadata.members.get(id);
         *id != own
@@ -105,7 +111,8 @@ pub fn rebuilt(metadata: &Metadata, own: NodeId, datacenter: Option<&str>) -> Ve
             })
     };
     let mut units = Vec::new();
-    for (strategy, tables) in strategies(metadata) {
+    for (strategy, mut tables) in strategies(metadata) {
+        tables.push(acceptors);
         let placement = metadata.place(&strategy);
         let owned = placement.arcs().filter(|arc| arc.replicas.contains(own));
         let stretches = owned.map(|arc| {

@@ -38,7 +38,7 @@ const LEAST_TTL: u32 = 3 * 3600;
 #[derive(Debug, Clone, Copy)]
 pub enum Asker {
     /// A coordinator on this shard.
-    Own(u64),
+    Own(RequestId),
     /// One on another node.
     Peer(PeerCaller),
     /// Nobody: what the acceptor is told came with the partition, by this operation.
@@ -280,21 +280,26 @@ impl Shard {
             let row = row.finish(told.key(), &[told.table().0.as_bytes()]);
             state = Some(row.encode());
         }
-        operation.left = 1 + u32::from(commit.is_some()) + u32::from(state.is_some());
         let partition = operation.partition.clone();
-        let asked_by = (operation.epoch, operation.asker);
+        let asker = operation.asker;
         let caller = |part| {
             Caller::Local(RequestId {
                 operation: number,
                 part,
             })
         };
-        // It is data before the row says so.
-        if let Some(commit) = commit {
-            self.apply_commit(commit, asked_by, caller(0), now, out);
-        }
-        if let Some(state) = state {
+        let mut left = 1 + u32::from(commit.is_some());
+        // It is data before the row says so; what is refused is not known to be committed here.
+        let taken = match commit {
+            Some(commit) => self.apply_commit(commit, asker, caller(0), now, out),
+            None => true,
+        };
+        if let Some(state) = state.filter(|_| taken) {
+            left += 1;
             self.replica.apply(&state, caller(1), now);
+        }
+        if let Some(Operation::Accept(operation)) = self.operations.get_mut(number) {
+            operation.left = left;
         }
         // The next one reads what was written, and its own answer becomes durable after this one.
         self.release_partition(&partition);
@@ -357,8 +362,8 @@ impl Shard {
         out: &mut Effects,
     ) {
         match asker {
-            Asker::Own(number) => {
-                self.on_decision_answer(self.topology.local, number, result, now, out);
+            Asker::Own(request) => {
+                self.on_decision_answer(self.topology.local, request, result, now, out);
             }
             Asker::Peer(peer) => self.tell_peer_decided(peer, result, out),
             Asker::Stream(_) => unreachable!("it asks nothing"),

@@ -138,7 +138,8 @@ impl Shard {
         let (members, proposal) = (handing.members.clone(), handing.proposal.clone());
         let epoch = decision.epoch;
         let wait_nanos = deadline.since(now.boot);
-        let terms = self.terms(number.into(), epoch, wait_nanos / 1_000_000);
+        let request = decision.request(number);
+        let terms = self.terms(request, epoch, wait_nanos / 1_000_000);
         let asked = DecisionRequest {
             table,
             key,
@@ -146,7 +147,7 @@ impl Shard {
             tracked: Some(Tracked::Begin(terms, members, others)),
         };
         if origin == local {
-            return self.accept(asked, epoch, Asker::Own(number), now, out);
+            return self.accept(asked, epoch, Asker::Own(request), now, out);
         }
         self.send_decision(origin, &terms, &asked, out);
         self.wake_decision(number, BootNanos(now.boot.0 + wait_nanos / 3 + 1));
@@ -173,10 +174,10 @@ impl Shard {
         let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
             return;
         };
-        if decision.handing.is_some() {
-            self.hand_over(number, now, out);
-        } else {
+        if decision.rings() {
             self.prepare_ballot(number, now, out);
+        } else {
+            self.hand_over(number, now, out);
         }
     }
 }

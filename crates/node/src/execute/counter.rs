@@ -39,6 +39,8 @@ pub struct CountOperation {
     replicas: Option<ReplicaPlan>,
     /// The epoch of the metadata that is so at.
     epoch: u64,
+    /// Whether what was counted is being synced.
+    syncs: bool,
     /// The id of what was counted, and whom it is for.
     tracked: Option<(MutationId, Members)>,
 }
@@ -78,6 +80,7 @@ impl Shard {
             level,
             replicas,
             epoch: self.topology.epoch,
+            syncs: false,
             tracked: None,
         };
         let number = self
@@ -225,6 +228,14 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        if let Some(Operation::Count(operation)) = self.operations.get_mut(number)
+            && operation.replicas.is_some()
+            && result.is_ok()
+            && !std::mem::replace(&mut operation.syncs, true)
+        {
+            // What others are told of is not forgotten here: it would be counted again from before.
+            return self.replica.confirm_synced(Caller::Local(number.into()));
+        }
         let Some(Operation::Count(operation)) = self.operations.remove(number) else {
             return;
         };

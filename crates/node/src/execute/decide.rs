@@ -8,13 +8,15 @@
 //! - ballots of a shard only grow, and are later than any it has seen;
 //! - whoever waits hears once.
 
+mod told;
+
 use super::acceptor::{Asker, DecisionRequest};
 use super::committing::Handing;
 use super::operation::Operation;
 use super::partition_queue::Partition;
 use super::replicas::ReadTerms;
 use crate::effects::Effects;
-use crate::message::ReplicaError;
+use crate::message::{ReplicaError, RequestId};
 use crate::shard::Shard;
 use cluster::coordinate::write::{Progress, WriteSet};
 use cluster::coordinate::{Access, ReplicaPlan, participants};
@@ -80,6 +82,10 @@ pub struct Decision {
     contentions: u16,
     /// The commit that an acceptor was handed, to pass it on.
     pub(super) handing: Option<Handing>,
+    /// How often a ballot was prepared: what failed of an earlier try says nothing of this one.
+    attempt: u32,
+    /// Whether it is to be tried again when its alarm rings.
+    waits: bool,
     alarm: Option<BootNanos>,
 }
 
@@ -94,44 +100,23 @@ impl Decision {
         (&self.question.table, self.question.key.token)
     }
 
+    /// What its requests are named by.
+    pub(super) fn request(&self, number: u64) -> RequestId {
+        RequestId {
+            operation: number,
+            part: self.attempt,
+        }
+    }
+
+    /// Its alarm rings: whether it is to be tried again.
+    pub(super) fn rings(&mut self) -> bool {
+        self.alarm = None;
+        std::mem::take(&mut self.waits)
+    }
+
     /// The partition that it is about.
     pub(super) fn partition(&self) -> Partition {
         (self.question.table.id, self.question.key.clone())
-    }
-
-    /// What whoever waits is told when the decision does not come.
-    fn on_timeout(&self) -> RequestError {
-        let required = self.participants.required() as u32;
-        let received = (self.answered.len() as u32).min(required.saturating_sub(1));
-        let consistency = self.question.level;
-        match (&self.purpose, &self.commit) {
-            (Purpose::Read, _) => RequestError::ReadTimeout {
-                consistency,
-                received,
-                block_for: required,
-                data_present: false,
-            },
-            (Purpose::Statement(_), Some((_, commit))) => commit.on_timeout(),
-            (Purpose::Statement(_), None) => RequestError::WriteTimeout {
-                consistency,
-                received,
-                block_for: required,
-                write_type: WriteType::Cas,
-                contentions: Some(self.contentions),
-            },
-        }
-    }
-
-    /// What whoever waits is told: of an update that was proposed nobody may say that it was not carried out.
-    fn as_far_as_known(&self, error: RequestError) -> RequestError {
-        let open = matches!(
-            error,
-            RequestError::WriteTimeout { .. } | RequestError::CasWriteUnknown { .. }
-        );
-        if self.proposer.is_proposed() && !open {
-            return self.on_timeout();
-        }
-        error
     }
 
     /// Whether those that are left cannot decide.
@@ -155,7 +140,7 @@ impl Shard {
         let decision = Decision {
             parent,
             purpose,
-            proposer: Proposer::new(participants.clone()),
+            proposer: Proposer::new(participants.clone(), self.topology.epoch),
             question,
             participants,
             epoch: self.topology.epoch,
@@ -166,6 +151,8 @@ impl Shard {
             lost: BTreeSet::new(),
             contentions: 0,
             handing: None,
+            attempt: 0,
+            waits: false,
             alarm: None,
         };
         let number = self
@@ -196,7 +183,7 @@ impl Shard {
             purpose = Purpose::Statement(commit);
         }
         if let Some(Operation::Decision(decision)) = self.operations.get_mut(number) {
-            decision.proposer.ask_instead(participants.clone());
+            decision.proposer.ask_instead(participants.clone(), epoch);
             decision.participants = participants;
             decision.purpose = purpose;
             decision.epoch = epoch;
@@ -218,6 +205,8 @@ impl Shard {
             return;
         };
         let alarm = decision.alarm.take();
+        decision.waits = false;
+        decision.attempt = decision.attempt.wrapping_add(1);
         decision.handing = None;
         decision.reading = None;
         decision.answered.clear();
@@ -314,12 +303,12 @@ impl Shard {
             tracked: None,
         };
         if to == self.topology.local {
-            let epoch = decision.epoch;
-            return self.accept(asked, epoch, Asker::Own(number), now, out);
+            let (epoch, request) = (decision.epoch, decision.request(number));
+            return self.accept(asked, epoch, Asker::Own(request), now, out);
         }
         let wait_ms = decision.question.deadline.since(now.boot) / 1_000_000;
-        let epoch = decision.epoch;
-        let terms = self.terms(number.into(), epoch, wait_ms);
+        let (epoch, request) = (decision.epoch, decision.request(number));
+        let terms = self.terms(request, epoch, wait_ms);
         self.send_decision(to, &terms, &asked, out);
     }
 
@@ -327,16 +316,18 @@ impl Shard {
     pub(crate) fn on_decision_answer(
         &mut self,
         from: NodeId,
-        number: u64,
+        request: RequestId,
         result: Result<Answer, ReplicaError>,
         now: Now,
         out: &mut Effects,
     ) {
+        let number = request.operation;
         let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
             return;
         };
         let answer = match result {
             Ok(answer) => answer,
+            Err(_) if request.part != decision.attempt => return,
             Err(ReplicaError::Outdated) => return self.decide_later(number, now),
             Err(_) => return self.acceptor_lost(number, from, now, out),
         };
@@ -404,6 +395,7 @@ impl Shard {
         decision.reading = Some(ballot);
         let question = &decision.question;
         let terms = ReadTerms {
+            ballot: Some(ballot),
             table: question.table.clone(),
             level: question.level,
             deadline: question.deadline,
@@ -414,6 +406,14 @@ impl Shard {
         match plan.again(&self.topology) {
             Ok(plan) => self.read_replicas(number, (plan, terms), command, now, out),
             Err(error) => self.end_decision(number, Err(error), now, out),
+        }
+    }
+
+    /// Whether a decision waits for what is read under this ballot, and not under a later one by now.
+    pub(super) fn reads_under(&mut self, number: u64, ballot: Ballot) -> bool {
+        match self.operations.get_mut(number) {
+            Some(Operation::Decision(decision)) => decision.reading == Some(ballot),
+            _ => false,
         }
     }
 
@@ -433,6 +433,10 @@ impl Shard {
         };
         let response = match result {
             Ok(response) => response,
+            // Whoever was asked may know of a change of the ring that this node has heard of only now.
+            Err(_) if decision.epoch != self.topology.epoch => {
+                return self.decide_later(number, now);
+            }
             Err(ReplicaError::Told(error)) => {
                 return self.end_decision(number, Err(*error), now, out);
             }
@@ -482,7 +486,7 @@ impl Shard {
         let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
             return;
         };
-        if decision.alarm.is_some() {
+        if std::mem::replace(&mut decision.waits, true) {
             return;
         }
         decision.contentions = decision.contentions.saturating_add(1);

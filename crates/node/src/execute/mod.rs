@@ -27,7 +27,7 @@ mod own_shards;
 mod page;
 pub(crate) mod partition_queue;
 mod read_repair;
-mod replicas;
+pub(crate) mod replicas;
 mod request;
 mod rmw;
 mod rows;

@@ -343,7 +343,9 @@ impl Shard {
         }
         match counts {
             Some(level) => self.count(mutation, level, caller, now, out),
-            None => self.replica.apply(&mutation, caller, now),
+            None => {
+                self.replica.apply(&mutation, caller, now);
+            }
         }
     }
 

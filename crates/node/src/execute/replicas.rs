@@ -23,6 +23,7 @@ use cluster::coordinate::ranges::{self, first_piece, later};
 use cluster::coordinate::read::{Ask, Progress, Read, Wanted};
 use cluster::coordinate::resolve::{Resolved, lacking, resolve};
 use cluster::coordinate::{Access, ReplicaPlan};
+use cluster::paxos::Ballot;
 use cluster::topology::NodeId;
 use model::error::{Consistency, RequestError};
 use model::filter::{RowFilter, Target};
@@ -38,6 +39,8 @@ const UNFILTERED_BYTES: usize = 1 << 20;
 /// What a read is for.
 #[derive(Debug, Clone)]
 pub(super) struct ReadTerms {
+    /// The ballot of the decision that it is for, if it is for one.
+    pub ballot: Option<Ballot>,
     /// The table.
     pub table: Arc<Table>,
     /// At which level.
@@ -45,6 +48,9 @@ pub(super) struct ReadTerms {
     /// When whoever waits is told to give up.
     pub deadline: BootNanos,
 }
+
+/// A read that ended: the operation that waits for it, the ballot it was for, and what was read.
+pub(crate) type EndedRead = ((u64, Option<Ballot>), Result<ReadResponse, ReplicaError>);
 
 /// A read under way.
 #[derive(Debug)]
@@ -510,7 +516,8 @@ impl Shard {
             Ok(()) => Ok(operation.whole),
             Err(error) => Err(ReplicaError::Told(Box::new(error))),
         };
-        self.ended_reads.push_back((operation.parent, result));
+        let reader = (operation.parent, operation.terms.ballot);
+        self.ended_reads.push_back((reader, result));
     }
 
     /// The deadline passed before enough replicas answered: whoever waits is told how many did.
@@ -525,7 +532,11 @@ impl Shard {
     /// Tells those who wait for reads that ended, some of them: what they do next may end at once, too.
     pub(crate) fn tell_of_reads(&mut self, now: Now, out: &mut Effects) {
         for _ in 0..self.ended_reads.len() {
-            if let Some((parent, result)) = self.ended_reads.pop_front() {
+            if let Some(((parent, ballot), result)) = self.ended_reads.pop_front() {
+                // A decision that has begun again is not told what was read before.
+                if ballot.is_some_and(|ballot| !self.reads_under(parent, ballot)) {
+                    continue;
+                }
                 self.on_read(parent, self.number, result, now, out);
             }
         }

@@ -142,6 +142,7 @@ impl Shard {
             let token = touched.partition.1.token;
             if let Some(plan) = replicas.clone() {
                 let terms = ReadTerms {
+                    ballot: None,
                     table: operation.parts[touched.parts[0]].plan().table.clone(),
                     level: operation.terms.consistency,
                     deadline,

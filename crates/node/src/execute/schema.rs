@@ -277,7 +277,7 @@ impl Shard {
                 });
             }
             Decision::Truncate(table) if self.schema.tables().any(|known| known.id == table.id) => {
-                let command = Command::Truncate(table.id, self.clock.next(now));
+                let command = Command::Truncate(table.id);
                 let leaving = [(table, Removal::Truncate)];
                 self.plan_change(
                     *demand,

@@ -137,7 +137,7 @@ impl Shard {
         // Of a table that was emptied meanwhile it may be what was there before.
         let metadata = self.metadata();
         let emptied = metadata.and_then(|all| all.truncations.get(&unit.table).copied());
-        if emptied.is_some_and(|truncation| truncation.epoch > epoch) {
+        if emptied.is_some_and(|at| at > epoch) {
             return self.end_chunk(reason, number, Err(()), now, out);
         }
         // Of a table that was dropped meanwhile there is nothing to be had.
@@ -224,7 +224,9 @@ impl Shard {
         for mutation in mutations {
             match self.adopted_rows(&mutation) {
                 Some(_) => self.adopt(&mutation, operation, now, out),
-                None => self.replica.apply(&mutation, caller, now),
+                None => {
+                    self.replica.apply(&mutation, caller, now);
+                }
             }
         }
         // The source may forget it then.

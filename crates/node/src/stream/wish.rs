@@ -135,7 +135,12 @@ impl Shard {
             let reason = "Node is still rebuilding. Check nodetool netstats.".to_owned();
             return out.admin.push((id, Err(reason.into())));
         }
-        let units = plan::rebuilt(metadata, self.topology.local, datacenter);
+        let units = plan::rebuilt(
+            metadata,
+            self.topology.local,
+            datacenter,
+            self.acceptors_table(),
+        );
         self.streams.rebuild = Some(Taking::new(units, 0, &mut self.random, now.boot));
         self.streams.wishes.waiting.push(Waiting {
             id,

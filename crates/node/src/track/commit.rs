@@ -97,27 +97,25 @@ impl Tracked {
 
 impl Shard {
     /// Applies the update of a commit whose partition this shard owns, and sends the commit on if this is where it begins. The caller
-    /// hears when the update is durable.
+    /// hears when the update is durable. Returns whether it was taken.
     pub(crate) fn apply_commit(
         &mut self,
         asked: DecisionRequest,
-        (planned_at, asker): (u64, Asker),
+        asker: Asker,
         caller: Caller,
         now: Now,
         out: &mut Effects,
-    ) {
+    ) -> bool {
         let Request::Commit(proposal) = &asked.request else {
             unreachable!("the caller looked");
         };
         // What was decided before the table was emptied counts as written before that, whoever commits it, and when.
-        let is_emptied = self
-            .topology
-            .is_emptied_of(asked.table, proposal.origin.micros);
-        let epoch = if is_emptied { 0 } else { planned_at };
+        let epoch = proposal.epoch;
         match asked.tracked {
             None if self.topology.is_truncated_since(asked.table, epoch) => {
                 self.metrics.truncated_writes += 1;
                 self.replica.skip(caller);
+                true
             }
             None => self.replica.apply(&proposal.update, caller, now),
             Some(Tracked::Begun { id, members, .. }) => {
@@ -126,16 +124,17 @@ impl Shard {
                     members,
                     mutation: proposal.update.clone(),
                 };
-                self.append_replicated(&replicated, epoch, caller, now);
+                self.append_replicated(&replicated, epoch, caller, now)
             }
             Some(Tracked::Begin(terms, members, targets)) => {
                 if !self.is_member(&members) {
                     let error = ReplicaError::Failed(0, "this node is no replica of it".into());
-                    return self.replica.refuse(caller, error);
+                    self.replica.refuse(caller, error);
+                    return false;
                 }
                 let of = (&members, epoch);
                 let Some(id) = self.apply_as_origin(&proposal.update, of, caller, now) else {
-                    return;
+                    return false;
                 };
                 let coordinator = match asker {
                     Asker::Own(_) => self.topology.local,
@@ -155,6 +154,7 @@ impl Shard {
                 for target in targets {
                     self.say(target, &message, out);
                 }
+                true
             }
         }
     }
@@ -191,6 +191,7 @@ mod tests {
             instance: 1,
             history: Vec::new(),
             update: vec![4, 5],
+            epoch: 9,
         };
         let members: Members = Arc::new([1, 2, 3]);
         let begun = Tracked::Begun {

@@ -358,14 +358,14 @@ impl Shard {
         }
     }
 
-    /// Appends a mutation of another origin, whose token this shard owns.
+    /// Appends a mutation of another origin, whose token this shard owns. Returns whether it was taken.
     pub(crate) fn append_replicated(
         &mut self,
         replicated: &Replicated,
         epoch: u64,
         caller: Caller,
         now: Now,
-    ) {
+    ) -> bool {
         self.metrics.replica_writes += 1;
         let Replicated {
             id,
@@ -385,10 +385,11 @@ impl Shard {
             opened.err().map(|error| crate::replica::classed(&error))
         };
         match error {
-            Some(error) => self.replica.refuse(caller, error),
-            None => {
-                self.apply_tracked(mutation, (*id, epoch), caller, now);
+            Some(error) => {
+                self.replica.refuse(caller, error);
+                false
             }
+            None => self.apply_tracked(mutation, (*id, epoch), caller, now),
         }
     }
 

@@ -42,8 +42,17 @@ impl Shard {
         boots: &[(NodeId, Boot)],
         out: &mut Effects,
     ) {
-        let of_nodes: Vec<(u32, u32)> = boots.iter().map(|(node, boot)| (node.0, *boot)).collect();
         let store = &mut self.replica.store;
+        let known = store.held().retired.get(members);
+        let is_new = |(node, boot): &&(NodeId, Boot)| {
+            let known = known.and_then(|known| known.get(&node.0));
+            known.is_none_or(|known| known < boot)
+        };
+        let new = boots.iter().filter(is_new);
+        let of_nodes: Vec<(u32, u32)> = new.map(|(node, boot)| (node.0, *boot)).collect();
+        if of_nodes.is_empty() {
+            return;
+        }
         if store.retire(members, &of_nodes, &mut out.io).is_ok() {
             return;
         }
@@ -77,15 +86,23 @@ impl Shard {
         }
     }
 
-    /// A shard's disk says what is retired.
-    pub(super) fn on_restored(&mut self, members: &Members, boots: &[(NodeId, Boot)]) {
+    /// A shard's disk says what is retired. Another's may not: it is told, too.
+    pub(super) fn on_restored(
+        &mut self,
+        members: &Members,
+        boots: &RetiredBoots,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let note = || TrackNote::Retired(members.clone(), boots.clone());
+        self.tell_all(note, now, out);
         let retired = self.tracking.retired.entry(members.clone()).or_default();
-        for (node, boot) in boots {
+        for (node, boot) in boots.iter() {
             let known = retired.entry(*node).or_default();
             *known = (*known).max(*boot);
         }
         if let Some(home) = self.tracking.homes.get_mut(&group_of(members)) {
-            for (node, boot) in boots {
+            for (node, boot) in boots.iter() {
                 home.group.on_retired(*node, *boot);
             }
         }

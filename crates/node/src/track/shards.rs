@@ -188,7 +188,9 @@ impl Shard {
             TrackNote::Owed(members, debts) => self.find_paid(from, &members, debts, now, out),
             TrackNote::Paid(debts) => self.settle_debts(&debts),
             TrackNote::Retired(members, boots) => self.forget_retired(&members, &boots, out),
-            TrackNote::WasRetired(members, boots) => self.on_restored(&members, &boots),
+            TrackNote::WasRetired(members, boots) => {
+                self.on_restored(&members, &boots, now, out);
+            }
         }
     }
 

@@ -305,7 +305,7 @@ fn proposal(rng: &mut Rng) -> Proposal {
             planned_on: rng.below(4),
             edits: vec![edit(rng)],
         },
-        4 => Command::Truncate(TableId(Uuid::from_u64_pair(2, number)), number as i64),
+        4 => Command::Truncate(TableId(Uuid::from_u64_pair(2, number))),
         5 | 6 => Command::Begin {
             node,
             change: match rng.below(5) {

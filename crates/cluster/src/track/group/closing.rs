@@ -55,6 +55,8 @@ impl Group {
             if gone.is_empty() {
                 continue;
             }
+            // Of a boot after the last of them nothing is known: it may have logs that this member has not heard of.
+            let settled = gone.iter().map(|id| id.boot()).max().unwrap_or(settled);
             for id in gone {
                 self.logs.remove(&id);
             }

@@ -34,7 +34,9 @@ pub(super) fn instance_of(table: &Table, row: &[u8], now: Now) -> Option<(Instan
     };
     let commit = row.cell(table.column("most_recent_commit")?.id);
     let kept = commit.map_or(0, |commit| match commit.kind {
-        CellKind::Expiring { expires, .. } => u32::try_from(expires - seconds).unwrap_or(0),
+        CellKind::Expiring { expires, .. } => {
+            u32::try_from(expires.saturating_sub(seconds)).unwrap_or(0)
+        }
         _ => 0,
     });
     let proposal = |name: &str| -> Option<Option<Proposal>> {
@@ -159,6 +161,7 @@ mod tests {
         let proposal = Proposal {
             ballot,
             origin: ballot,
+            epoch: 8,
             instance: 3,
             history: vec![ballot],
             update: vec![1, 2],

@@ -128,6 +128,7 @@ impl Shard {
             Others::Replicas { read, .. } => {
                 let level = operation.terms.consistency;
                 let terms = ReadTerms {
+                    ballot: None,
                     table,
                     level,
                     deadline,

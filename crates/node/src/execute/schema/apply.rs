@@ -146,10 +146,6 @@ impl Shard {
             return;
         };
         let epoch = decided.change.after.epoch;
-        // What is decided of a table from now on is later than its truncation.
-        for truncation in decided.change.after.truncations.values() {
-            self.clock.observe(truncation.micros);
-        }
         let emptied: Vec<Emptied> = decided
             .leaving()
             .into_iter()

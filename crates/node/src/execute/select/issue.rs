@@ -136,6 +136,7 @@ impl Shard {
         operation.awaited = 1;
         operation.asked_shard = Some(self.number);
         let terms = ReadTerms {
+            ballot: None,
             table: operation.plan().table.clone(),
             level: operation.terms.consistency,
             deadline: operation.deadline,
