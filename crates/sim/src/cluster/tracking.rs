@@ -3,6 +3,7 @@
 use super::Cluster;
 use crate::node::machine::Answer;
 use ::model::error::Consistency;
+use storage::SyncMode;
 
 /// Longest virtual time a statement may take, in steps of 10 ms.
 const PATIENCE: usize = 2_000;
@@ -17,6 +18,13 @@ fn started(seed: u64) -> Cluster {
 /// So many nodes with a table of three replicas.
 fn started_with(seed: u64, nodes: usize) -> Cluster {
     let mut cluster = Cluster::founded(seed, nodes, 4, 1).expect("a cluster");
+    ready(&mut cluster);
+    cluster
+}
+
+/// Starts all nodes, and makes the table.
+fn ready(cluster: &mut Cluster) {
+    let nodes = cluster.nodes.len();
     for node in 0..nodes {
         cluster.nodes[node].start(1);
     }
@@ -25,15 +33,14 @@ fn started_with(seed: u64, nodes: usize) -> Cluster {
         cluster.nodes[node].connect().expect("a superuser");
     }
     let keyspace = "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 3}";
-    done(&mut cluster, 0, Consistency::One, keyspace);
+    done(cluster, 0, Consistency::One, keyspace);
     done(
-        &mut cluster,
+        cluster,
         0,
         Consistency::One,
         "CREATE TABLE ks.t (k int PRIMARY KEY, v int)",
     );
     cluster.pass(2_000);
-    cluster
 }
 
 fn start(cluster: &mut Cluster, node: usize) {
@@ -208,6 +215,42 @@ fn a_coordinator_without_the_data_hands_its_commits_over() {
         }
     }
     assert!((1..10).contains(&without), "{without} of 20 are elsewhere");
+}
+
+/// Increments whose leader's power fails before a periodic sync is due, and which it goes on counting from.
+fn counted_by_one_who_dies(seed: u64) {
+    let mut cluster = Cluster::founded(seed, 3, 4, 1).expect("a cluster");
+    for node in &mut cluster.nodes {
+        node.sync_by(SyncMode::Periodic { ms: 10_000 });
+    }
+    ready(&mut cluster);
+    let table = "CREATE TABLE ks.c (k int PRIMARY KEY, n counter)";
+    done(&mut cluster, 0, Consistency::One, table);
+    cluster.pass(2_000);
+    // The one who is asked leads; power fails at it before a sync is due.
+    let count = "UPDATE ks.c SET n = n + 1 WHERE k = 1";
+    for _ in 0..3 {
+        done(&mut cluster, 2, Consistency::All, count);
+    }
+    cluster.nodes[2].crash();
+    for other in 0..2 {
+        cluster.network.cut.insert((2, other));
+        cluster.network.cut.insert((other, 2));
+    }
+    start(&mut cluster, 2);
+    // It counts on before it has heard of what it may have forgotten.
+    alone(&mut cluster, 2);
+    done(&mut cluster, 2, Consistency::One, count);
+    cluster.network.cut.clear();
+    cluster.pass(10_000);
+    let four = Answer::Rows(vec![vec![Some(4_u64.to_be_bytes().to_vec())]]);
+    let text = "SELECT n FROM ks.c WHERE k = 1";
+    assert_eq!(ask(&mut cluster, 0, Consistency::All, text), four);
+}
+
+#[test]
+fn increments_that_were_acknowledged_survive_their_leader_under_periodic_syncs() {
+    (18..24).for_each(counted_by_one_who_dies);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use node::startup::{NodeShard, StartupConfig};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use storage::StoreConfig;
+use storage::{StoreConfig, SyncMode};
 
 /// First second of virtual time: late enough that TTLs and ages are positive.
 const EPOCH_SECONDS: i64 = 1_700_000_000;
@@ -148,6 +148,11 @@ impl Machine {
                 ..NodeConfig::default()
             },
         }
+    }
+
+    /// When the commit log is synced, from the next start on.
+    pub fn sync_by(&mut self, sync: SyncMode) {
+        self.store.sync = sync;
     }
 
     /// Segments of the commit log and memtables of so many bytes, so that both are replaced often.
