@@ -8,6 +8,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -254,13 +255,23 @@ impl Drop for Helenus {
     }
 }
 
-/// A port nobody listens on now.
+/// Where ports are taken from: below those that systems give to connections by themselves.
+const PORTS: std::ops::Range<u32> = 10_000..30_000;
+/// How many of them each process has for itself, before it comes to those of others.
+const PORTS_EACH: u32 = 256;
+
+/// A port nobody listens on now. Tests that run beside in other processes take theirs from elsewhere.
 pub fn free_port() -> Result<u16, ProcessError> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    listener
-        .map(|address| address.port())
-        .map_err(|error| ProcessError(format!("no free port: {error}")))
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(PORTS_EACH);
+    for _ in PORTS {
+        let next = first.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = (PORTS.start + next % (PORTS.end - PORTS.start)) as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(ProcessError("no free port".to_owned()))
 }
 
 /// A directory below the system's for temporary files that is removed on drop.

@@ -261,7 +261,8 @@ impl MetadataLog {
         // One at a time is sent: the others have their deadlines alone.
         let proposals = self.proposals.values().enumerate().map(|(place, waiting)| {
             let due = match waiting.sent {
-                Some(sent) => sent.plus_millis(RESEND_MS),
+                Some(sent) if led => sent.plus_millis(RESEND_MS),
+                Some(_) => waiting.deadline,
                 None if place > 0 => waiting.deadline,
                 None if led => BootNanos(0),
                 None => given_up,

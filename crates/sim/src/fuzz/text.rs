@@ -81,6 +81,7 @@ pub fn json_values(rng: &mut Rng) -> Result<(), String> {
             CqlType::Boolean,
             CqlType::Bigint,
         ] {
+            let has_booleans = ctype == CqlType::Boolean;
             let types = [ctype.clone(), CqlType::List(Arc::new(ctype), Frozen::No)];
             for ctype in types {
                 let Ok(Some(wire)) = json::decode(&ctype, &tree) else {
@@ -88,6 +89,10 @@ pub fn json_values(rng: &mut Rng) -> Result<(), String> {
                 };
                 let mut printed = String::new();
                 json::print(&ctype, Some(&wire), &mut printed);
+                // A boolean without bytes is printed as null, as in Cassandra.
+                if has_booleans && printed.contains("null") {
+                    continue;
+                }
                 let again = json::parse(&printed).and_then(|tree| json::decode(&ctype, &tree));
                 if again.as_ref() != Ok(&Some(wire)) {
                     return Err(format!("{text} as {ctype:?} prints as {printed}"));
