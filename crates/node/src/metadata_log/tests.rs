@@ -460,3 +460,30 @@ fn what_is_proposed_before_there_is_a_leader_is_sent_when_there_is() {
     world.run(5);
     assert_eq!(world.ended(1), [Decision::Done]);
 }
+
+/// What was sent to a leader that is gone is not due again before there is another.
+#[test]
+fn a_node_without_a_leader_has_nothing_to_do_at_once() {
+    let mut world = World::new(3);
+    world.run(2_000);
+    let leader = world.leader();
+    let all: Vec<NodeId> = world.nodes.keys().copied().collect();
+    let asker = *all.iter().find(|id| **id != leader).expect("a follower");
+    world.down.extend(all.iter().filter(|id| **id != asker));
+    world.edit(asker, "late");
+    let mut leaderless = 0;
+    for _ in 0..800 {
+        world.run(5);
+        let log = &world.nodes[&asker].log;
+        if log.raft.leader().is_none() && !log.proposals.is_empty() {
+            leaderless += 1;
+            let due = log.next_deadline();
+            assert!(
+                due > BootNanos(world.now),
+                "due at {due:?} of {}",
+                world.now
+            );
+        }
+    }
+    assert!(leaderless > 100, "it waited {leaderless} times");
+}
