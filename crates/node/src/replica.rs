@@ -18,7 +18,7 @@ use model::track::MutationId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use storage::held::Statement;
-use storage::{Farewell, KeptTokens, ReadProgress, Store, StoreError};
+use storage::{Applied, Farewell, KeptTokens, ReadProgress, Store, StoreError};
 
 /// Who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,25 +105,7 @@ impl Replica {
         {
             self.hot.note(applied.table, Access::Write, view.key);
         }
-        let is_applied = applied.is_ok();
-        match applied {
-            Ok(applied) if applied.durable => {
-                self.tickets.remove(ticket);
-                self.latencies.note(applied.table, Measure::LocalWrite, 0);
-                self.finished.push(Finished::Applied(caller, Ok(())));
-            }
-            Ok(applied) => {
-                if let Some(waiting) = self.tickets.get_mut(ticket) {
-                    waiting.timed = Some((applied.table, Measure::LocalWrite, now.boot));
-                }
-            }
-            Err(error) => {
-                self.tickets.remove(ticket);
-                self.finished
-                    .push(Finished::Applied(caller, Err(classed(&error))));
-            }
-        }
-        is_applied
+        self.applied(applied, ticket, caller, now)
     }
 
     /// Applies an encoded mutation with its id; the caller hears when it is durable. Returns whether it was applied.
@@ -135,10 +117,23 @@ impl Replica {
         now: Now,
     ) -> bool {
         let ticket = self.tickets.insert(Ticket::untimed(caller));
-        match self.store.apply(mutation, Some(id), ticket, now) {
+        let applied = self.store.apply(mutation, Some(id), ticket, now);
+        self.applied(applied, ticket, caller, now)
+    }
+
+    /// The caller of a mutation hears at once, or waits under its ticket. Returns whether it was applied.
+    fn applied(
+        &mut self,
+        applied: Result<Applied, StoreError>,
+        ticket: u64,
+        caller: Caller,
+        now: Now,
+    ) -> bool {
+        match applied {
             Ok(applied) if applied.durable => {
                 self.tickets.remove(ticket);
-                self.finished.push(Finished::Applied(caller, Ok(())));
+                self.latencies.note(applied.table, Measure::LocalWrite, 0);
+                self.skip(caller);
                 true
             }
             Ok(applied) => {

@@ -328,6 +328,11 @@ impl Proposer {
         self.proposed.contains_key(&proposal.origin)
     }
 
+    /// The epoch of the metadata that the participants were found with.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// The ballot of this try.
     pub fn ballot(&self) -> Option<Ballot> {
         self.ballot

@@ -2,7 +2,7 @@
 //! (docs/tracking.md, section 3). This node is the first choice if it is a replica. If that one fails, or nothing is heard of it
 //! in a third of the time there is, another is; both may do it, for an update has its own timestamp and may have several ids.
 
-use super::acceptor::{Asker, DecisionRequest};
+use super::acceptor::DecisionRequest;
 use super::decide::{Decision, Purpose};
 use super::operation::Operation;
 use crate::effects::Effects;
@@ -109,8 +109,8 @@ impl Shard {
     }
 
     /// The group that a commit is for; `None` if it gets no id.
-    fn members_of_commit(&mut self, number: u64, proposal: &Proposal) -> Option<Members> {
-        let Some(Operation::Decision(decision)) = self.operations.get_mut(number) else {
+    fn members_of_commit(&self, number: u64, proposal: &Proposal) -> Option<Members> {
+        let Some(Operation::Decision(decision)) = self.operations.get(number) else {
             return None;
         };
         let (table, token) = decision.place();
@@ -136,7 +136,7 @@ impl Shard {
         let others = handing.targets[1..].to_vec();
         handing.targets.rotate_left(1);
         let (members, proposal) = (handing.members.clone(), handing.proposal.clone());
-        let epoch = decision.epoch;
+        let epoch = decision.epoch();
         let wait_nanos = deadline.since(now.boot);
         let request = decision.request(number);
         let terms = self.terms(request, epoch, wait_nanos / 1_000_000);
@@ -146,10 +146,10 @@ impl Shard {
             request: Request::Commit(proposal),
             tracked: Some(Tracked::Begin(terms, members, others)),
         };
+        self.ask_by_terms(origin, &terms, asked, now, out);
         if origin == local {
-            return self.accept(asked, epoch, Asker::Own(request), now, out);
+            return;
         }
-        self.send_decision(origin, &terms, &asked, out);
         self.wake_decision(number, BootNanos(now.boot.0 + wait_nanos / 3 + 1));
     }
 

@@ -17,6 +17,7 @@ use super::partition_queue::Partition;
 use super::replicas::ReadTerms;
 use crate::effects::Effects;
 use crate::message::{ReplicaError, RequestId};
+use crate::peers::message::Terms;
 use crate::shard::Shard;
 use cluster::coordinate::write::{Progress, WriteSet};
 use cluster::coordinate::{Access, ReplicaPlan, participants};
@@ -65,8 +66,6 @@ pub struct Decision {
     pub(super) purpose: Purpose,
     question: Question,
     participants: Participants,
-    /// The epoch of the metadata that they were found with.
-    pub(super) epoch: u64,
     pub(super) proposer: Proposer,
     /// The ballot under which the partition is being read.
     reading: Option<Ballot>,
@@ -98,6 +97,11 @@ impl Decision {
     /// The table and the token that it is about.
     pub(super) fn place(&self) -> (&Table, Token) {
         (&self.question.table, self.question.key.token)
+    }
+
+    /// The epoch of the metadata that the participants were found with.
+    pub(super) fn epoch(&self) -> u64 {
+        self.proposer.epoch()
     }
 
     /// What its requests are named by.
@@ -143,7 +147,6 @@ impl Shard {
             proposer: Proposer::new(participants.clone(), self.topology.epoch),
             question,
             participants,
-            epoch: self.topology.epoch,
             reading: None,
             response: None,
             commit: None,
@@ -172,7 +175,7 @@ impl Shard {
     fn decide_among_present(&mut self, number: u64) -> Result<(), RequestError> {
         let epoch = self.topology.epoch;
         let before = match self.operations.get(number) {
-            Some(Operation::Decision(decision)) if decision.epoch != epoch => decision,
+            Some(Operation::Decision(decision)) if decision.epoch() != epoch => decision,
             _ => return Ok(()),
         };
         let (question, mut purpose) = (&before.question, Purpose::Read);
@@ -186,7 +189,6 @@ impl Shard {
             decision.proposer.ask_instead(participants.clone(), epoch);
             decision.participants = participants;
             decision.purpose = purpose;
-            decision.epoch = epoch;
         }
         Ok(())
     }
@@ -254,8 +256,8 @@ impl Shard {
     }
 
     /// Whether a commit is of what was accepted just now; else it brings an acceptor what others committed before.
-    fn is_decided_now(&mut self, number: u64, proposal: &Proposal) -> bool {
-        match self.operations.get_mut(number) {
+    fn is_decided_now(&self, number: u64, proposal: &Proposal) -> bool {
+        match self.operations.get(number) {
             Some(Operation::Decision(decision)) => {
                 decision.proposer.ballot() == Some(proposal.ballot)
             }
@@ -302,14 +304,26 @@ impl Shard {
             request,
             tracked: None,
         };
-        if to == self.topology.local {
-            let (epoch, request) = (decision.epoch, decision.request(number));
-            return self.accept(asked, epoch, Asker::Own(request), now, out);
-        }
         let wait_ms = decision.question.deadline.since(now.boot) / 1_000_000;
-        let (epoch, request) = (decision.epoch, decision.request(number));
+        let (epoch, request) = (decision.epoch(), decision.request(number));
         let terms = self.terms(request, epoch, wait_ms);
-        self.send_decision(to, &terms, &asked, out);
+        self.ask_by_terms(to, &terms, asked, now, out);
+    }
+
+    /// Asks an acceptor, which may be this shard.
+    pub(super) fn ask_by_terms(
+        &mut self,
+        to: NodeId,
+        terms: &Terms,
+        asked: DecisionRequest,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if to == self.topology.local {
+            let asker = Asker::Own(terms.request.id);
+            return self.accept(asked, terms.epoch, asker, now, out);
+        }
+        self.send_decision(to, terms, &asked, out);
     }
 
     /// An acceptor's answer, or why there is none.
@@ -358,7 +372,7 @@ impl Shard {
         });
         let is_hopeless = decision.commit.is_none() && decision.is_hopeless();
         // It may be none of the participants there are now, or soon.
-        let is_outdated = decision.epoch != self.topology.epoch;
+        let is_outdated = decision.epoch() != self.topology.epoch;
         if is_hopeless && (is_outdated || decision.participants.pending.contains(&node)) {
             return self.decide_later(number, now);
         }
@@ -402,7 +416,7 @@ impl Shard {
         };
         let command = question.command.clone();
         let plan = ReplicaPlan::of_all(question.level, from, &self.topology);
-        let plan = plan.of_epoch(decision.epoch);
+        let plan = plan.of_epoch(decision.epoch());
         match plan.again(&self.topology) {
             Ok(plan) => self.read_replicas(number, (plan, terms), command, now, out),
             Err(error) => self.end_decision(number, Err(error), now, out),
@@ -410,8 +424,8 @@ impl Shard {
     }
 
     /// Whether a decision waits for what is read under this ballot, and not under a later one by now.
-    pub(super) fn reads_under(&mut self, number: u64, ballot: Ballot) -> bool {
-        match self.operations.get_mut(number) {
+    pub(super) fn reads_under(&self, number: u64, ballot: Ballot) -> bool {
+        match self.operations.get(number) {
             Some(Operation::Decision(decision)) => decision.reading == Some(ballot),
             _ => false,
         }
@@ -434,7 +448,7 @@ impl Shard {
         let response = match result {
             Ok(response) => response,
             // Whoever was asked may know of a change of the ring that this node has heard of only now.
-            Err(_) if decision.epoch != self.topology.epoch => {
+            Err(_) if decision.epoch() != self.topology.epoch => {
                 return self.decide_later(number, now);
             }
             Err(ReplicaError::Told(error)) => {

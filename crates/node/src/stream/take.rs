@@ -212,21 +212,28 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        let awaited = |mutation: &Vec<u8>| self.adopted_rows(mutation).unwrap_or(1);
+        // A chunk is of one table.
+        let first = mutations.first();
+        let adopts = first.is_some_and(|first| self.adopted_rows(first).is_some());
+        let awaited = if adopts {
+            let rows = mutations.iter().filter_map(|part| self.adopted_rows(part));
+            rows.sum()
+        } else {
+            mutations.len()
+        };
         let apply = StreamOperation::Apply {
             from,
             request,
-            left: mutations.iter().map(awaited).sum::<usize>() + 1,
+            left: awaited + 1,
             failed: None,
         };
         let operation = self.operations.insert(Operation::Stream(apply));
         let caller = Caller::Local(operation.into());
         for mutation in mutations {
-            match self.adopted_rows(&mutation) {
-                Some(_) => self.adopt(&mutation, operation, now, out),
-                None => {
-                    self.replica.apply(&mutation, caller, now);
-                }
+            if adopts {
+                self.adopt(&mutation, operation, now, out);
+            } else {
+                self.replica.apply(&mutation, caller, now);
             }
         }
         // The source may forget it then.

@@ -3,12 +3,8 @@
 use super::model::{SeenPartition, SeenRow};
 use super::run::Run;
 use super::tables::Name;
-use ::model::clustering::Slice;
-use ::model::filter::RowFilter;
 use ::model::key::DecoratedKey;
-use ::model::read::{
-    Columns, Dead, Direction, KeyRange, Limits, Partitions, ReadCommand, ReadEntry, ReadResponse,
-};
+use ::model::read::{Dead, Direction, KeyRange, Partitions, ReadCommand, ReadEntry, ReadResponse};
 use ::model::row::Row;
 use std::collections::BTreeMap;
 
@@ -56,19 +52,10 @@ impl Run {
 
     /// A read of everything in these partitions.
     pub(super) fn command(&self, name: Name, partitions: Partitions, dead: Dead) -> ReadCommand {
+        let now_seconds = self.node.now().wall.seconds();
         ReadCommand {
-            table: name.id(),
-            partitions,
-            slices: vec![Slice::all()],
-            direction: Direction::Forward,
-            columns: Columns::All,
-            static_counts: true,
-            filter: RowFilter::default(),
-            limits: Limits::NONE,
-            resume: None,
-            now_seconds: self.node.now().wall.seconds(),
-            purge_before: i64::MIN,
             dead,
+            ..ReadCommand::all(name.id(), partitions, now_seconds)
         }
     }
 

@@ -400,19 +400,11 @@ fn command() -> ReadCommand {
 
 #[test]
 fn an_empty_answer_is_the_end() {
+    let partitions = Partitions::Key(DecoratedKey::new(*b"k"));
     let command = ReadCommand {
-        table: TableId(Uuid::from_u128(1)),
-        partitions: Partitions::Key(DecoratedKey::new(*b"k")),
-        slices: vec![Slice::all()],
-        direction: Direction::Forward,
-        columns: Columns::All,
-        static_counts: true,
-        filter: RowFilter::default(),
-        limits: Limits::NONE,
-        resume: None::<Resume>,
-        now_seconds: 0,
         purge_before: 0,
         dead: Dead::Kept,
+        ..ReadCommand::all(TableId(Uuid::from_u128(1)), partitions, 0)
     };
     let resolved = resolve(
         &command,

@@ -10,12 +10,8 @@ use super::model::{Change, Write};
 use super::node::{Node, Stop};
 use super::tables::{Name, Tables, key};
 use crate::random::Rng;
-use ::model::clustering::Slice;
-use ::model::filter::RowFilter;
 use ::model::mutation::Mutation;
-use ::model::read::{
-    Columns, Dead, Direction, KeyRange, Limits, Partitions, ReadCommand, ReadEntry, Resume,
-};
+use ::model::read::{Columns, Dead, KeyRange, Partitions, ReadCommand, ReadEntry, Resume};
 use ::model::row::Deletion;
 use ::model::schema::{Keyspace, Schema, TableOptions};
 use ::model::track::MutationId;
@@ -119,19 +115,11 @@ impl Scene {
     }
 
     fn command(&self, name: Name, dead: Dead) -> ReadCommand {
+        let partitions = Partitions::Range(KeyRange::all());
+        let now_seconds = self.node.now().wall.seconds();
         ReadCommand {
-            table: name.id(),
-            partitions: Partitions::Range(KeyRange::all()),
-            slices: vec![Slice::all()],
-            direction: Direction::Forward,
-            columns: Columns::All,
-            static_counts: true,
-            filter: RowFilter::default(),
-            limits: Limits::NONE,
-            resume: None,
-            now_seconds: self.node.now().wall.seconds(),
-            purge_before: i64::MIN,
             dead,
+            ..ReadCommand::all(name.id(), partitions, now_seconds)
         }
     }
 
