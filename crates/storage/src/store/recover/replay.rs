@@ -1,6 +1,6 @@
 //! Replay: the records of a segment become rows of memtables.
 //!
-//! Piece by piece: first every record is checked, once, and its place noted by its token; then they are applied in the order
+//! First every record of a segment is checked, once, and its place noted by its token; then they are applied in the order
 //! of the memtables, which meets neighbours in the processor's cache where the log's order would miss it for every
 //! record. Mutations are idempotent and merge in any order, so that changes nothing; those of one partition keep theirs.
 
@@ -17,9 +17,6 @@ use model::key::Token;
 use model::mutation::MutationView;
 use model::time::BootNanos;
 use model::track::MutationId;
-
-/// Bytes of records that are noted before they are applied: they are still in the processor's cache then.
-const PIECE_BYTES: u32 = 1 << 20;
 
 /// Whether a record was in no SSTable yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,17 +35,12 @@ pub(super) struct Replay {
     pub(super) known_end: Option<u32>,
     /// Below this it was synced, whatever is there now.
     pub(super) synced: u32,
-    /// Tokens of the piece's mutations and where they stand; once they are being applied, those left, the last of them
-    /// next.
+    /// Tokens of its mutations and where they stand; once they are being applied, those left, the last of them next.
     pub(super) order: Vec<(Token, u32)>,
-    /// Where the piece begins.
-    pub(super) piece: u32,
     /// Path of a later segment that is not there. Segments are freed from the oldest on: if anything in this one is needed,
     /// so was that one.
     pub(super) missing: Option<String>,
-    /// Whether the piece is being applied.
-    pub(super) is_applying: bool,
-    /// Whether all records are checked.
+    /// Whether all records are checked: then they are being applied.
     pub(super) is_read: bool,
     /// Whether its mutations may be in no SSTable yet.
     pub(super) needed: Needed,
@@ -73,9 +65,7 @@ impl Replay {
             known_end,
             synced,
             order: Vec::new(),
-            piece: SegmentImage::START,
             missing: None,
-            is_applying: false,
             is_read: false,
             needed: Needed::Yes,
             index: SegmentIndex::default(),
@@ -159,10 +149,8 @@ impl Replay {
                 }
             }
         }
-        if self.is_read || self.offset - self.piece >= PIECE_BYTES {
+        if self.is_read {
             self.order.sort_unstable_by(|one, other| other.cmp(one));
-            self.piece = self.offset;
-            self.is_applying = true;
         }
         Ok(skipped)
     }
@@ -183,14 +171,13 @@ impl Store {
         let Some(mut replay) = self.recovery().and_then(|recovery| recovery.replay.take()) else {
             return Ok(false);
         };
-        if replay.is_applying {
+        if replay.is_read {
             self.apply_noted(&mut replay, budget)?;
-            replay.is_applying = !replay.order.is_empty();
         } else {
             self.skipped_records +=
                 replay.note(budget as u32, self.config.on_rot, &self.config.clock)?;
         }
-        if replay.is_read && !replay.is_applying {
+        if replay.is_read && replay.order.is_empty() {
             if let Some(recovery) = self.recovery() {
                 if let Some(held) = &replay.held {
                     recovery.held.union(held);
