@@ -11,8 +11,12 @@ use cql::frame::reader::Reader;
 const SAMPLES: u64 = 200;
 
 /// Reads a sample of `orders` orders both ways and compares every value.
-pub fn compare(connection: &mut Connection, pool: &Pool, orders: u64) -> Outcome {
-    let statements = Statements::prepare(connection)?;
+pub fn compare(
+    connection: &mut Connection,
+    statements: &Statements,
+    pool: &Pool,
+    orders: u64,
+) -> Outcome {
     for sample in 0..SAMPLES {
         let i = scatter(sample) % orders;
         let answer = connection.call(Opcode::Execute, |out| {

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Outcome};
 use crate::measure::{Meter, measure};
 use crate::results::Measured;
 use crate::session::Session;
-use crate::workload::{Asking, Scenario, Statements};
+use crate::workload::{Asking, Scenario};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -74,7 +74,7 @@ impl Latte {
     }
 
     fn finish(&self, mut command: Command, session: &Session<'_>) -> Outcome {
-        let address = session.target.address();
+        let address = session.target.addresses()[0];
         let status = command
             .arg(&self.workload)
             .arg(address.to_string())
@@ -103,7 +103,7 @@ impl Latte {
         if let Some(rate) = rate {
             command.args(["--rate", &format!("{rate:.0}")]);
         }
-        let mut meter = Meter::start(session.target.process()?)?;
+        let mut meter = Meter::start(&session.target.processes()?)?;
         self.finish(command, session)?;
         let server = meter.lap()?.server;
         let text = std::fs::read_to_string(&report);
@@ -150,7 +150,7 @@ impl Session<'_> {
         self.begin()?;
         latte.load(&self)?;
         self.flush()?;
-        let statements = Statements::prepare(&mut self.connect()?)?;
+        let statements = self.prepare()?;
         let mut load = self.load()?;
         let lengths = self.options.lengths();
         let mut table = String::from(
@@ -168,8 +168,8 @@ impl Session<'_> {
                 self.options.orders,
                 &mut asked,
             );
-            let server = self.target.process()?;
-            let ours = measure(&mut load, server, &mut source, lengths, |_| Some(rate))?;
+            let servers = self.target.processes()?;
+            let ours = measure(&mut load, &servers, &mut source, lengths, |_| Some(rate))?;
             self.asked = asked;
             let theirs = latte.run(&self, scenario, Some(rate))?;
             row(&mut table, scenario, "latte", &full, Some(&theirs));

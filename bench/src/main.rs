@@ -5,11 +5,13 @@
 //! - [`options`] is the command line; [`session`] is what is measured on one target, in order.
 //! - [`target`] starts and stops the servers; [`null`] is the one that does nothing.
 //! - [`latte`] compares our client with another.
+//! - [`away`] is what happens when a node dies and comes back.
 //! - [`load`] is the client, [`workload`] and [`orders`] what it asks, [`check`] whether the answers are right.
 //! - [`measure`] and [`process`] turn load into figures, [`results`] keeps them, [`report`] shows them.
 //!
 //! Cassandra is first, because latencies of all are compared at half of its peak.
 
+mod away;
 mod check;
 mod failure;
 mod latte;
@@ -33,10 +35,10 @@ use orders::Pool;
 use results::{Run, TargetRun};
 use session::{RateRule, Rates, Session, cold_cache_bytes};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use target::{Cassandra, Helenus, Null, Running, Target};
+use target::{Cassandra, Cluster, Helenus, Null, Running, Target};
 use workload::Scenario;
 
 const NULL_PORT: u16 = 9042;
@@ -79,29 +81,10 @@ fn run(options: &Options) -> Outcome {
         return show(options, &Run::read(path)?);
     }
     let pool = Pool::default();
-    let kept = output.join("results.json");
-    let oracle_kept = output.join("oracle.json");
-    let oracle = Cassandra::new(
-        &options.launcher,
-        &options.cassandra_home,
-        options.oracle_ip,
-    );
-    let data = output.join("data");
-    let helenus = Helenus::new(
-        &options.helenus,
-        options.helenus_ip,
-        &data,
-        &options.settings,
-    );
-    let null = Null::new(SocketAddr::new(options.null_ip, NULL_PORT));
-    let mut targets: Vec<(&str, Box<dyn Target>)> = vec![
-        ("oracle", Box::new(oracle)),
-        ("helenus", Box::new(helenus)),
-        ("null", Box::new(null)),
-    ];
-    if let Some((address, process)) = options.running {
-        targets.push(("running", Box::new(Running::new(address, process))));
-    }
+    let suffix = if options.nodes > 1 { "-cluster" } else { "" };
+    let kept = output.join(format!("results{suffix}.json"));
+    let oracle_kept = output.join(format!("oracle{suffix}.json"));
+    let mut targets = targets(options);
     let mut run = begin(options);
     for (name, target) in &mut targets {
         if !options.targets.iter().any(|wanted| wanted == name) {
@@ -134,14 +117,79 @@ fn run(options: &Options) -> Outcome {
     show(options, &run)
 }
 
+/// All targets, by their short names.
+fn targets(options: &Options) -> Vec<(&'static str, Box<dyn Target>)> {
+    let oracle = |ip, seed: Option<IpAddr>| -> Box<dyn Target> {
+        let node = Cassandra::new(&options.launcher, &options.cassandra_home, ip);
+        Box::new(match seed {
+            Some(seed) => node.joining(seed),
+            None => node,
+        })
+    };
+    let helenus = |ip: IpAddr, seed: Option<IpAddr>| -> Box<dyn Target> {
+        let data = options.output.join(match seed {
+            Some(_) => format!("data-{ip}"),
+            None => "data".to_owned(),
+        });
+        let node = Helenus::new(&options.helenus, ip, &data, &options.settings);
+        Box::new(match seed {
+            Some(seed) => node.joining(seed),
+            None => node,
+        })
+    };
+    let null = Null::new(SocketAddr::new(options.null_ip, NULL_PORT));
+    let mut targets: Vec<(&str, Box<dyn Target>)> = vec![
+        ("oracle", nodes(options, options.oracle_ip, &oracle)),
+        ("helenus", nodes(options, options.helenus_ip, &helenus)),
+        ("null", Box::new(null)),
+    ];
+    if let Some((address, process)) = options.running {
+        targets.push(("running", Box::new(Running::new(address, process))));
+    }
+    targets
+}
+
+/// The node on an address, or as many as are asked for on that and further ones.
+fn nodes(
+    options: &Options,
+    first: IpAddr,
+    node: &dyn Fn(IpAddr, Option<IpAddr>) -> Box<dyn Target>,
+) -> Box<dyn Target> {
+    if options.nodes == 1 {
+        return node(first, None);
+    }
+    let others = (1..options.nodes as u8).map(|number| node(further(first, number), Some(first)));
+    let all = std::iter::once(node(first, None)).chain(others);
+    Box::new(Cluster::new(all.collect(), options.version))
+}
+
+/// The address of a target's further node: far enough from the first ones of other targets.
+fn further(first: IpAddr, number: u8) -> IpAddr {
+    const APART: u8 = 10;
+    match first {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            IpAddr::from([a, b, c, d.wrapping_add(APART * number)])
+        }
+        IpAddr::V6(address) => {
+            let mut octets = address.octets();
+            octets[15] = octets[15].wrapping_add(APART * number);
+            IpAddr::from(octets)
+        }
+    }
+}
+
 fn show(options: &Options, run: &Run) -> Outcome {
     let table = report::table::markdown(run);
     let write = |name: &str, text: &str| {
         let path = options.output.join(name);
         fs::write(&path, text).map_err(|error| Failure::at(&path, error))
     };
-    write("table.md", &table)?;
-    write("plot.svg", &report::plot::svg(run))?;
+    let suffix = if run.nodes > 1 { "-cluster" } else { "" };
+    write(&format!("table{suffix}.md"), &table)?;
+    if run.nodes == 1 {
+        write("plot.svg", &report::plot::svg(run))?;
+    }
     println!("{table}");
     if options.record {
         report::document::record(&options.root, run)?;
@@ -153,6 +201,7 @@ fn begin(options: &Options) -> Run {
     Run {
         date: first_line(Command::new("date").args(["-u", "+%F"])),
         commit: commit(&options.root),
+        nodes: options.nodes,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         restrictions: options.restrictions(),
         orders: options.orders,

@@ -52,15 +52,15 @@ impl Lengths {
 /// Warms, saturates, then loads at the rate that `rate` makes of the throughput found.
 pub fn measure(
     load: &mut Load,
-    server: u32,
+    servers: &[u32],
     source: &mut dyn Source,
     lengths: Lengths,
     rate: impl FnOnce(f64) -> Option<f64>,
 ) -> Outcome<Figures> {
-    let settled = warm(load, server, source, lengths)?;
-    let saturation = stretch(load, server, source, Pace::Saturation, lengths)?;
+    let settled = warm(load, servers, source, lengths)?;
+    let saturation = stretch(load, servers, source, Pace::Saturation, lengths)?;
     let at_rate = match rate(saturation.throughput) {
-        Some(rate) => Some(stretch(load, server, source, Pace::Rate(rate), lengths)?),
+        Some(rate) => Some(stretch(load, servers, source, Pace::Rate(rate), lengths)?),
         None => None,
     };
     Ok(Figures {
@@ -71,10 +71,15 @@ pub fn measure(
 }
 
 /// Loads until the last few windows agree; whether they did in time.
-fn warm(load: &mut Load, server: u32, source: &mut dyn Source, lengths: Lengths) -> Outcome<bool> {
+fn warm(
+    load: &mut Load,
+    servers: &[u32],
+    source: &mut dyn Source,
+    lengths: Lengths,
+) -> Outcome<bool> {
     let mut windows: Vec<(f64, f64)> = Vec::new();
     let mut settled = false;
-    let mut meter = Meter::start(server)?;
+    let mut meter = Meter::start(servers)?;
     load.run(source, Pace::Saturation, lengths.window, &mut |window| {
         let measured = Measured::new(&window, meter.lap()?);
         windows.push((measured.throughput, measured.cpu_us));
@@ -106,13 +111,13 @@ fn is_settled(windows: &[(f64, f64)]) -> bool {
 /// Leaves out the ramp and measures one stretch.
 fn stretch(
     load: &mut Load,
-    server: u32,
+    servers: &[u32],
     source: &mut dyn Source,
     pace: Pace,
     lengths: Lengths,
 ) -> Outcome<Measured> {
     let mut measured = None;
-    let mut meter = Meter::start(server)?;
+    let mut meter = Meter::start(servers)?;
     // The ramp sets the length of windows; as many of them make the stretch.
     let count = (lengths.measured.as_secs_f64() / lengths.ramp.as_secs_f64()).round() as usize;
     let mut sum: Option<(Window, Spent)> = None;
@@ -144,34 +149,41 @@ fn stretch(
     measured.ok_or_else(|| crate::failure::Failure::new("the source ended before the measurement"))
 }
 
+/// Processor time so far: of each server, of this process, of the machine.
+type Looked = (Vec<CpuTime>, CpuTime, Duration);
+
 /// Measures processor time lap by lap.
 #[derive(Debug)]
 pub struct Meter {
-    server: u32,
-    before: (CpuTime, CpuTime, Duration),
+    servers: Vec<u32>,
+    before: Looked,
 }
 
 impl Meter {
-    /// Of process `server`, from now.
-    pub fn start(server: u32) -> Outcome<Self> {
-        let before = Self::look(server)?;
-        Ok(Self { server, before })
+    /// Of these processes together, from now.
+    pub fn start(servers: &[u32]) -> Outcome<Self> {
+        Ok(Self {
+            before: Self::look(servers)?,
+            servers: servers.to_vec(),
+        })
     }
 
     /// What was spent since the last lap.
     pub fn lap(&mut self) -> Outcome<Spent> {
-        let now = Self::look(self.server)?;
+        let now = Self::look(&self.servers)?;
         let before = std::mem::replace(&mut self.before, now);
+        let each = self.before.0.iter().zip(&before.0);
         Ok(Spent {
-            server: self.before.0.since(&before.0),
+            server: each.map(|(now, before)| now.since(before)).sum(),
             client: self.before.1.since(&before.1),
             machine: self.before.2.saturating_sub(before.2),
         })
     }
 
-    fn look(server: u32) -> Outcome<(CpuTime, CpuTime, Duration)> {
+    fn look(servers: &[u32]) -> Outcome<Looked> {
+        let each = servers.iter().map(|server| CpuTime::of(*server));
         Ok((
-            CpuTime::of(server)?,
+            each.collect::<Outcome<_>>()?,
             CpuTime::of(std::process::id())?,
             machine_cpu_time()?,
         ))

@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::measure::Lengths;
 use crate::orders::ROWS_PER_PARTITION;
+use crate::requests::Level;
 use crate::workload::Scenario;
 use cql::frame::ProtocolVersion;
 use std::net::{IpAddr, SocketAddr};
@@ -12,16 +13,19 @@ use std::path::PathBuf;
 pub const USAGE: &str = "\
 cargo xtask bench [--quick] [--only write,read,range,mixed,wide,cold-read,cold-range]
                   [--targets oracle,helenus,null] [--skip-oracle] [--record]
-                  [--running IP:PORT,PID] [--latte PATH] [--results FILE]
+                  [--nodes 1|3] [--running IP:PORT,PID] [--latte PATH] [--results FILE]
                   [--orders N] [--protocol 4|5] [--connections N] [--in-flight N] [--set key=value]…
   --quick        30,000 orders and short measurements, for a look; Cassandra does not get warm
   --skip-oracle  without Apache Cassandra; latencies at the rates of the last run with it
   --record       put table and plot into docs/performance.md
+  --nodes        so many nodes that have all data each, asked at QUORUM: read, write and mixed, without the null server
   --running      only this server, which runs already; nothing is flushed, killed or stopped
   --results      measure nothing: table and plot of a run that was kept (target/bench/results.json)
   --latte        compare our client with this one (crate latte-cli) instead, on the first target
   --set          a further setting of Helenus";
 
+/// What is asked of several nodes.
+const CLUSTER_SCENARIOS: [Scenario; 3] = [Scenario::Read, Scenario::Write, Scenario::Mixed];
 const ORDERS: u64 = 300_000;
 const QUICK_ORDERS: u64 = 30_000;
 
@@ -34,6 +38,8 @@ pub struct Options {
     pub only: Vec<Scenario>,
     /// Targets to measure, by their short names.
     pub targets: Vec<String>,
+    /// Nodes of each target.
+    pub nodes: usize,
     /// A server that runs already, with its process id.
     pub running: Option<(SocketAddr, u32)>,
     /// The other client, if ours is to be compared with it.
@@ -74,8 +80,8 @@ impl Options {
     /// Reads arguments; `--helenus`, `--launcher`, `--cassandra-home` and `--root` come from `cargo xtask`.
     pub fn parse(arguments: impl Iterator<Item = String>) -> Outcome<Self> {
         let mut options = Self::default();
-        let mut orders = None;
-        let mut arguments = arguments;
+        let (mut orders, mut only, mut targets) = (None, None, None);
+        let (mut arguments, mut skip_oracle) = (arguments, false);
         while let Some(argument) = arguments.next() {
             let mut value = || {
                 arguments
@@ -84,13 +90,14 @@ impl Options {
             };
             match argument.as_str() {
                 "--quick" => options.quick = true,
-                "--skip-oracle" => options.targets.retain(|name| name != "oracle"),
+                "--skip-oracle" => skip_oracle = true,
                 "--record" => options.record = true,
-                "--only" => options.only = scenarios(&value()?)?,
-                "--targets" => options.targets = value()?.split(',').map(str::to_owned).collect(),
+                "--only" => only = Some(scenarios(&value()?)?),
+                "--targets" => targets = Some(value()?.split(',').map(str::to_owned).collect()),
+                "--nodes" => options.nodes = nodes(&value()?)?,
                 "--running" => {
                     options.running = Some(running(&value()?)?);
-                    options.targets = vec!["running".to_owned()];
+                    targets = Some(vec!["running".to_owned()]);
                 }
                 "--results" => options.results = Some(value()?.into()),
                 "--latte" => options.latte = Some(value()?.into()),
@@ -110,8 +117,21 @@ impl Options {
                 _ => return Err(Failure::new(format!("{argument} is not known\n{USAGE}"))),
             }
         }
+        if options.nodes > 1 {
+            options.only = CLUSTER_SCENARIOS.to_vec();
+            options.targets.retain(|name| name != "null");
+        }
+        options.only = only.unwrap_or(options.only);
+        options.targets = targets.unwrap_or(options.targets);
+        options
+            .targets
+            .retain(|name| !(skip_oracle && name == "oracle"));
+        if options.nodes > 1 && options.restarts() {
+            return Err(Failure::new("several nodes are not measured cold"));
+        }
         let orders = orders.unwrap_or(if options.quick { QUICK_ORDERS } else { ORDERS });
         options.orders = orders.next_multiple_of(ROWS_PER_PARTITION);
+        options.connections = options.connections.next_multiple_of(options.nodes);
         if options.orders == 0
             || options.connections == 0
             || options.in_flight < options.connections
@@ -137,6 +157,15 @@ impl Options {
         self.only.iter().any(|scenario| scenario.is_cold())
     }
 
+    /// At which consistency is asked.
+    pub fn level(&self) -> Level {
+        if self.nodes > 1 {
+            Level::Quorum
+        } else {
+            Level::LocalOne
+        }
+    }
+
     /// What makes this run less than a whole one.
     pub fn restrictions(&self) -> Vec<String> {
         let mut restrictions = Vec::new();
@@ -144,7 +173,12 @@ impl Options {
             restrictions.push("short measurements".to_owned());
             restrictions.push("too little data to exceed the least block cache".to_owned());
         }
-        if self.only.len() < Scenario::ALL.len() {
+        let all = if self.nodes > 1 {
+            &CLUSTER_SCENARIOS[..]
+        } else {
+            &Scenario::ALL
+        };
+        if self.only.len() < all.len() {
             restrictions.push("some scenarios".to_owned());
         }
         restrictions.extend(
@@ -163,6 +197,7 @@ impl Default for Options {
             quick: false,
             only: Scenario::ALL.to_vec(),
             targets: ["oracle", "helenus", "null"].map(str::to_owned).to_vec(),
+            nodes: 1,
             running: None,
             latte: None,
             results: None,
@@ -198,6 +233,14 @@ fn running(text: &str) -> Outcome<(SocketAddr, u32)> {
     let parts = text.split_once(',');
     let read = parts.and_then(|(address, id)| Some((address.parse().ok()?, id.parse().ok()?)));
     read.ok_or_else(|| Failure::new(format!("{text} is not IP:PORT,PID")))
+}
+
+fn nodes(text: &str) -> Outcome<usize> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err(Failure::new("there are 1 or 3 nodes")),
+    }
 }
 
 fn version(text: &str) -> Outcome<ProtocolVersion> {
@@ -239,6 +282,10 @@ mod tests {
                 .to_string()
                 .contains("writes")
         );
+        let options = parse("--nodes 3 --skip-oracle").unwrap();
+        assert_eq!(options.only, CLUSTER_SCENARIOS);
+        assert_eq!(options.targets, ["helenus"]);
+        assert!(parse("--nodes 3 --only cold-read").is_err());
         assert!(parse("--orders").is_err());
         assert!(parse("--in-flight 1").is_err());
     }

@@ -19,9 +19,15 @@ const VALUE_BYTES: u64 = 250;
 /// About what an order takes in an uncompressed block: its values, their lengths and times, the key.
 pub const ROW_BYTES: u64 = 275;
 
-/// The schema, statement by statement.
-pub const SCHEMA: [&str; 4] = [
-    "CREATE KEYSPACE IF NOT EXISTS bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+/// Makes the keyspace, of which every node has all.
+pub fn keyspace(nodes: usize) -> String {
+    format!(
+        "CREATE KEYSPACE IF NOT EXISTS bench WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {nodes}}}"
+    )
+}
+
+/// The tables.
+pub const TABLES: [&str; 3] = [
     "CREATE TABLE IF NOT EXISTS bench.orders (order_id uuid PRIMARY KEY, customer_id bigint, placed_at timestamp, \
      status text, currency text, total_cents bigint, items text, address text)",
     "CREATE TABLE IF NOT EXISTS bench.orders_by_customer (customer_id bigint, day int, placed_at timestamp, order_id uuid, \

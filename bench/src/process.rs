@@ -71,8 +71,16 @@ pub fn machine_cpu_time() -> Outcome<Duration> {
     Ok(TICK * (user + nice + system + irq + softirq + steal) as u32)
 }
 
-/// Resident memory of a process, in bytes.
-pub fn resident_bytes(id: u32) -> Outcome<u64> {
+/// Resident memory of one of these processes on average, in bytes.
+pub fn resident_bytes(ids: &[u32]) -> Outcome<u64> {
+    let mut sum = 0;
+    for id in ids {
+        sum += resident_bytes_of(*id)?;
+    }
+    Ok(sum / ids.len().max(1) as u64)
+}
+
+fn resident_bytes_of(id: u32) -> Outcome<u64> {
     let status = read(&format!("/proc/{id}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
@@ -131,18 +139,20 @@ fn last_written(path: &Path) -> std::io::Result<u64> {
     }
 }
 
-/// Waits until a process uses less than a twentieth of a core, at most `limit`: flushes and compactions are done then.
-pub fn wait_until_quiet(id: u32, limit: Duration) -> Outcome {
+/// Waits until processes use less than a twentieth of a core each, at most `limit`: flushes and compactions are done then.
+pub fn wait_until_quiet(ids: &[u32], limit: Duration) -> Outcome {
     const LOOK: Duration = Duration::from_secs(1);
     let began = Instant::now();
-    let mut before = CpuTime::of(id)?;
-    while began.elapsed() < limit {
-        std::thread::sleep(LOOK);
-        let now = CpuTime::of(id)?;
-        if now.since(&before) < LOOK / 20 {
-            break;
+    for id in ids {
+        let mut before = CpuTime::of(*id)?;
+        while began.elapsed() < limit {
+            std::thread::sleep(LOOK);
+            let now = CpuTime::of(*id)?;
+            if now.since(&before) < LOOK / 20 {
+                break;
+            }
+            before = now;
         }
-        before = now;
     }
     Ok(())
 }
@@ -159,7 +169,7 @@ mod tests {
     fn the_own_process_can_be_read() {
         let id = std::process::id();
         let before = CpuTime::of(id).unwrap();
-        assert!(resident_bytes(id).unwrap() > 100_000);
+        assert!(resident_bytes(&[id]).unwrap() > 100_000);
         let after = CpuTime::of(id).unwrap();
         assert!(after.since(&before) < Duration::from_mins(1));
         assert!(machine_cpu_time().unwrap() > Duration::ZERO);

@@ -1,14 +1,23 @@
 //! What the client sends: bodies of STARTUP, QUERY, PREPARE and EXECUTE, as drivers send them.
 //!
-//! Like a driver, an EXECUTE states consistency LOCAL_ONE, a page size, the time of the write, and that the columns of
+//! Like a driver, an EXECUTE states a consistency level, a page size, the time of the write, and that the columns of
 //! the result are known already.
 
 use cql::frame::header::{HEADER_BYTES, Opcode};
 use cql::frame::put::Put;
 use cql::frame::version::ProtocolVersion;
 
-const LOCAL_ONE: u16 = 0x000A;
 const PAGE_ROWS: i32 = 5_000;
+
+/// At which consistency is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Level {
+    /// As drivers ask unless told otherwise.
+    LocalOne = 0x000A,
+    /// As those who have several replicas ask.
+    Quorum = 0x0004,
+}
 
 mod bits {
     pub const VALUES: u32 = 0x01;
@@ -54,7 +63,7 @@ pub fn put_startup(out: &mut Vec<u8>) {
 /// The body of a QUERY without values.
 pub fn put_query(out: &mut Vec<u8>, version: ProtocolVersion, text: &str) {
     put_long_string(out, text);
-    out.put_short(LOCAL_ONE);
+    out.put_short(Level::LocalOne as u16);
     put_flags(out, version, 0);
 }
 
@@ -67,12 +76,17 @@ pub fn put_prepare(out: &mut Vec<u8>, version: ProtocolVersion, text: &str) {
 }
 
 /// The body of an EXECUTE up to its values, which the caller appends with [`Put::put_bytes`].
-pub fn put_execute(out: &mut Vec<u8>, version: ProtocolVersion, prepared: &Prepared, values: u16) {
+pub fn put_execute(
+    out: &mut Vec<u8>,
+    (version, level): (ProtocolVersion, Level),
+    prepared: &Prepared,
+    values: u16,
+) {
     out.put_short_bytes(&prepared.id);
     if version.has_segments() {
         out.put_short_bytes(&prepared.result_metadata_id);
     }
-    out.put_short(LOCAL_ONE);
+    out.put_short(level as u16);
     put_flags(
         out,
         version,
@@ -115,7 +129,7 @@ mod tests {
             };
             let mut out = Vec::new();
             put_envelope(&mut out, version, 5, Opcode::Execute, |out| {
-                put_execute(out, version, &prepared, 1);
+                put_execute(out, (version, Level::Quorum), &prepared, 1);
                 out.put_bytes(Some(b"key"));
                 put_execute_tail(out, 99);
             });

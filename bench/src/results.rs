@@ -1,5 +1,6 @@
 //! What a run found, as it is kept in `results.json`.
 
+use crate::away::Away;
 use crate::failure::{Failure, Outcome};
 use crate::load::Window;
 use crate::workload::Scenario;
@@ -15,6 +16,9 @@ pub struct Run {
     pub date: String,
     /// Commit of the source measured, with `+` if there were changes beside it.
     pub commit: String,
+    /// Nodes of each target.
+    #[serde(default = "one")]
+    pub nodes: usize,
     /// Processor cores the machine has.
     pub cores: usize,
     /// What was asked for on the command line, if not everything.
@@ -33,6 +37,10 @@ pub struct Run {
     pub targets: Vec<TargetRun>,
 }
 
+fn one() -> usize {
+    1
+}
+
 /// What one target showed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TargetRun {
@@ -40,14 +48,17 @@ pub struct TargetRun {
     pub title: String,
     /// From the launch on an empty directory to the first CQL answer, seconds.
     pub start_s: f64,
-    /// Resident memory some seconds after that, bytes.
+    /// Resident memory of a node some seconds after that, bytes.
     pub idle_resident_bytes: u64,
-    /// Resident memory after all warm scenarios, bytes.
+    /// Resident memory of a node after all warm scenarios, bytes.
     pub loaded_resident_bytes: u64,
     /// Every order written twice (by id, by customer) and flushed: bytes of SSTables on the disk.
     pub data_bytes: Option<u64>,
     /// After `kill -9`.
     pub restart: Option<Restart>,
+    /// When one of several nodes was away.
+    #[serde(default)]
+    pub away: Option<Away>,
     /// By scenario.
     pub scenarios: BTreeMap<Scenario, Figures>,
 }

@@ -5,12 +5,13 @@
 //! until CQL answers again, with the memory it had; flushed, and started with a small block cache; the cold scenarios.
 
 use crate::check;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::load::{Connection, Load, Pace, Shape};
 use crate::measure::{Lengths, measure};
 use crate::options::Options;
-use crate::orders::{Pool, ROW_BYTES, SCHEMA};
+use crate::orders::{Pool, ROW_BYTES, TABLES, keyspace};
 use crate::process::{disk_bytes, resident_bytes, wait_until_quiet, written_bytes};
+use crate::report::HELENUS;
 use crate::results::{Restart, TargetRun};
 use crate::target::{self, Cache, Target};
 use crate::workload::{Asking, Fill, Scenario, Statements};
@@ -79,13 +80,32 @@ impl<'a> Session<'a> {
         self.begin()?;
         self.flush()?;
         if let Some(directories) = self.target.directories() {
-            check::compare(&mut self.connect()?, self.pool, self.options.orders)?;
+            let statements = self.prepare()?;
+            check::compare(
+                &mut self.connect()?,
+                &statements,
+                self.pool,
+                self.options.orders,
+            )?;
             self.run.data_bytes = Some(disk_bytes(&directories.data));
         }
         self.scenarios(false)?;
-        self.run.loaded_resident_bytes = resident_bytes(self.target.process()?)?;
+        self.run.loaded_resident_bytes = resident_bytes(&self.target.processes()?)?;
         if self.target.directories().is_some() && self.options.restarts() {
             self.restart()?;
+        }
+        let writes = self.run.scenarios.get(&Scenario::Write);
+        let writes = writes.map(|figures| figures.saturation.throughput);
+        if let Some(writes) = writes
+            && self.options.nodes > 1
+            && self.run.title == HELENUS
+        {
+            let away = self.away(writes)?;
+            self.say(&format!(
+                "away for {:.0} s, caught up in {:.1} s",
+                away.away_s, away.caught_up_s
+            ));
+            self.run.away = Some(away);
         }
         if self.chosen(true).next().is_some() {
             self.scenarios(true)?;
@@ -99,14 +119,15 @@ impl<'a> Session<'a> {
         self.target.wipe()?;
         self.run.start_s = self.start(Cache::Ample)?;
         sleep(IDLE_BEFORE_LOOK);
-        self.run.idle_resident_bytes = resident_bytes(self.target.process()?)?;
+        self.run.idle_resident_bytes = resident_bytes(&self.target.processes()?)?;
         self.say(&format!(
             "CQL after {:.2} s, {} MiB",
             self.run.start_s,
             self.run.idle_resident_bytes >> 20
         ));
         let mut connection = self.connect()?;
-        for statement in SCHEMA {
+        connection.query(&keyspace(self.options.nodes))?;
+        for statement in TABLES {
             connection.query(statement)?;
         }
         self.fill()
@@ -118,12 +139,23 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn connect(&self) -> Outcome<Connection> {
-        Connection::open(self.target.address(), self.options.version)
+        Connection::open(self.target.addresses()[0], self.options.version)
+    }
+
+    /// Prepares the statements on every node.
+    pub(crate) fn prepare(&self) -> Outcome<Statements> {
+        let (version, level) = (self.options.version, self.options.level());
+        let mut prepared = None;
+        for address in self.target.addresses() {
+            let mut connection = Connection::open(address, version)?;
+            prepared = Some(Statements::prepare(&mut connection, level)?);
+        }
+        prepared.ok_or_else(|| Failure::new("a target without an address"))
     }
 
     pub(crate) fn load(&self) -> Outcome<Load> {
-        Load::open(Shape {
-            address: self.target.address(),
+        Load::open(&Shape {
+            addresses: self.target.addresses(),
             version: self.options.version,
             connections: self.options.connections,
             in_flight: self.options.in_flight,
@@ -132,7 +164,7 @@ impl<'a> Session<'a> {
 
     /// Writes every order into both tables.
     fn fill(&mut self) -> Outcome {
-        let statements = Statements::prepare(&mut self.connect()?)?;
+        let statements = self.prepare()?;
         let mut fill = Fill::new(self.pool, &statements, self.options.orders);
         let mut load = self.load()?;
         let length = self.options.lengths().window;
@@ -144,7 +176,7 @@ impl<'a> Session<'a> {
 
     pub(crate) fn flush(&mut self) -> Outcome {
         self.target.flush()?;
-        wait_until_quiet(self.target.process()?, QUIET_LIMIT)
+        wait_until_quiet(&self.target.processes()?, QUIET_LIMIT)
     }
 
     /// The chosen scenarios, cold or not.
@@ -156,7 +188,7 @@ impl<'a> Session<'a> {
     }
 
     fn scenarios(&mut self, cold: bool) -> Outcome {
-        let statements = Statements::prepare(&mut self.connect()?)?;
+        let statements = self.prepare()?;
         let mut load = self.load()?;
         let lengths: Lengths = self.options.lengths();
         for scenario in self.chosen(cold) {
@@ -172,9 +204,9 @@ impl<'a> Session<'a> {
                 self.options.orders,
                 &mut self.asked,
             );
-            let server = self.target.process()?;
+            let servers = self.target.processes()?;
             let figures =
-                measure(&mut load, server, &mut source, lengths, rate).map_err(|failure| {
+                measure(&mut load, &servers, &mut source, lengths, rate).map_err(|failure| {
                     failure.during(format!("{}, {}", self.target.title(), scenario.name()))
                 })?;
             let at = &figures.saturation;

@@ -3,7 +3,7 @@
 use crate::failure::Outcome;
 use crate::load::{Connection, Expected, Source};
 use crate::orders::{self, Pool, ROWS_PER_PARTITION, SLICE_ROWS, Shuffled, placed_at_ms, scatter};
-use crate::requests::{Prepared, put_execute, put_execute_tail};
+use crate::requests::{Level, Prepared, put_execute, put_execute_tail};
 use cql::frame::ProtocolVersion;
 use cql::frame::put::Put;
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,8 @@ impl Scenario {
 /// The prepared statements of a server.
 #[derive(Debug, Clone)]
 pub struct Statements {
-    version: ProtocolVersion,
+    /// How they are sent.
+    terms: (ProtocolVersion, Level),
     insert: Prepared,
     insert_by_customer: Prepared,
     append: Prepared,
@@ -84,10 +85,10 @@ pub struct Statements {
 }
 
 impl Statements {
-    /// Prepares them all.
-    pub fn prepare(connection: &mut Connection) -> Outcome<Self> {
+    /// Prepares them all, to be asked at a level.
+    pub fn prepare(connection: &mut Connection, level: Level) -> Outcome<Self> {
         Ok(Self {
-            version: connection.version(),
+            terms: (connection.version(), level),
             insert: connection.prepare(orders::INSERT)?,
             insert_by_customer: connection.prepare(orders::INSERT_BY_CUSTOMER)?,
             append: connection.prepare(orders::APPEND)?,
@@ -98,7 +99,7 @@ impl Statements {
 
     fn put_insert(&self, pool: &Pool, i: u64, timestamp_us: i64, out: &mut Vec<u8>) {
         let order = pool.order(i);
-        put_execute(out, self.version, &self.insert, 8);
+        put_execute(out, self.terms, &self.insert, 8);
         out.put_bytes(Some(&order.id));
         out.put_bytes(Some(&order.customer.to_be_bytes()));
         out.put_bytes(Some(&order.placed_at_ms.to_be_bytes()));
@@ -108,7 +109,7 @@ impl Statements {
 
     fn put_insert_by_customer(&self, pool: &Pool, i: u64, timestamp_us: i64, out: &mut Vec<u8>) {
         let order = pool.order(i);
-        put_execute(out, self.version, &self.insert_by_customer, 9);
+        put_execute(out, self.terms, &self.insert_by_customer, 9);
         out.put_bytes(Some(&order.customer.to_be_bytes()));
         out.put_bytes(Some(&order.day.to_be_bytes()));
         out.put_bytes(Some(&order.placed_at_ms.to_be_bytes()));
@@ -120,7 +121,7 @@ impl Statements {
     fn put_append(&self, pool: &Pool, i: u64, timestamp_us: i64, out: &mut Vec<u8>) {
         let stream = (i % orders::JOURNAL_PARTITIONS) as i32;
         let number = (i / orders::JOURNAL_PARTITIONS) as i64;
-        put_execute(out, self.version, &self.append, 3);
+        put_execute(out, self.terms, &self.append, 3);
         out.put_bytes(Some(&stream.to_be_bytes()));
         out.put_bytes(Some(&number.to_be_bytes()));
         out.put_bytes(Some(pool.entry(i).as_bytes()));
@@ -129,7 +130,7 @@ impl Statements {
 
     /// Writes the EXECUTE that reads order `i`.
     pub fn put_select(&self, pool: &Pool, i: u64, timestamp_us: i64, out: &mut Vec<u8>) {
-        put_execute(out, self.version, &self.select, 1);
+        put_execute(out, self.terms, &self.select, 1);
         out.put_bytes(Some(&pool.order(i).id));
         put_execute_tail(out, timestamp_us);
     }
@@ -144,7 +145,7 @@ impl Statements {
         out: &mut Vec<u8>,
     ) {
         let order = pool.order(partition * ROWS_PER_PARTITION);
-        put_execute(out, self.version, &self.select_slice, 3);
+        put_execute(out, self.terms, &self.select_slice, 3);
         out.put_bytes(Some(&order.customer.to_be_bytes()));
         out.put_bytes(Some(&order.day.to_be_bytes()));
         out.put_bytes(Some(&placed_at_ms(partition, position).to_be_bytes()));

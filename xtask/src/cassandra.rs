@@ -61,6 +61,8 @@ const OPENS: [&str; 17] = [
 /// A node on one loopback address.
 pub struct Node {
     ip: IpAddr,
+    /// The node whose cluster it joins; itself, if it is the first.
+    seed: IpAddr,
     home: PathBuf,
 }
 
@@ -84,12 +86,13 @@ pub enum Sync {
 
 /// `cargo xtask server cassandra …`.
 pub fn run(arguments: &[&str]) -> TaskResult {
-    let usage = "start|stop|wipe|nodetool [--ip 127.0.0.9] [--sync group] [--login password] [arguments of nodetool]";
+    let usage = "start|stop|wipe|nodetool [--ip 127.0.0.9] [--seed IP] [--sync group] [--login password] [arguments of nodetool]";
     let (verb, mut rest) = arguments.split_first().ok_or(usage)?;
-    let (mut ip, mut sync, mut login) = (DEFAULT_IP, Sync::Periodic, Login::Open);
+    let (mut ip, mut seed, mut sync, mut login) = (DEFAULT_IP, None, Sync::Periodic, Login::Open);
     while let [option, value, tail @ ..] = rest {
         match *option {
             "--ip" => ip = value,
+            "--seed" => seed = Some(*value),
             "--sync" if *value == "group" => sync = Sync::Group,
             "--sync" if *value == "periodic" => sync = Sync::Periodic,
             "--login" if *value == "password" => login = Login::Password,
@@ -98,7 +101,10 @@ pub fn run(arguments: &[&str]) -> TaskResult {
         }
         rest = tail;
     }
-    let node = Node::on(ip)?;
+    let mut node = Node::on(ip)?;
+    if let Some(seed) = seed {
+        node = node.joining(seed)?;
+    }
     match *verb {
         "start" => node.start(sync, login),
         "stop" => node.stop(),
@@ -108,14 +114,26 @@ pub fn run(arguments: &[&str]) -> TaskResult {
     }
 }
 
+fn address(text: &str) -> TaskResult<IpAddr> {
+    let parsed = text.parse();
+    parsed.map_err(|_| format!("{text} is no address"))
+}
+
 impl Node {
     /// The node on an address, whether it runs or not.
     pub fn on(ip: &str) -> TaskResult<Self> {
-        let ip = ip.parse().map_err(|_| format!("{ip} is no address"))?;
+        let ip = address(ip)?;
         Ok(Self {
             ip,
+            seed: ip,
             home: paths::cache().join(format!("cassandra-{VERSION}")),
         })
+    }
+
+    /// The node, as one of the cluster that another is in.
+    fn joining(self, seed: &str) -> TaskResult<Self> {
+        let seed = address(seed)?;
+        Ok(Self { seed, ..self })
     }
 
     /// Where CQL answers.
@@ -274,7 +292,7 @@ impl Node {
     }
 
     fn write_configuration(&self, sync: Sync, login: Login) -> TaskResult {
-        let (directory, ip) = (self.directory(), self.ip);
+        let (directory, ip, seed) = (self.directory(), self.ip, self.seed);
         let shown = directory.display();
         let sync = match sync {
             Sync::Periodic => "commitlog_sync: periodic\ncommitlog_sync_period: 10000ms",
@@ -298,7 +316,7 @@ partitioner: org.apache.cassandra.dht.Murmur3Partitioner
 endpoint_snitch: GossipingPropertyFileSnitch
 seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
-    parameters: [ {{ seeds: \"{ip}\" }} ]
+    parameters: [ {{ seeds: \"{seed}\" }} ]
 listen_address: {ip}
 rpc_address: {ip}
 authenticator: {authenticator}

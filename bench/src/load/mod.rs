@@ -44,10 +44,10 @@ pub enum Pace {
 }
 
 /// How the load is shaped.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Shape {
-    /// Where the server answers.
-    pub address: SocketAddr,
+    /// Where servers answer: connections are spread over them.
+    pub addresses: Vec<SocketAddr>,
     /// The protocol spoken.
     pub version: ProtocolVersion,
     /// Connections.
@@ -104,7 +104,7 @@ impl Run<'_> {
 
 impl Load {
     /// Opens the connections.
-    pub fn open(shape: Shape) -> Outcome<Self> {
+    pub fn open(shape: &Shape) -> Outcome<Self> {
         if let Some(slack) = std::num::NonZeroU64::new(TIMER_SLACK_NS) {
             // Refused only where the kernel is older than the call; then latencies are up to 50 µs longer for everybody.
             let _ = rustix::thread::set_current_timer_slack(Some(slack));
@@ -113,8 +113,9 @@ impl Load {
         let streams = i16::try_from(each)
             .map_err(|_| Failure::new(format!("{each} requests in flight on one connection")))?;
         let mut lanes = Vec::new();
-        for _ in 0..shape.connections {
-            let connection = Connection::open(shape.address, shape.version)?;
+        let addresses = shape.addresses.iter().cycle();
+        for address in addresses.take(shape.connections) {
+            let connection = Connection::open(*address, shape.version)?;
             connection.set_nonblocking()?;
             lanes.push(Lane {
                 connection,

@@ -1,4 +1,4 @@
-//! `docs/performance.md`: words by people, between two marks the tables of the last whole run.
+//! `docs/performance.md`: words by people, between marks the tables of the last whole runs, of one node and of three.
 
 use super::{plot, table};
 use crate::failure::{Failure, Outcome};
@@ -6,28 +6,33 @@ use crate::results::Run;
 use std::fs;
 use std::path::Path;
 
-const BEGIN: &str = "<!-- measured: begin -->";
-const END: &str = "<!-- measured: end -->";
+/// The marks around the tables of one node, and of several.
+const ONE_NODE: [&str; 2] = ["<!-- measured: begin -->", "<!-- measured: end -->"];
+const CLUSTER: [&str; 2] = ["<!-- cluster: begin -->", "<!-- cluster: end -->"];
 const DOCUMENT: &str = "docs/performance.md";
 const PLOT: &str = "docs/performance.svg";
 
-/// Puts the tables and the plot of `run` into the document below `root`.
+/// Puts the tables of `run`, and the plot if it is of one node, into the document below `root`.
 pub fn record(root: &Path, run: &Run) -> Outcome {
     let path = root.join(DOCUMENT);
     let text = fs::read_to_string(&path).map_err(|error| Failure::at(&path, error))?;
-    let text = replace(&text, &table::markdown(run))
-        .ok_or_else(|| Failure::at(&path, format!("has no {BEGIN} … {END}")))?;
+    let marks = if run.nodes > 1 { CLUSTER } else { ONE_NODE };
+    let text = replace(&text, marks, &table::markdown(run))
+        .ok_or_else(|| Failure::at(&path, format!("has no {} … {}", marks[0], marks[1])))?;
     fs::write(&path, text).map_err(|error| Failure::at(&path, error))?;
+    if run.nodes > 1 {
+        return Ok(());
+    }
     let path = root.join(PLOT);
     fs::write(&path, plot::svg(run)).map_err(|error| Failure::at(&path, error))
 }
 
 /// `text` with `tables` between the marks.
-fn replace(text: &str, tables: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
+fn replace(text: &str, [begin, end]: [&str; 2], tables: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
     Some(format!(
-        "{before}{BEGIN}\n{}\n{END}{after}",
+        "{before}{begin}\n{}\n{end}{after}",
         tables.trim_end()
     ))
 }
@@ -38,11 +43,12 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_marks_changes() {
-        let text = format!("before {BEGIN}old{END} after");
+        let [begin, end] = CLUSTER;
+        let text = format!("before {begin}old{end} after");
         assert_eq!(
-            replace(&text, "new\n\n").unwrap(),
-            format!("before {BEGIN}\nnew\n{END} after")
+            replace(&text, CLUSTER, "new\n\n").unwrap(),
+            format!("before {begin}\nnew\n{end} after")
         );
-        assert_eq!(replace("no marks", "new"), None);
+        assert_eq!(replace(&text, ONE_NODE, "new"), None);
     }
 }

@@ -21,6 +21,8 @@ pub struct Cassandra {
     launcher: PathBuf,
     ip: IpAddr,
     directory: PathBuf,
+    /// The node whose cluster it joins.
+    seed: Option<IpAddr>,
     starting: Option<Child>,
     started: bool,
 }
@@ -32,9 +34,28 @@ impl Cassandra {
             launcher: launcher.to_path_buf(),
             ip,
             directory: home.join(ip.to_string()),
+            seed: None,
             starting: None,
             started: false,
         }
+    }
+
+    /// The node, as one of a cluster that this one is in.
+    pub fn joining(mut self, seed: IpAddr) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, CQL_PORT)
+    }
+
+    fn process(&self) -> Outcome<u32> {
+        let path = self.directory.join("pid");
+        let text = fs::read_to_string(&path).map_err(|error| Failure::at(&path, error))?;
+        text.trim()
+            .parse()
+            .map_err(|error| Failure::at(&path, error))
     }
 
     fn launcher(&self, verb: &str) -> Command {
@@ -69,16 +90,12 @@ impl Target for Cassandra {
         "Apache Cassandra 5.0.6"
     }
 
-    fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, CQL_PORT)
+    fn addresses(&self) -> Vec<SocketAddr> {
+        vec![self.address()]
     }
 
-    fn process(&self) -> Outcome<u32> {
-        let path = self.directory.join("pid");
-        let text = fs::read_to_string(&path).map_err(|error| Failure::at(&path, error))?;
-        text.trim()
-            .parse()
-            .map_err(|error| Failure::at(&path, error))
+    fn processes(&self) -> Outcome<Vec<u32>> {
+        Ok(vec![self.process()?])
     }
 
     fn wipe(&mut self) -> Outcome {
@@ -90,6 +107,9 @@ impl Target for Cassandra {
         super::must_be_free(self.address())?;
         let mut command = self.launcher("start");
         command.args(["--sync", "group"]).env("HEAP", HEAP);
+        if let Some(seed) = self.seed {
+            command.args(["--seed", &seed.to_string()]);
+        }
         let cache_mib = match cache {
             Cache::Ample => AMPLE_CACHE_MIB,
             Cache::Scarce { bytes } => bytes >> 20,

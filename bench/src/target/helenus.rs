@@ -26,6 +26,8 @@ pub struct Helenus {
     ip: IpAddr,
     directory: PathBuf,
     settings: Vec<String>,
+    /// The node whose cluster it joins.
+    seed: Option<IpAddr>,
     child: Option<Child>,
 }
 
@@ -37,8 +39,19 @@ impl Helenus {
             ip,
             directory: directory.to_path_buf(),
             settings: settings.to_vec(),
+            seed: None,
             child: None,
         }
+    }
+
+    /// The node, as one of a cluster that this one is in.
+    pub fn joining(mut self, seed: IpAddr) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, CQL_PORT)
     }
 
     fn log(&self) -> PathBuf {
@@ -85,14 +98,14 @@ impl Target for Helenus {
         "Helenus"
     }
 
-    fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, CQL_PORT)
+    fn addresses(&self) -> Vec<SocketAddr> {
+        vec![self.address()]
     }
 
-    fn process(&self) -> Outcome<u32> {
+    fn processes(&self) -> Outcome<Vec<u32>> {
         let child = self.child.as_ref();
         child
-            .map(Child::id)
+            .map(|child| vec![child.id()])
             .ok_or_else(|| Failure::new("Helenus does not run"))
     }
 
@@ -121,6 +134,9 @@ impl Target for Helenus {
         let mut command = Command::new(&self.binary);
         command.arg("server").arg("--data-dir").arg(&self.directory);
         command.args(["--memory", &memory(cache)]);
+        if let Some(seed) = self.seed {
+            command.args(["--seeds", &seed.to_string()]);
+        }
         for setting in &settings {
             command.args(["--set", setting]);
         }

@@ -3,11 +3,13 @@
 //! Every one is stopped by its own process id, also when a measurement fails: a target stops its server on drop.
 
 mod cassandra;
+mod cluster;
 mod helenus;
 mod null;
 mod running;
 
 pub use cassandra::Cassandra;
+pub use cluster::Cluster;
 pub use helenus::Helenus;
 pub use null::Null;
 pub use running::Running;
@@ -42,10 +44,10 @@ pub enum Cache {
 pub trait Target {
     /// As the table writes it.
     fn title(&self) -> &'static str;
-    /// Where CQL answers.
-    fn address(&self) -> SocketAddr;
-    /// Process id while it runs.
-    fn process(&self) -> Outcome<u32>;
+    /// Where CQL answers, on each of its nodes.
+    fn addresses(&self) -> Vec<SocketAddr>;
+    /// Ids of its processes while they run.
+    fn processes(&self) -> Outcome<Vec<u32>>;
     /// Deletes its data.
     fn wipe(&mut self) -> Outcome;
     /// Launches it; [`start`] waits for it.
@@ -58,7 +60,11 @@ pub trait Target {
     fn kill(&mut self) -> Outcome;
     /// Ends it as an operator would.
     fn stop(&mut self) -> Outcome;
-    /// Directories of its SSTables and of its commit log; `None` for what keeps nothing.
+    /// The node that joined last, if there are several.
+    fn last_node(&mut self) -> Option<&mut dyn Target> {
+        None
+    }
+    /// Directories of the SSTables and of the commit log of its first node; `None` for what keeps nothing.
     fn directories(&self) -> Option<Directories>;
 }
 
@@ -76,7 +82,11 @@ pub fn start(target: &mut dyn Target, cache: Cache, version: ProtocolVersion) ->
     let began = Instant::now();
     target.launch(cache)?;
     while began.elapsed() < START_LIMIT {
-        if answers(target.address(), version) {
+        let addresses = target.addresses();
+        if addresses
+            .into_iter()
+            .all(|address| answers(address, version))
+        {
             return Ok(began.elapsed());
         }
         if let Some(why) = target.ended() {

@@ -27,14 +27,14 @@ impl Target for Null {
         "null server"
     }
 
-    fn address(&self) -> SocketAddr {
-        self.address
+    fn addresses(&self) -> Vec<SocketAddr> {
+        vec![self.address]
     }
 
-    fn process(&self) -> Outcome<u32> {
+    fn processes(&self) -> Outcome<Vec<u32>> {
         let child = self.child.as_ref();
         child
-            .map(Child::id)
+            .map(|child| vec![child.id()])
             .ok_or_else(|| Failure::new("the null server does not run"))
     }
 

@@ -23,12 +23,12 @@ impl Target for Running {
         "running server"
     }
 
-    fn address(&self) -> SocketAddr {
-        self.address
+    fn addresses(&self) -> Vec<SocketAddr> {
+        vec![self.address]
     }
 
-    fn process(&self) -> Outcome<u32> {
-        Ok(self.process)
+    fn processes(&self) -> Outcome<Vec<u32>> {
+        Ok(vec![self.process])
     }
 
     fn wipe(&mut self) -> Outcome {
