@@ -16,7 +16,7 @@ mod tally;
 pub mod write;
 
 use model::error::RequestError;
-pub use plan::{Access, ReplicaPlan, Replicas, admit, check_level, members, participants};
+pub use plan::{Access, Replica, ReplicaPlan, Replicas, admit, check_level, members, participants};
 
 /// Why a replica could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub mod mutation;
 pub mod read;
 pub mod row;
 pub mod schema;
+pub mod staleness;
 pub mod time;
 pub mod tombstone;
 pub mod touch;

@@ -10,15 +10,16 @@ use crate::varint;
 pub use intervals::Intervals;
 use std::collections::BTreeMap;
 
-/// A log of ids: the origin's number in the upper 24 bits, 26 bits for its boot, 14 for the log's number within that. So no two
-/// are alike, for boots are counted durably before anything else of a start, and whoever meets an id knows whose it is.
+/// A log of ids: the origin's number in the upper 20 bits, 22 bits for its boot, 22 for the log's number within that. So no two
+/// are alike, for boots are counted durably before anything else of a start, and whoever meets an id knows whose it is. A shard
+/// opens one for each group of nodes it writes to: 22 bits are 65,536 groups in one boot of a node with 64 shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogId(pub u64);
 
 /// Bits of a log's number within a boot.
-const NUMBER_BITS: u32 = 14;
+const NUMBER_BITS: u32 = 22;
 /// Bits of a boot.
-const BOOT_BITS: u32 = 26;
+const BOOT_BITS: u32 = 22;
 
 impl LogId {
     /// A log of a node; `None` where the node, its boot or the number of its logs is beyond what an id can name.
@@ -186,12 +187,12 @@ mod tests {
 
     #[test]
     fn a_log_names_its_origin_and_boot() {
-        let log = LogId::new(0xff_ffff, 0x3ff_fffe, 0x3fff).unwrap();
-        assert_eq!((log.node(), log.boot()), (0xff_ffff, 0x3ff_fffe));
+        let log = LogId::new(0xf_ffff, 0x3f_fffe, 0x3f_ffff).unwrap();
+        assert_eq!((log.node(), log.boot()), (0xf_ffff, 0x3f_fffe));
         assert_ne!(LogId::new(1, 2, 3), LogId::new(1, 3, 2));
-        assert_eq!(LogId::new(1 << 24, 0, 0), None);
-        assert_eq!(LogId::new(0, 1 << 26, 0), None);
-        assert_eq!(LogId::new(0, 0, 1 << 14), None);
+        assert_eq!(LogId::new(1 << 20, 0, 0), None);
+        assert_eq!(LogId::new(0, 1 << 22, 0), None);
+        assert_eq!(LogId::new(0, 0, 1 << 22), None);
     }
 
     type Pairs = BTreeSet<(u64, u64)>;

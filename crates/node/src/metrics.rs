@@ -27,6 +27,7 @@ pub struct ShardMetrics {
     pub truncated_writes: u64,
     pub late_mutations: u64,
     pub unfresh_reads: u64,
+    pub raised_reads: u64,
     pub invalid: u64,
     pub read_repairs: u64,
     pub speculative_retries: u64,
@@ -35,7 +36,7 @@ pub struct ShardMetrics {
 
 impl ShardMetrics {
     /// Names and values, for the metrics endpoint and virtual tables.
-    pub fn entries(&self) -> [(&'static str, u64); 25] {
+    pub fn entries(&self) -> [(&'static str, u64); 26] {
         [
             ("requests", self.requests),
             ("reads", self.reads),
@@ -58,6 +59,7 @@ impl ShardMetrics {
             ("truncated_writes", self.truncated_writes),
             ("late_mutations", self.late_mutations),
             ("unfresh_reads", self.unfresh_reads),
+            ("raised_reads", self.raised_reads),
             ("invalid", self.invalid),
             ("read_repairs", self.read_repairs),
             ("speculative_retries", self.speculative_retries),
@@ -88,6 +90,7 @@ impl ShardMetrics {
         self.truncated_writes += other.truncated_writes;
         self.late_mutations += other.late_mutations;
         self.unfresh_reads += other.unfresh_reads;
+        self.raised_reads += other.raised_reads;
         self.invalid += other.invalid;
         self.read_repairs += other.read_repairs;
         self.speculative_retries += other.speculative_retries;

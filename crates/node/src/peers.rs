@@ -58,7 +58,7 @@ impl PeerCaller {
         Self::new(node, request, Wanted::Rows)
     }
 
-    fn request(self) -> PeerRequest {
+    pub(crate) fn request(self) -> PeerRequest {
         PeerRequest {
             shard: self.shard,
             id: self.request,

@@ -9,7 +9,7 @@
 //! - what comes from another node is verified before it is appended, and appended with the id it has.
 //!
 //! `origin.rs` begins writes, `commit.rs` what conditional statements decided, `home.rs` keeps groups, `shards.rs` is what homes and the other shards tell each other, `serve.rs`
-//! reads what others lack and takes what this node lacks, `retire.rs` forgets what is settled for good, `budget.rs` bounds what is kept for them, `gate.rs` says whom reads rest on, `proof.rs` what tables are proved, `message.rs` has the bytes.
+//! reads what others lack and takes what this node lacks, `retire.rs` forgets what is settled for good, `budget.rs` bounds what is kept for them, `gate.rs` says whom reads rest on, `staleness.rs` keeps the bounds that they ask for, `proof.rs` what tables are proved, `message.rs` has the bytes.
 
 mod budget;
 pub mod commit;
@@ -22,6 +22,7 @@ mod proof;
 mod retire;
 mod serve;
 mod shards;
+pub(crate) mod staleness;
 
 use crate::shard::Shard;
 use cluster::topology::NodeId;

@@ -174,6 +174,13 @@ impl Held {
         !self.logs.contains_key(&log)
     }
 
+    /// Whether everybody whom a log was for is known to hold all of it: what comes of it late is nothing new.
+    pub fn is_retired(&self, log: LogId, members: &Members) -> bool {
+        let retired = self.retired.get(members);
+        let upto = retired.and_then(|retired| retired.get(&log.node()));
+        upto.is_some_and(|boot| log.boot() <= *boot)
+    }
+
     /// Those of these ids that there is nothing to.
     pub fn empty_of(&self, ids: &IdSet) -> IdSet {
         let mut empty = IdSet::default();

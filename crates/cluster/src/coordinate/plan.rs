@@ -181,6 +181,19 @@ impl ReplicaPlan {
         plan.check_alive()
     }
 
+    /// The same replicas, asked at another level; `Unavailable` if too few are alive.
+    pub fn at_level(
+        mut self,
+        level: Consistency,
+        keyspace: &KeyspaceReplicas,
+        topology: &Topology,
+    ) -> Result<Self, RequestError> {
+        self.quota = quota(level, keyspace, topology);
+        self.block_for = self.quota.total();
+        self.consistency = level;
+        self.check_alive()
+    }
+
     /// The replicas that answer.
     pub fn live(&self) -> impl Iterator<Item = Replica> {
         self.replicas

@@ -148,6 +148,8 @@ pub struct Group {
     /// When the last question was asked that is answered.
     asked: Option<BootNanos>,
     next_look: BootNanos,
+    /// Whether it looks and speaks rarely.
+    is_quiet: bool,
     gate: Gate,
     proof: Option<Proof>,
     proved: Option<BootNanos>,
@@ -182,6 +184,7 @@ impl Group {
             asking: None,
             asked: None,
             next_look: now,
+            is_quiet: false,
             gate: Gate::default(),
             proof: None,
             proved: None,
@@ -203,11 +206,6 @@ impl Group {
         &self.config
     }
 
-    /// A node was removed from the cluster: nothing of it is taken in any more, and its logs end.
-    pub fn on_removed(&mut self, node: NodeId) {
-        self.boots.insert(node, Boot::MAX);
-    }
-
     /// The group's name.
     pub fn id(&self) -> GroupId {
         self.config.id
@@ -215,7 +213,7 @@ impl Group {
 
     /// For which reads a member may be trusted, as far as is known. A process that was paused looks first.
     pub fn freshness(&self, member: NodeId, now: BootNanos) -> Freshness {
-        if now > self.next_look.plus_millis(self.config.summary_ms) {
+        if self.is_quiet || now > self.next_look.plus_millis(self.config.summary_ms) {
             return Freshness::default();
         }
         if member == self.config.me {
@@ -497,7 +495,7 @@ impl Group {
         self.look_at_proof(now, out);
         self.send_summaries(now, out);
         self.ask(now, out);
-        self.next_look = now.plus_millis(self.config.summary_ms);
+        self.look_again(now);
     }
 
     fn is_settled(&self, log: &Log) -> bool {

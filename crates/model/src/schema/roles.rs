@@ -18,6 +18,8 @@ pub struct Role {
     pub salted_hash: Option<String>,
     /// Roles granted to it.
     pub member_of: BTreeSet<String>,
+    /// How old an answer to a read of one replica may be, in milliseconds, where a request says nothing of it.
+    pub max_staleness_ms: Option<u64>,
 }
 
 impl Schema {

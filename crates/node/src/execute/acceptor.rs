@@ -14,7 +14,7 @@ mod state;
 use super::operation::Operation;
 use super::partition_queue::Partition;
 use crate::effects::Effects;
-use crate::message::{ReplicaError, RequestId};
+use crate::message::{ReplicaError, RequestId, ShardMessage};
 use crate::peers::PeerCaller;
 use crate::peers::message::Terms;
 use crate::replica::Caller;
@@ -364,6 +364,16 @@ impl Shard {
         match asker {
             Asker::Own(request) => {
                 self.on_decision_answer(self.topology.local, request, result, now, out);
+            }
+            // It was begun by another acceptor, for a coordinator here.
+            Asker::Peer(peer) if peer.node == self.topology.local => {
+                let request = peer.request();
+                let (node, id) = (peer.node, request.id);
+                if request.shard == self.number {
+                    return self.on_decision_answer(node, id, result, now, out);
+                }
+                let message = ShardMessage::PeerDecided { node, id, result };
+                out.messages.push((request.shard, message));
             }
             Asker::Peer(peer) => self.tell_peer_decided(peer, result, out),
             Asker::Stream(_) => unreachable!("it asks nothing"),

@@ -31,6 +31,8 @@ pub(super) struct Call<'a> {
     pub requester: Requester,
     /// What is handed on if another shard has to execute it.
     pub frame: &'a RequestFrame,
+    /// The bound of staleness that it asks for, in milliseconds.
+    pub max_staleness_ms: Option<u64>,
     reply: Option<Reply>,
 }
 
@@ -39,6 +41,7 @@ impl<'a> Call<'a> {
         Self {
             requester,
             frame,
+            max_staleness_ms: None,
             reply: Some(reply),
         }
     }
@@ -83,6 +86,8 @@ pub struct Terms {
     pub now_seconds: i64,
     /// Leave out the result's columns.
     pub skip_metadata: bool,
+    /// How old the answer to a read of one replica may be, in milliseconds, if that is bounded.
+    pub max_staleness_ms: Option<u64>,
     /// Id of the result columns the client knows (version 5).
     pub known_metadata: Option<[u8; 16]>,
 }
@@ -101,6 +106,7 @@ impl Terms {
                 .now_in_seconds
                 .map_or(now.wall.seconds(), |seconds| i64::from(seconds as u32)),
             skip_metadata: parameters.skip_metadata,
+            max_staleness_ms: None,
             known_metadata: None,
         })
     }

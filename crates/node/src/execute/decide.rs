@@ -412,6 +412,7 @@ impl Shard {
             ballot: Some(ballot),
             table: question.table.clone(),
             level: question.level,
+            max_staleness_ms: None,
             deadline: question.deadline,
         };
         let command = question.command.clone();
@@ -594,7 +595,6 @@ impl Decision {
 
     /// Whether the commit under way is that of the ballot at hand.
     fn is_committing(&self) -> bool {
-        let committing = self.commit.as_ref().map(|(ballot, _)| *ballot);
-        committing == self.proposer.ballot()
+        self.commit.as_ref().map(|(ballot, _)| *ballot) == self.proposer.ballot()
     }
 }

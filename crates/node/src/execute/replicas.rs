@@ -45,6 +45,8 @@ pub(super) struct ReadTerms {
     pub table: Arc<Table>,
     /// At which level.
     pub level: Consistency,
+    /// How old the answer may be, in milliseconds, if that is bounded.
+    pub max_staleness_ms: Option<u64>,
     /// When whoever waits is told to give up.
     pub deadline: BootNanos,
 }
@@ -206,7 +208,16 @@ impl Shard {
 
     /// Asks the replicas of the plan.
     fn begin_round(&mut self, mut operation: Box<ReplicaRead>, now: Now, out: &mut Effects) {
-        match self.gate(operation.plan.clone()) {
+        let plan = operation.plan.clone();
+        let gated = match operation.terms.max_staleness_ms {
+            Some(most) => {
+                let keyspace = &operation.terms.table.keyspace;
+                let kept = self.keep_bound(plan, (keyspace, most));
+                kept.map(|plan| (plan, Trust::Fresh))
+            }
+            None => self.gate(plan),
+        };
+        match gated {
             Ok((plan, trust)) => {
                 operation.plan = plan;
                 self.note_trust(operation.parent, trust);
@@ -255,8 +266,17 @@ impl Shard {
         };
         if let Some(ask) = operation.read.on_slow() {
             self.metrics.speculative_retries += 1;
-            self.ask_replica(number, ask, now, out);
+            self.ask_another(number, ask, now, out);
         }
+    }
+
+    /// Asks a replica in the place of one that is slow, or failed: what it says may be less than that one would have said.
+    fn ask_another(&mut self, number: u64, ask: Ask, now: Now, out: &mut Effects) {
+        if let Some(Operation::Replicas(operation)) = self.operations.get(number) {
+            let (parent, trust) = (operation.parent, self.trust(&operation.plan, ask.replica));
+            self.note_trust(parent, trust);
+        }
+        self.ask_replica(number, ask, now, out);
     }
 
     fn ask_replica(&mut self, number: u64, ask: Ask, now: Now, out: &mut Effects) {
@@ -392,7 +412,7 @@ impl Shard {
     ) {
         match progress {
             Progress::Pending => {}
-            Progress::Ask(ask) => self.ask_replica(number, ask, now, out),
+            Progress::Ask(ask) => self.ask_another(number, ask, now, out),
             Progress::Compare(asks) => {
                 for ask in asks {
                     self.ask_replica(number, ask, now, out);

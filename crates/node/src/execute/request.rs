@@ -10,6 +10,7 @@ use crate::reply::{Origin, Reply};
 use crate::shard::Shard;
 use crate::statement::{Naming, Statement, StatementId};
 use crate::trace::Trace;
+use crate::track::staleness;
 use bytes::Bytes;
 use cql::ast;
 use cql::frame::request::{Execute, Prepare, Query, Request};
@@ -96,6 +97,10 @@ impl Shard {
         if message.tracing || self.is_sampled() {
             let trace = self.new_trace(&call.requester, &message.request, now);
             call.reply().trace = Some(trace);
+        }
+        match staleness::asked(&message.payload) {
+            Ok(asked) => call.max_staleness_ms = asked,
+            Err(error) => return self.fail(call.reply(), &error, now, out),
         }
         let begun = match message.request {
             Request::Query(query) => self.query(&mut call, &query, now, out),

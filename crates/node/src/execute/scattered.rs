@@ -145,6 +145,7 @@ impl Shard {
                     ballot: None,
                     table: operation.parts[touched.parts[0]].plan().table.clone(),
                     level: operation.terms.consistency,
+                    max_staleness_ms: None,
                     deadline,
                 };
                 return self.read_replicas(number, (plan, terms), command, now, out);

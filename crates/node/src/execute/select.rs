@@ -265,13 +265,18 @@ impl Shard {
         let Execution {
             statement,
             values,
-            terms,
+            mut terms,
         } = execution;
         self.check_level(Access::Read, terms.consistency, &plan.table.keyspace)?;
         let (bound, state) = bind(plan, values, &terms)?;
         let range = bound.restrictions.keys.is_none();
         let first = first_token(&bound, state.as_ref());
         let (read, replicas) = self.plan_read(plan, &bound, terms.consistency, first)?;
+        if replicas.is_some() {
+            let user = call.requester.user.as_deref();
+            let of_role = || user.and_then(|user| self.staleness_of(user));
+            terms.max_staleness_ms = call.max_staleness_ms.or_else(of_role);
+        }
         call.reply().warnings.extend(advice(plan).map(Into::into));
         check_paged_order(plan, &bound, &terms)?;
         let timeout_ms = if range {

@@ -18,6 +18,9 @@ const LOOK_MS: u64 = 500;
 
 /// Not so soon after a start, in milliseconds: the others have not told what they hold.
 const FIRST_LOOK_MS: u64 = 10_000;
+/// How long a journal that is over its budget waits for a member that lives and does not say what it holds, in milliseconds: one
+/// whose disk takes no writes would fill everybody's.
+const PATIENCE_MS: u64 = 60_000;
 /// How often a shard asks whether what it owes was settled, in milliseconds.
 const SETTLE_MS: u64 = 5_000;
 
@@ -26,6 +29,8 @@ const SETTLE_MS: u64 = 5_000;
 pub(super) struct JournalBudget {
     next_look: BootNanos,
     next_settling: BootNanos,
+    /// Since when there is more than the budget allows.
+    over_since: Option<BootNanos>,
     /// What is owed once it is written down, by the number of that write.
     owing: BTreeMap<u64, Arc<IdSet>>,
     next: u64,
@@ -46,8 +51,11 @@ impl Shard {
             self.ask_what_is_owed(now, out);
         }
         if self.replica.store.journal_bytes() <= self.config.journal_bytes_per_shard {
+            self.tracking.budget.over_since = None;
             return;
         }
+        let over_since = *self.tracking.budget.over_since.get_or_insert(now.boot);
+        let waits = now.boot.since(over_since) < PATIENCE_MS * 1_000_000;
         let Some(oldest) = self.replica.store.oldest_unreleased() else {
             return;
         };
@@ -66,7 +74,16 @@ impl Shard {
         self.replica.store.release(&unknown, &mut out.io);
         for (members, ids) in groups {
             let home = self.home_of(group_of(&members));
-            self.note_to(home, TrackNote::Shed(members, ids), now, out);
+            self.note_to(
+                home,
+                TrackNote::Shed {
+                    members,
+                    ids,
+                    waits,
+                },
+                now,
+                out,
+            );
         }
     }
 

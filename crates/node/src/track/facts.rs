@@ -106,6 +106,15 @@ impl FreshnessTable {
         })
     }
 
+    /// Up to which moment everything is held by all who are read as these; `None` if this node is none of them.
+    pub(super) fn proved_of(&self, read: &[u32]) -> Option<BootNanos> {
+        match self.written.get(read) {
+            Some(written) => Some(self.proved(written)),
+            None if self.groups.contains_key(read) => Some(self.proved(&[read.into()])),
+            None => None,
+        }
+    }
+
     fn of_group(&self, members: &[u32], node: NodeId, now: BootNanos) -> Option<Freshness> {
         let standing = self.groups.get(members)?;
         if now.since(standing.at) > FRESH_MS * 1_000_000 {
@@ -169,6 +178,8 @@ mod tests {
         assert!(is_fresh(&table, 1), "settled");
         assert_eq!(table.proved(&[now]), BootNanos(90));
         assert_eq!(table.proved(&[before]), BootNanos(0), "not known");
+        assert_eq!(table.proved_of(&[1, 2, 4]), Some(BootNanos(90)));
+        assert_eq!(table.proved_of(&[7, 8]), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! trusts whoever lives.
 
 use super::Shard;
-use cluster::coordinate::ReplicaPlan;
+use cluster::coordinate::{Replica, ReplicaPlan};
 use cluster::topology::NodeId;
 use model::error::{Consistency, RequestError};
 use smallvec::SmallVec;
@@ -34,37 +34,55 @@ pub(crate) enum Trust {
 }
 
 impl Shard {
-    /// Puts replicas that are fresh before those that may be behind, for a read that rests on one.
+    /// Whether a replica is known to be good for a read of one replica; `None` if this node knows nothing of the group.
+    pub(super) fn is_fresh(&self, plan: &ReplicaPlan, node: NodeId) -> Option<bool> {
+        let mut members: SmallVec<[u32; 8]> =
+            plan.replicas.iter().map(|replica| replica.node.0).collect();
+        members.sort_unstable();
+        let now = self.stopwatch.boot();
+        let fresh = self.tracking.freshness.of(&members, node, now)?;
+        Some(match plan.consistency {
+            Consistency::LocalOne => fresh.local,
+            _ => fresh.all,
+        })
+    }
+
+    /// Whether a read by this plan that rests on a replica may miss something.
+    pub(crate) fn trust(&self, plan: &ReplicaPlan, node: NodeId) -> Trust {
+        let is_gated = matches!(plan.consistency, Consistency::One | Consistency::LocalOne);
+        if is_gated && self.is_fresh(plan, node) == Some(false) {
+            Trust::Stale
+        } else {
+            Trust::Fresh
+        }
+    }
+
+    /// Puts replicas that are fresh before those that may be behind, for a read that rests on one; those are left out if nobody may
+    /// rest on them.
     pub(crate) fn gate(&self, mut plan: ReplicaPlan) -> Result<(ReplicaPlan, Trust), RequestError> {
         let local = match plan.consistency {
             Consistency::One => false,
             Consistency::LocalOne => true,
             _ => return Ok((plan, Trust::Fresh)),
         };
-        let mut members: SmallVec<[u32; 8]> =
-            plan.replicas.iter().map(|replica| replica.node.0).collect();
-        members.sort_unstable();
-        let now = self.stopwatch.boot();
-        let is_fresh = |node: NodeId| {
-            let known = self.tracking.freshness.of(&members, node, now);
-            known.is_none_or(|fresh| if local { fresh.local } else { fresh.all })
-        };
         // The first is of this data centre, if any is.
         let here = plan.replicas.first().map(|replica| replica.datacenter);
-        let is_far = |datacenter| local && Some(datacenter) != here;
-        plan.replicas.sort_by_key(|replica| {
-            let trusted = replica.alive && is_fresh(replica.node);
-            (is_far(replica.datacenter), !trusted)
-        });
-        let is_trusted = plan
+        let is_far = |replica: &Replica| local && Some(replica.datacenter) != here;
+        let trusted = plan
             .live()
-            .any(|replica| !is_far(replica.datacenter) && is_fresh(replica.node));
-        if is_trusted {
-            return Ok((plan, Trust::Fresh));
-        }
-        match self.config.read_gate {
-            ReadGate::Warn => Ok((plan, Trust::Stale)),
-            ReadGate::Strict => Err(RequestError::Unavailable {
+            .filter(|replica| !is_far(replica) && self.trust(&plan, replica.node) == Trust::Fresh);
+        let trusted: SmallVec<[NodeId; 3]> = trusted.map(|replica| replica.node).collect();
+        plan.replicas
+            .sort_by_key(|replica| (is_far(replica), !trusted.contains(&replica.node)));
+        match (trusted.is_empty(), self.config.read_gate) {
+            (false, ReadGate::Warn) => Ok((plan, Trust::Fresh)),
+            (false, ReadGate::Strict) => {
+                plan.replicas
+                    .retain(|replica| trusted.contains(&replica.node));
+                Ok((plan, Trust::Fresh))
+            }
+            (true, ReadGate::Warn) => Ok((plan, Trust::Stale)),
+            (true, ReadGate::Strict) => Err(RequestError::Unavailable {
                 consistency: plan.consistency,
                 required: 1,
                 alive: 0,

@@ -19,7 +19,7 @@ use storage::held::Members;
 /// How often a member looks at what it has heard, and sends summaries, in milliseconds.
 const SUMMARY_MS: u64 = 100;
 /// How stale a fresh member may be, in milliseconds (docs/tracking.md, section 8).
-const GATE_MS: u64 = 1_000;
+pub(super) const GATE_MS: u64 = 1_000;
 /// How often shards are told what all members hold, in milliseconds.
 const RECONCILED_MS: u64 = 500;
 
@@ -76,6 +76,12 @@ impl Home {
 
     pub(super) fn next_deadline(&self) -> BootNanos {
         self.group.next_deadline()
+    }
+
+    /// What replicates nothing and has settled everything costs next to nothing until it has news.
+    fn quieten(&mut self, now: BootNanos) {
+        let is_over = !self.is_placed && self.group.is_all_settled();
+        self.group.set_quiet(is_over, now);
     }
 
     /// What all members hold and no shard was told of.
@@ -163,6 +169,7 @@ impl Shard {
         let mut dropped = Vec::new();
         self.tracking.homes.retain(|id, home| {
             home.is_placed = placed.contains(id);
+            home.quieten(now.boot);
             let is_kept = home.is_placed || home.group.logs() > 0;
             if !is_kept {
                 dropped.push(home.members.clone());
@@ -199,6 +206,7 @@ impl Shard {
         }
         let mut effects = Vec::new();
         home.group.on_summary(from, summary, now.boot, &mut effects);
+        home.quieten(now.boot);
         let members = members.clone();
         self.carry_out_tracking(&members, effects, now, out);
     }
@@ -254,6 +262,7 @@ impl Shard {
                 continue;
             };
             let mut effects = Vec::new();
+            home.quieten(now.boot);
             home.group.tick(now.boot, &mut effects);
             let members = home.members.clone();
             if now.boot >= home.next_reconciled {
@@ -339,16 +348,19 @@ impl Shard {
         &mut self,
         shard: u16,
         members: &Members,
-        ids: &[(LogId, Intervals)],
+        (ids, waits): (&[(LogId, Intervals)], bool),
         now: Now,
         out: &mut Effects,
     ) {
         let Some(home) = self.tracking.homes.get(&group_of(members)) else {
             return;
         };
-        // Who has not spoken since this node started may hold all of it. Of who is away it is not known, and it may take long.
+        // Who has not spoken since this node started may hold all of it. Of who is away it is not known, and it may take long; who
+        // lives and does not speak is not waited for any longer than that: what it is owed and has is settled when it speaks.
         let mut living = self.topology.nodes.iter().filter(|node| node.alive);
-        if !living.all(|node| !members.contains(&node.id.0) || home.group.has_answered(node.id)) {
+        let heard =
+            living.all(|node| !members.contains(&node.id.0) || home.group.has_answered(node.id));
+        if waits && !heard {
             return;
         }
         let (mut all, mut lacking) = (IdSet::default(), Vec::new());

@@ -191,11 +191,19 @@ impl Shard {
         MutationView::retain(&mutation, kept).unwrap_or_default()
     }
 
+    /// Whether this shard lacks a mutation and can take it. What a slow holder sends of a log that is settled since, because it came from
+    /// another holder, would open that log again.
+    fn is_lacking(&mut self, id: MutationId, members: &Members) -> bool {
+        let store = &mut self.replica.store;
+        let held = store.held();
+        let is_known = held.contains(id) || held.is_retired(id.log, members);
+        !is_known && store.open_log(id.log, members).is_ok()
+    }
+
     /// All that this node lacked of a mutation was for tables that are empty by now: there is nothing to be had but its id.
     fn hold_empty(&mut self, id: MutationId, members: &Members) {
         self.metrics.truncated_writes += 1;
-        let store = &mut self.replica.store;
-        if store.held().contains(id) || store.open_log(id.log, members).is_err() {
+        if !self.is_lacking(id, members) {
             return;
         }
         let run = Intervals::run(id.sequence, id.sequence);
@@ -212,8 +220,7 @@ impl Shard {
             members,
             mutation,
         } = replicated;
-        let store = &mut self.replica.store;
-        if store.held().contains(*id) || store.open_log(id.log, members).is_err() {
+        if !self.is_lacking(*id, members) {
             return;
         }
         let mut applied = self.replica.apply_unattended(mutation, *id, now);

@@ -83,7 +83,14 @@ pub enum TrackNote {
     /// It has no home any more.
     Dropped(Members),
     /// The sender's journal is over its budget: who of a group lacks these?
-    Shed(Members, Vec<(LogId, Intervals)>),
+    Shed {
+        /// The group.
+        members: Members,
+        /// Which.
+        ids: Vec<(LogId, Intervals)>,
+        /// Whether it may be asked again later, when more members have said what they hold.
+        waits: bool,
+    },
     /// These lack them: it is to be written down before the payload goes.
     Owe {
         /// What was asked about.
@@ -183,7 +190,11 @@ impl Shard {
                 self.tracking.freshness.note(members, standing);
             }
             TrackNote::Dropped(members) => self.tracking.freshness.drop(&members),
-            TrackNote::Shed(members, ids) => self.find_lacking(from, &members, &ids, now, out),
+            TrackNote::Shed {
+                members,
+                ids,
+                waits,
+            } => self.find_lacking(from, &members, (&ids, waits), now, out),
             TrackNote::Owe { ids, lacking } => self.owe(&ids, lacking, out),
             TrackNote::Owed(members, debts) => self.find_paid(from, &members, debts, now, out),
             TrackNote::Paid(debts) => self.settle_debts(&debts),

@@ -1,7 +1,7 @@
 //! Writes that replicas missed come to them by themselves.
 
 use super::Cluster;
-use crate::node::machine::Answer;
+use crate::node::machine::{Answer, Asking};
 use ::model::error::Consistency;
 use storage::SyncMode;
 
@@ -55,7 +55,12 @@ fn start(cluster: &mut Cluster, node: usize) {
 }
 
 fn ask(cluster: &mut Cluster, node: usize, level: Consistency, text: &str) -> Answer {
-    let request = cluster.nodes[node].query_at(level, 0, text);
+    ask_for(cluster, node, &Asking::new(level, text))
+}
+
+fn ask_for(cluster: &mut Cluster, node: usize, asking: &Asking) -> Answer {
+    let text = &asking.text;
+    let request = cluster.nodes[node].send(0, asking);
     for _ in 0..PATIENCE {
         if let Some(answer) = cluster.nodes[node].answers.remove(&request) {
             return answer;
@@ -338,4 +343,58 @@ fn what_is_settled_is_forgotten_and_starts_leave_nothing_behind() {
     assert!(counts[0] >= Some(1), "{counts:?}");
     assert!(counts[3] <= counts[0], "they grow: {counts:?}");
     assert_eq!(own_rows(&mut cluster, 2), 6);
+}
+
+/// The protocol's `Unavailable`.
+const UNAVAILABLE: i32 = 0x1000;
+
+/// The value of a row, asked of a node at a level with a bound.
+fn bounded(cluster: &mut Cluster, node: usize, level: Consistency, bound: &'static str) -> Answer {
+    let asking = Asking {
+        max_staleness: Some(bound),
+        ..Asking::new(level, "SELECT v FROM ks.t WHERE k = 1")
+    };
+    ask_for(cluster, node, &asking)
+}
+
+#[test]
+fn an_answer_is_no_older_than_was_asked_for() {
+    let mut cluster = started(19);
+    let one = |value: u32| Answer::Rows(vec![vec![Some(value.to_be_bytes().to_vec())]]);
+    let first = "INSERT INTO ks.t (k, v) VALUES (1, 1)";
+    done(&mut cluster, 0, Consistency::Quorum, first);
+    cluster.pass(3_000);
+    for node in 0..3 {
+        for level in [Consistency::One, Consistency::LocalOne] {
+            assert_eq!(bounded(&mut cluster, node, level, "2s"), one(1));
+        }
+    }
+    match bounded(&mut cluster, 0, Consistency::One, "soon") {
+        Answer::Error(0x2200, _) => {}
+        other => panic!("{other:?}"),
+    }
+    // One that hears nobody misses a write, and does not know.
+    alone(&mut cluster, 2);
+    let second = "INSERT INTO ks.t (k, v) VALUES (1, 2)";
+    done(&mut cluster, 0, Consistency::Quorum, second);
+    cluster.pass(4_000);
+    let text = "SELECT v FROM ks.t WHERE k = 1";
+    assert_eq!(ask(&mut cluster, 2, Consistency::One, text), one(1));
+    assert_eq!(bounded(&mut cluster, 2, Consistency::One, "1m"), one(1));
+    for level in [Consistency::One, Consistency::LocalOne] {
+        match bounded(&mut cluster, 2, level, "2s") {
+            Answer::Error(UNAVAILABLE, _) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    // The others are heard again, and what was missed is not there yet.
+    cluster.network.heal(cluster.nanos);
+    for _ in 0..20 {
+        cluster.pass(100);
+        match bounded(&mut cluster, 2, Consistency::One, "2s") {
+            Answer::Error(UNAVAILABLE, _) => {}
+            answer => assert_eq!(answer, one(2)),
+        }
+    }
+    assert_eq!(bounded(&mut cluster, 2, Consistency::One, "2s"), one(2));
 }

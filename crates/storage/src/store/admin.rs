@@ -168,6 +168,7 @@ impl Store {
         state.unlisted.extend(firsts.iter().copied());
         state.change(firsts.into_iter().map(Then::Release));
         let tables = std::mem::take(&mut state.sstables);
+        state.proof.emptied();
         state.change([Then::Remove(tables), Then::Task(task)]);
         self.agenda.manifests = true;
         let mut waiting = std::mem::take(&mut state.major);

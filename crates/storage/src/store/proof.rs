@@ -44,6 +44,11 @@ impl TableProof {
         self.untracked.insert(table.id, untracked);
     }
 
+    /// All files are gone.
+    pub(super) fn emptied(&mut self) {
+        self.untracked.clear();
+    }
+
     /// Some files have taken the place of others.
     pub(super) fn compacted(&mut self, inputs: &[Arc<SsTable>], outputs: &[Arc<SsTable>]) {
         // What is proved by now need not be proved again.

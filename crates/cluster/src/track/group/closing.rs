@@ -1,13 +1,23 @@
-//! The end of logs: what of a boot that ended nobody holds, and which logs are settled for good (docs/tracking.md, section 11).
+//! The end of logs: what of a boot that ended nobody holds, and which logs are settled for good (docs/tracking.md, section 11); and of
+//! groups.
 
 use super::Group;
 use crate::topology::NodeId;
 use crate::track::Boot;
 use crate::track::log::Log;
+use model::time::BootNanos;
 use model::track::{Intervals, LogId};
 use std::collections::BTreeMap;
 
+/// A group that is quiet looks so many times more rarely.
+const QUIET_LOOKS: u64 = 50;
+
 impl Group {
+    /// A node was removed from the cluster: nothing of it is taken in any more, and its logs end.
+    pub fn on_removed(&mut self, node: NodeId) {
+        self.boots.insert(node, Boot::MAX);
+    }
+
     /// Finds out what of the logs of boots that ended nobody holds: once every member has said that it takes in nothing of that
     /// boot any more, and what it holds.
     pub(super) fn close_logs(&mut self) {
@@ -79,5 +89,18 @@ impl Group {
         let is_gone = |log: &Log| log.origin == origin && log.boot <= boot;
         self.logs.retain(|_, log| !is_gone(log));
         self.version += 1;
+    }
+
+    /// A group that replicates nothing any more and has nothing to settle looks and speaks rarely; nobody is to be trusted in it.
+    pub fn set_quiet(&mut self, is_quiet: bool, now: BootNanos) {
+        if self.is_quiet && !is_quiet {
+            self.next_look = now;
+        }
+        self.is_quiet = is_quiet;
+    }
+
+    pub(super) fn look_again(&mut self, now: BootNanos) {
+        let looks = if self.is_quiet { QUIET_LOOKS } else { 1 };
+        self.next_look = now.plus_millis(looks * self.config.summary_ms);
     }
 }

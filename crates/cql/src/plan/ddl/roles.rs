@@ -12,6 +12,7 @@ mod permission;
 use crate::ast::{AccessSet, AlterRole, CreateRole, DropRole, GrantRole, RoleOptions, Statement};
 use model::error::RequestError;
 use model::schema::{Role, Schema, SchemaEdit};
+use model::staleness;
 use model::types::CqlType;
 use std::sync::Arc;
 
@@ -328,7 +329,10 @@ impl RolePlanner<'_> {
         let no_passwords = !self.roles.passwords;
         let unknown = [
             (options.password.is_some() && no_passwords, "PASSWORD"),
-            (options.custom.is_some(), "OPTIONS"),
+            (
+                options.custom.is_some() && own_options(options).is_none(),
+                "OPTIONS",
+            ),
             (
                 options.hashed_password.is_some() && no_passwords,
                 "HASHED_PASSWORD",
@@ -364,10 +368,23 @@ impl RolePlanner<'_> {
     }
 }
 
+/// The bound of staleness that `OPTIONS = {'max_staleness': …}` sets, or takes away by `off`; `None` if the options are anything
+/// else. Cassandra's role manager knows none.
+fn own_options(options: &RoleOptions) -> Option<Option<u64>> {
+    match options.custom.as_deref()? {
+        [(name, value)] if name == "max_staleness" => match value.as_str() {
+            "off" => Some(None),
+            bound => staleness::parse(bound).map(Some),
+        },
+        _ => None,
+    }
+}
+
 /// The plan that gives `role` the options.
 fn put(mut role: Role, options: &RoleOptions) -> RolePlan {
     role.superuser = options.superuser.unwrap_or(role.superuser);
     role.login = options.login.unwrap_or(role.login);
+    role.max_staleness_ms = own_options(options).unwrap_or(role.max_staleness_ms);
     if let Some(hash) = &options.hashed_password {
         role.salted_hash = Some(hash.clone());
     }
@@ -395,4 +412,27 @@ fn is_bcrypt(hash: &str) -> bool {
             .is_ok_and(|cost| (4..=30).contains(&cost))
         && salted.len() == 53
         && salted.bytes().all(in_alphabet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_has_one_option() {
+        let options = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            let custom = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            own_options(&RoleOptions {
+                custom: Some(custom.collect()),
+                ..RoleOptions::default()
+            })
+        };
+        assert_eq!(options(&[("max_staleness", "5s")]), Some(Some(5_000)));
+        assert_eq!(options(&[("max_staleness", "off")]), Some(None));
+        assert_eq!(options(&[("max_staleness", "soon")]), None);
+        assert_eq!(options(&[("max_staleness", "5s"), ("a", "b")]), None);
+        assert_eq!(options(&[]), None);
+        assert_eq!(own_options(&RoleOptions::default()), None);
+    }
 }

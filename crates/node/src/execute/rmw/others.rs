@@ -131,6 +131,7 @@ impl Shard {
                     ballot: None,
                     table,
                     level,
+                    max_staleness_ms: None,
                     deadline,
                 };
                 self.read_replicas(number, (read, terms), command, now, out);

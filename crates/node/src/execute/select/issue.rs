@@ -139,6 +139,7 @@ impl Shard {
             ballot: None,
             table: operation.plan().table.clone(),
             level: operation.terms.consistency,
+            max_staleness_ms: operation.terms.max_staleness_ms,
             deadline: operation.deadline,
         };
         let number = self.operations.insert(Operation::Select(operation));

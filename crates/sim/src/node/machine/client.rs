@@ -63,6 +63,8 @@ pub struct Asking {
     pub page_rows: Option<i32>,
     /// Where the page begins, as the page before it said.
     pub page_state: Option<Vec<u8>>,
+    /// How old the answer to a read of one replica may be.
+    pub max_staleness: Option<&'static str>,
 }
 
 impl Asking {
@@ -75,12 +77,18 @@ impl Asking {
             timestamp: None,
             page_rows: None,
             page_state: None,
+            max_staleness: None,
         }
     }
 
     /// The body of its QUERY.
     fn body(&self, level: Consistency) -> Vec<u8> {
         let mut body = Vec::new();
+        if let Some(bound) = self.max_staleness {
+            body.put_short(1);
+            body.put_string("helenus.max_staleness");
+            body.put_bytes(Some(bound.as_bytes()));
+        }
         body.put_bytes(Some(self.text.as_bytes()));
         body.put_short(level as u16);
         let bit = |there: bool, bit: u8| if there { bit } else { 0 };
@@ -202,7 +210,12 @@ impl Machine {
             (_, level) => level,
         };
         let body = asking.body(level);
-        self.frame(ClientId(u64::from(shard)), Opcode::Query, &body)
+        let payload = match asking.max_staleness {
+            Some(_) => flags::CUSTOM_PAYLOAD,
+            None => 0,
+        };
+        let client = ClientId(u64::from(shard));
+        self.frame_with(client, (Opcode::Query, payload), &body)
     }
 
     /// Sends a statement and runs until it is answered.
@@ -235,11 +248,15 @@ impl Machine {
     }
 
     fn frame(&mut self, client: ClientId, opcode: Opcode, body: &[u8]) -> u64 {
+        self.frame_with(client, (opcode, 0), body)
+    }
+
+    fn frame_with(&mut self, client: ClientId, (opcode, flags): (Opcode, u8), body: &[u8]) -> u64 {
         self.next_request += 1;
         let request = self.next_request;
         let stream = (request % 30_000) as i16;
         self.streams.insert((client, stream), request);
-        let mut envelope = vec![ProtocolVersion::V4 as u8, 0];
+        let mut envelope = vec![ProtocolVersion::V4 as u8, flags];
         envelope.put_short(stream as u16);
         envelope.put_byte(opcode as u8);
         envelope.put_int(body.len() as i32);

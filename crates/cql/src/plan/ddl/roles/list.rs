@@ -4,9 +4,21 @@ use super::{Authorization, Listing, RolePlan, RolePlanner, invalid, unauthorized
 use crate::ast::ListRoles;
 use model::error::RequestError;
 use model::schema::Role;
+use model::staleness;
 use model::types::CqlType;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// The options of a role's own, as a map of texts.
+fn options(role: &Role) -> Vec<u8> {
+    let bound = role.max_staleness_ms.map(staleness::show);
+    let mut map = i32::from(bound.is_some()).to_be_bytes().to_vec();
+    for text in bound.iter().flat_map(|bound| ["max_staleness", bound]) {
+        map.extend_from_slice(&(text.len() as i32).to_be_bytes());
+        map.extend_from_slice(text.as_bytes());
+    }
+    map
+}
 
 impl RolePlanner<'_> {
     pub(super) fn list_roles(&self, list: &ListRoles) -> Result<RolePlan, RequestError> {
@@ -33,8 +45,8 @@ impl RolePlanner<'_> {
                 role.name.clone().into_bytes(),
                 vec![u8::from(self.schema.is_superuser(&role.name))],
                 vec![u8::from(role.login)],
-                // No options, and access to all data centres: there is nothing to set either with.
-                0i32.to_be_bytes().to_vec(),
+                options(role),
+                // There is nothing to set access to data centres with.
                 b"ALL".to_vec(),
             ]
         };
