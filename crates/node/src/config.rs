@@ -1,6 +1,7 @@
 //! What a node is told, in the units it uses.
 
 use crate::track::gate::ReadGate;
+use crate::track::handoff::HandoffSettings;
 use model::key::Token;
 use model::limits::METADATA_LOG_BYTES;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -86,6 +87,10 @@ pub struct NodeConfig {
     pub read_gate: ReadGate,
     /// Bytes of its commit log that one shard keeps for other replicas alone.
     pub journal_bytes_per_shard: u64,
+    /// What is kept for members that lack it, and how fast it is sent.
+    pub handoff: HandoffSettings,
+    /// After a round of repair over everything, the next one begins so much later, in milliseconds; 0 for none.
+    pub repair_interval_ms: u64,
     /// Bytes of answers that one shard's requests under way may hold.
     pub answer_bytes_per_shard: usize,
     /// Properties as `system_views.system_properties` shows them.
@@ -155,6 +160,8 @@ impl Default for NodeConfig {
             prepared_bytes_per_shard: 10 << 20,
             read_gate: ReadGate::default(),
             journal_bytes_per_shard: 1 << 30,
+            handoff: HandoffSettings::default(),
+            repair_interval_ms: 3_600_000,
             answer_bytes_per_shard: 64 << 20,
             properties: Vec::new(),
             settings: Vec::new(),

@@ -18,6 +18,7 @@ pub mod metadata_log;
 pub mod metrics;
 pub mod peers;
 pub mod random;
+pub mod repair;
 pub mod replica;
 pub mod reply;
 pub mod shard;

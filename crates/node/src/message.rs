@@ -5,6 +5,7 @@ use crate::execute::serial::Queueing;
 use crate::membership::Outlook;
 use crate::peers::PeerWork;
 use crate::peers::message::Answer;
+use crate::repair::RepairMail;
 use crate::statement::Statement;
 use crate::stream::StreamMail;
 use crate::system::NodeFacts;
@@ -220,6 +221,8 @@ pub enum ShardMessage {
     },
     /// Another node says something of data that moves, to this shard.
     Stream(Box<StreamMail>),
+    /// Another node says something of a repair, to shard 0.
+    Repair(Box<RepairMail>),
     /// What the receiver owns of a chunk of such data; answered by `Acknowledged` once it is durable.
     Take {
         /// Answer under this number.

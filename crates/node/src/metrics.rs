@@ -32,11 +32,17 @@ pub struct ShardMetrics {
     pub read_repairs: u64,
     pub speculative_retries: u64,
     pub contentions: u64,
+    pub repairs_completed: u64,
+    pub repairs_failed: u64,
+    pub repair_mutations: u64,
+    pub repair_parts_different: u64,
+    pub catch_up_mutations: u64,
+    pub catch_up_sent_bytes: u64,
 }
 
 impl ShardMetrics {
     /// Names and values, for the metrics endpoint and virtual tables.
-    pub fn entries(&self) -> [(&'static str, u64); 26] {
+    pub fn entries(&self) -> [(&'static str, u64); 32] {
         [
             ("requests", self.requests),
             ("reads", self.reads),
@@ -64,6 +70,12 @@ impl ShardMetrics {
             ("read_repairs", self.read_repairs),
             ("speculative_retries", self.speculative_retries),
             ("contentions", self.contentions),
+            ("repairs_completed", self.repairs_completed),
+            ("repairs_failed", self.repairs_failed),
+            ("repair_mutations", self.repair_mutations),
+            ("repair_parts_different", self.repair_parts_different),
+            ("catch_up_mutations", self.catch_up_mutations),
+            ("catch_up_sent_bytes", self.catch_up_sent_bytes),
         ]
     }
 
@@ -95,6 +107,12 @@ impl ShardMetrics {
         self.read_repairs += other.read_repairs;
         self.speculative_retries += other.speculative_retries;
         self.contentions += other.contentions;
+        self.repairs_completed += other.repairs_completed;
+        self.repairs_failed += other.repairs_failed;
+        self.repair_mutations += other.repair_mutations;
+        self.repair_parts_different += other.repair_parts_different;
+        self.catch_up_mutations += other.catch_up_mutations;
+        self.catch_up_sent_bytes += other.catch_up_sent_bytes;
     }
 }
 

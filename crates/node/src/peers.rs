@@ -12,6 +12,7 @@ pub mod message;
 use crate::effects::{Effects, LogLevel};
 use crate::execute::acceptor::{Asker, DecisionRequest};
 use crate::message::{ReplicaError, RequestId, ShardMessage};
+use crate::repair::RepairMail;
 use crate::replica::Caller;
 use crate::shard::Shard;
 use crate::stream::StreamMail;
@@ -154,6 +155,9 @@ impl Shard {
                 let request = ReplicaRequest::Decide(Box::new(asked));
                 let asker = asker.unwrap_or(node);
                 self.take_peer_work(work(asker, &terms, Wanted::Rows, request, now), now, out);
+            }
+            PeerMessage::Repair(message) => {
+                self.on_repair_mail(RepairMail { node, message }, now, out);
             }
             answer @ (PeerMessage::Wrote { .. }
             | PeerMessage::Decided { .. }

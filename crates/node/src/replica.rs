@@ -16,9 +16,8 @@ use model::schema::TableId;
 use model::time::{BootNanos, Now};
 use model::track::MutationId;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use storage::held::Statement;
-use storage::{Applied, Farewell, KeptTokens, ReadProgress, Store, StoreError};
+use storage::{Applied, Farewell, ReadProgress, Rewritten, Store, StoreError};
 
 /// Who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -302,10 +301,10 @@ impl Replica {
         self.task_begun(begun, ticket, caller);
     }
 
-    /// Leaves out what a table's SSTables hold of other tokens.
-    pub fn clean_up(&mut self, table: TableId, kept: Arc<KeptTokens>, caller: Caller) {
+    /// Rewrites SSTables of a table.
+    pub fn clean_up(&mut self, table: TableId, which: Rewritten, caller: Caller) {
         let ticket = self.tickets.insert(Ticket::untimed(caller));
-        let begun = self.store.clean_up(table, kept, ticket);
+        let begun = self.store.clean_up(table, which, ticket);
         self.task_begun(begun, ticket, caller);
     }
 

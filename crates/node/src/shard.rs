@@ -117,6 +117,8 @@ pub struct Shard {
     pub(crate) outlook: Arc<Outlook>,
     /// Data that moves because the ring changes.
     pub(crate) streams: crate::stream::Streams,
+    /// Repairs that this node drives, and what others bring it.
+    pub(crate) repairs: crate::repair::Repairs,
     /// Shard 0's, of a node that may have others beside it.
     pub(crate) membership: Option<crate::membership::Membership>,
     /// Shard 0 alone changes the schema, one change at a time.
@@ -191,10 +193,15 @@ impl Shard {
             answers: Budget::new(parts.config.answer_bytes_per_shard),
             owed_by: vec![0; shards],
             facts: vec![None; shards],
-            tracking: Tracking::new(parts.incarnation, parts.number),
+            tracking: Tracking::new(
+                parts.incarnation,
+                parts.number,
+                parts.config.handoff.clone(),
+            ),
             peer_work: crate::peers::Waiting::default(),
             outlook: Arc::default(),
             streams: crate::stream::Streams::default(),
+            repairs: crate::repair::Repairs::default(),
             membership: parts.membership,
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
             snapshots: parts.snapshots,
@@ -313,7 +320,10 @@ impl Shard {
         let of_clients = |operation: &Operation| {
             !matches!(
                 operation,
-                Operation::Replay(_) | Operation::Admin(_) | Operation::Stream(_)
+                Operation::Replay(_)
+                    | Operation::Admin(_)
+                    | Operation::Stream(_)
+                    | Operation::Repair(_)
             )
         };
         self.schema_changes.is_quiet() && self.operations.select(of_clients).is_empty()
@@ -355,6 +365,7 @@ impl Shard {
         }
         self.tend_membership(now, out);
         self.tend_ring(now, out);
+        self.tend_repairs(now, out);
         self.ring_alarms(now, out);
         self.settle(now, out);
         if now.boot >= self.next_expiry {
@@ -389,6 +400,7 @@ impl Shard {
                 .as_ref()
                 .map(crate::membership::Membership::next_deadline),
             self.next_ring_deadline(),
+            self.next_repair_deadline(),
             self.tend_snapshots(now, out),
         ];
         let wake = deadlines.into_iter().flatten().min();

@@ -9,6 +9,7 @@ mod estimates;
 mod facts;
 pub(crate) mod hot;
 mod local;
+mod repairs;
 mod roles;
 pub(crate) mod row;
 mod rows;
@@ -92,7 +93,9 @@ fn generate_view(name: &str, view: &NodeView<'_>, rows: &mut Rows<'_>) {
         "cql_metrics" => views::cql_metrics(view, rows),
         "gossip_info" => local::gossip_info(view, rows),
         "hot_partitions" => hot::hot_partitions(view, rows),
+        "pending_hints" => repairs::pending_hints(view, rows),
         "queries" => views::queries(view, rows),
+        "repairs" => repairs::repairs(view, rows),
         "settings" => views::settings(view, rows),
         "snapshots" => views::snapshots(view, rows),
         "sstable_tasks" => views::sstable_tasks(view, rows),

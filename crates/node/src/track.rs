@@ -9,15 +9,17 @@
 //! - what comes from another node is verified before it is appended, and appended with the id it has.
 //!
 //! `origin.rs` begins writes, `commit.rs` what conditional statements decided, `home.rs` keeps groups, `shards.rs` is what homes and the other shards tell each other, `serve.rs`
-//! reads what others lack and takes what this node lacks, `retire.rs` forgets what is settled for good, `budget.rs` bounds what is kept for them, `gate.rs` says whom reads rest on, `staleness.rs` keeps the bounds that they ask for, `proof.rs` what tables are proved, `message.rs` has the bytes.
+//! reads what others lack and takes what this node lacks, `retire.rs` forgets what is settled for good, `budget.rs` bounds what is kept for them, `handoff.rs` has what operators say of that, `gate.rs` says whom reads rest on, `staleness.rs` keeps the bounds that they ask for, `proof.rs` what tables are proved, `owed.rs` what repair has brought, `message.rs` has the bytes.
 
 mod budget;
 pub mod commit;
 pub mod facts;
 pub mod gate;
+pub mod handoff;
 mod home;
 pub mod message;
 mod origin;
+mod owed;
 mod proof;
 mod retire;
 mod serve;
@@ -27,6 +29,7 @@ pub(crate) mod staleness;
 use crate::shard::Shard;
 use cluster::topology::NodeId;
 use cluster::track::{Boot, GroupId};
+use handoff::HandoffSettings;
 use home::Home;
 use model::time::BootNanos;
 use model::track::{IdSet, LogId};
@@ -82,6 +85,7 @@ pub(crate) struct Tracking {
     /// What homes were told since the start, and what this shard's home groups were told of others.
     told: Told,
     budget: budget::JournalBudget,
+    handoff: handoff::Handoff,
     /// What groups are good for, as homes last said.
     freshness: facts::FreshnessTable,
     proofs: proof::Proofs,
@@ -89,7 +93,7 @@ pub(crate) struct Tracking {
 
 impl Tracking {
     /// Of a shard that begins.
-    pub(crate) fn new(own: Incarnation, shard: u16) -> Self {
+    pub(crate) fn new(own: Incarnation, shard: u16, handoff: HandoffSettings) -> Self {
         Self {
             own,
             logs: BTreeMap::new(),
@@ -104,6 +108,7 @@ impl Tracking {
             next_serving: 0,
             told: Told::default(),
             budget: budget::JournalBudget::default(),
+            handoff: handoff::Handoff::new(handoff),
             freshness: facts::FreshnessTable::default(),
             proofs: proof::Proofs::default(),
         }
@@ -113,7 +118,8 @@ impl Tracking {
     pub(crate) fn next_deadline(&self) -> Option<BootNanos> {
         let homes = self.homes.values().map(Home::next_deadline);
         let put_off = (!self.put_off.is_empty()).then_some(self.put_off_until);
-        homes.chain(put_off).min()
+        let handoff = self.handoff.next_deadline();
+        homes.chain(put_off).chain(handoff).min()
     }
 }
 

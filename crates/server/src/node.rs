@@ -120,6 +120,8 @@ fn node_config(settings: &Settings, seeds: Seeds, addresses: &Addresses) -> Node
             ReadGate::Warn
         },
         journal_bytes_per_shard: settings.journal_bytes / u64::from(settings.shards),
+        handoff: settings.handoff.clone(),
+        repair_interval_ms: settings.repair_interval.as_millis() as u64,
         properties: properties(),
         settings: settings
             .view

@@ -36,5 +36,5 @@ pub use metalog::MetaLog;
 pub use sstable::{Stats, TombstoneHistogram};
 pub use store::{
     Applied, CompactionStats, Farewell, Fetched, JobKind, JobStats, KeptTokens, ReadProgress,
-    Removal, Store, StoreStats, TableStats,
+    Removal, Rewritten, Store, StoreStats, TableStats,
 };

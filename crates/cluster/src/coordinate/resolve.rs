@@ -22,7 +22,7 @@ mod repair;
 #[cfg(test)]
 mod tests;
 
-pub use repair::lacking;
+pub use repair::{ended, lacking};
 
 /// What the answers come to.
 #[derive(Debug, Clone, PartialEq, Eq)]

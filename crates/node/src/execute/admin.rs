@@ -5,17 +5,22 @@
 //!
 //! What must stay true: each piece of work is answered exactly once, with what came of it or with why nothing did.
 
+mod convergence;
 mod facts;
 mod login;
 mod members;
+mod repair;
 mod ring;
 mod snapshots;
 mod stopping;
 mod tables;
 
-pub use facts::{Measured, ShardFacts};
+pub use crate::repair::facts::{RepairFact, RepairReason, RepairState};
+pub use convergence::{ConvergenceQuestion, RangeFact, ReplicaFact};
+pub use facts::{Measured, ProofFacts, ShardFacts};
 pub use login::Password;
 pub use members::{ClusterFacts, DetectorFact, GossipFact, KeyspaceFact, Life, MemberFact};
+pub use repair::{RepairOptions, RepairWork};
 pub use ring::{ArcFact, RingFacts, RingQuestion};
 pub use snapshots::SnapshotWork;
 pub use tables::{TableAction, TableWork};
@@ -24,6 +29,7 @@ use super::operation::Operation;
 use crate::effects::Effects;
 use crate::message::ReplicaError;
 use crate::shard::Shard;
+pub use crate::track::handoff::{HandoffChange, HandoffSettings};
 use model::key::Token;
 use model::schema::TableId;
 use model::time::Now;
@@ -49,6 +55,12 @@ pub enum AdminWork {
     Cluster,
     /// Change the ring, or take what it says that this node has; answered when that is over.
     ChangeRing(RingWork),
+    /// Say for whom what they lack is kept, and whether and how fast it is sent.
+    Handoff(HandoffChange),
+    /// Show what replicas lack, and up to when they are proved equal: those of this keyspace, or of all.
+    Convergence(Option<String>),
+    /// Begin, end or show repairs.
+    Repair(RepairWork),
     /// Show who replicates what.
     Ring(RingQuestion),
     /// Show who replicates a partition.
@@ -81,9 +93,13 @@ impl AdminWork {
     /// Which shards it is asked of.
     pub fn whose(&self) -> Whose {
         match self {
-            Self::Tables(_) | Self::Facts | Self::TraceProbability(_) => Whose::EveryShards,
+            Self::Tables(_) | Self::Facts | Self::TraceProbability(_) | Self::Handoff(_) => {
+                Whose::EveryShards
+            }
             Self::Cluster
             | Self::ChangeRing(_)
+            | Self::Repair(_)
+            | Self::Convergence(_)
             | Self::Ring(_)
             | Self::Endpoints { .. }
             | Self::StopCheck
@@ -118,6 +134,10 @@ pub enum AdminAnswer {
     Facts(Box<ShardFacts>),
     /// To [`AdminWork::Cluster`].
     Cluster(Box<ClusterFacts>),
+    /// To [`AdminWork::Repair`]: the one that is over, or all that are shown.
+    Repairs(Vec<RepairFact>),
+    /// To [`AdminWork::Convergence`].
+    Convergence(Vec<RangeFact>),
     /// To [`AdminWork::Ring`].
     Ring(Box<RingFacts>),
     /// To [`AdminWork::Endpoints`]: where the replicas are reached by other nodes, the primary first.
@@ -167,8 +187,8 @@ pub struct AdminOperation {
 enum AfterAdmin {
     /// Nothing more.
     Answer,
-    /// These tables, which are flushed now, are cleaned up.
-    CleanUp(Vec<TableId>),
+    /// These tables, which are flushed now, are cleaned up or rewritten.
+    CleanUp(Vec<TableId>, TableAction),
     /// The snapshots that all shards linked are made whole.
     Complete(LinkedSnapshots),
 }
@@ -182,6 +202,15 @@ impl Shard {
             AdminWork::ChangeRing(work) => {
                 self.begin_ring_work(id, work, now, out);
                 None
+            }
+            AdminWork::Repair(work) => self.begin_repair_work(id, work, now, out),
+            AdminWork::Handoff(change) => {
+                self.change_handoff(change);
+                Some(Ok(AdminAnswer::Done))
+            }
+            AdminWork::Convergence(keyspace) => {
+                let asked = self.ask_convergence(id, keyspace.as_deref(), now, out);
+                asked.err().map(Err)
             }
             AdminWork::Facts => {
                 let facts = self.shard_facts(now);
@@ -254,8 +283,10 @@ impl Shard {
     fn admin_done(&mut self, operation: AdminOperation, out: &mut Effects) {
         let result = match (operation.failed, operation.then) {
             (None, AfterAdmin::Answer) => Ok(AdminAnswer::Done),
-            (None, AfterAdmin::CleanUp(tables)) => return self.clean_up_all(operation.id, &tables),
-            (Some(reason), AfterAdmin::Answer | AfterAdmin::CleanUp(_)) => {
+            (None, AfterAdmin::CleanUp(tables, action)) => {
+                return self.clean_up_all(operation.id, &tables, action);
+            }
+            (Some(reason), AfterAdmin::Answer | AfterAdmin::CleanUp(..)) => {
                 Err(AdminError::Failed(reason))
             }
             (failed, AfterAdmin::Complete(linked)) => {

@@ -22,6 +22,7 @@ use super::serial::SerialOperation;
 use super::work::WorkOperation;
 use crate::effects::Effects;
 use crate::message::{ReplicaError, RequestId};
+use crate::repair::RepairOperation;
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::stream::StreamOperation;
@@ -79,6 +80,8 @@ pub enum Operation {
     Work(WorkOperation),
     /// A chunk of data that moves to another replica.
     Stream(StreamOperation),
+    /// Something of a repair.
+    Repair(RepairOperation),
 }
 
 impl Operation {
@@ -97,6 +100,7 @@ impl Operation {
             Self::Scattered(operation) => operation.deadline(),
             Self::Gather(operation) => operation.deadline,
             Self::Work(operation) => operation.deadline,
+            Self::Repair(operation) => operation.deadline(),
             Self::Forwarded { deadline, .. } => *deadline,
             // Its coordinator has the deadline, or nobody; it always ends.
             Self::Log(_)
@@ -163,6 +167,7 @@ impl Shard {
             Some(Operation::Decision(_)) => self.decision_read(number, result, now, out),
             Some(Operation::Serial(_)) => self.serial_read(number, result, now, out),
             Some(Operation::Stream(_)) => self.chunk_read(number, result, out),
+            Some(Operation::Repair(_)) => self.repair_read(number, result, now, out),
             Some(_) | None => {}
         }
     }
@@ -179,6 +184,7 @@ impl Shard {
             Some(Operation::Gather(_)) => self.gather_acknowledged(number, result, now, out),
             Some(Operation::Admin(_)) => self.admin_acknowledged(number, result, out),
             Some(Operation::Stream(_)) => self.chunk_acknowledged(number, result, now, out),
+            Some(Operation::Repair(_)) => self.part_mended(number, result, now, out),
             Some(_) | None => {}
         }
     }
@@ -206,6 +212,7 @@ impl Shard {
             Operation::Demand(waiting) => self.demand_time_out(&waiting, now, out),
             Operation::Agreement(operation) => self.agreement_time_out(*operation, now, out),
             Operation::Change(operation) => self.change_time_out(&operation, now, out),
+            Operation::Repair(operation) => self.repair_time_out(operation, now, out),
             Operation::Rmw(_)
             | Operation::Log(_)
             | Operation::Count(_)

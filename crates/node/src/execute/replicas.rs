@@ -308,7 +308,7 @@ impl Shard {
     }
 
     /// Has the shard that owns a token read for an operation of this one. What is not known at once comes as any read of its.
-    pub(super) fn read_at_owner(
+    pub(crate) fn read_at_owner(
         &mut self,
         number: u64,
         token: Token,
@@ -364,6 +364,9 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        if let Some(Operation::Repair(_)) = self.operations.get_mut(id.operation) {
+            return self.repair_answered(id.operation, node, result, now, out);
+        }
         self.replica_answered(id.operation, node, result, now, out);
     }
 

@@ -7,6 +7,7 @@ use crate::execute::acceptor::DecisionRequest;
 use crate::membership::InForce;
 use crate::message::{ReplicaError, RequestId};
 use crate::metadata_log::MetadataMessage;
+use crate::repair::message::RepairMessage;
 use crate::stream::message::StreamMessage;
 use crate::track::message::TrackMessage;
 use cluster::internode::Class;
@@ -18,6 +19,9 @@ use model::error::Consistency;
 use model::read::{ReadCommand, ReadResponse};
 use model::varint;
 use uuid::Uuid;
+
+#[cfg(test)]
+mod tests;
 
 /// Which request of which shard of the node that asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +87,8 @@ pub enum PeerMessage {
     InForce(InForce),
     /// Of data that moves because the ring changes.
     Stream(StreamMessage),
+    /// Of repairs.
+    Repair(RepairMessage),
     /// Apply a mutation.
     Write {
         /// By which terms.
@@ -142,6 +148,7 @@ const JOINED: u8 = 6;
 const NOT_JOINED: u8 = 7;
 const IN_FORCE: u8 = 8;
 const STREAM: u8 = 9;
+const REPAIR: u8 = 10;
 const WRITE: u8 = 16;
 const WROTE: u8 = 17;
 const READ: u8 = 18;
@@ -166,6 +173,7 @@ impl PeerMessage {
             | Self::InForce(_)
             | Self::Wrote { .. } => Class::Urgent,
             Self::Stream(message) => message.class(),
+            Self::Repair(message) => message.class(),
             Self::Join(_)
             | Self::Joined { .. }
             | Self::NotJoined(_)
@@ -209,6 +217,10 @@ impl PeerMessage {
             }
             Self::Stream(message) => {
                 out.push(STREAM);
+                message.encode(out);
+            }
+            Self::Repair(message) => {
+                out.push(REPAIR);
                 message.encode(out);
             }
             Self::Write {
@@ -272,6 +284,7 @@ impl PeerMessage {
                 schema: Uuid::from_bytes(varint::take(input, 16)?.try_into().ok()?),
             }),
             STREAM => Self::Stream(StreamMessage::decode(input)?),
+            REPAIR => Self::Repair(RepairMessage::decode(input)?),
             WRITE => Self::Write {
                 terms: Terms::decode(input)?,
                 counts: counts(input)?,
@@ -463,136 +476,4 @@ fn result<T>(
         OUTDATED => ReplicaError::Outdated,
         _ => return None,
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cluster::ring::Location;
-    use model::error::{RequestError, WriteType};
-    use model::key::DecoratedKey;
-    use model::schema::TableId;
-
-    fn of_the_cluster() -> Vec<PeerMessage> {
-        let member = Member {
-            host_id: Uuid::from_u128(1),
-            incarnation: 2,
-            internode_address: ([127, 0, 0, 1], 7000).into(),
-            client_address: ([127, 0, 0, 1], 9042).into(),
-            location: Location {
-                datacenter: "dc".into(),
-                rack: "r".into(),
-            },
-            tokens: Vec::new(),
-            shards: 2,
-            version: "1".into(),
-        };
-        vec![
-            PeerMessage::Gossip(vec![1, 2]),
-            PeerMessage::Ping(300),
-            PeerMessage::Pong(300),
-            PeerMessage::Metadata(MetadataMessage::Since(9)),
-            PeerMessage::Join(Box::new(member)),
-            PeerMessage::Joined {
-                node: NodeId(4),
-                snapshot: Snapshot::default(),
-            },
-            PeerMessage::NotJoined("no".into()),
-            PeerMessage::InForce(InForce {
-                epoch: 300,
-                schema: Uuid::from_u128(7),
-            }),
-        ]
-    }
-
-    fn of_work() -> Vec<PeerMessage> {
-        let request = PeerRequest {
-            shard: 3,
-            id: (1 << 40).into(),
-        };
-        let terms = Terms {
-            request,
-            epoch: 300,
-            wait_ms: 2_000,
-        };
-        let ballot = paxos::Ballot {
-            micros: 1 << 50,
-            node: NodeId(3),
-            shard: 1,
-        };
-        let rows = ReadResponse {
-            bytes: vec![1, 2, 3],
-            ..ReadResponse::default()
-        };
-        vec![
-            PeerMessage::Write {
-                terms,
-                counts: Some(Consistency::Quorum),
-                mutation: vec![4, 5],
-            },
-            PeerMessage::Decide {
-                terms,
-                asked: DecisionRequest {
-                    table: TableId(Uuid::from_u128(5)),
-                    key: DecoratedKey::new(*b"key"),
-                    request: paxos::Request::Prepare(ballot),
-                    tracked: None,
-                },
-            },
-            PeerMessage::Decided {
-                request,
-                result: Ok(paxos::Answer::Accepted(ballot)),
-            },
-            PeerMessage::Wrote {
-                request,
-                result: Ok(()),
-            },
-            PeerMessage::Wrote {
-                request,
-                result: Err(ReplicaError::Failed(5, "late".into())),
-            },
-            PeerMessage::Answered {
-                request,
-                result: Ok(Answer::Rows(rows)),
-            },
-            PeerMessage::Answered {
-                request,
-                result: Ok(Answer::Digest(u128::MAX, 3)),
-            },
-            PeerMessage::Answered {
-                request,
-                result: Err(ReplicaError::Overloaded("full".into())),
-            },
-            PeerMessage::Wrote {
-                request,
-                result: Err(ReplicaError::Told(Box::new(RequestError::WriteTimeout {
-                    consistency: Consistency::Quorum,
-                    received: 1,
-                    block_for: 2,
-                    write_type: WriteType::Counter,
-                    contentions: None,
-                }))),
-            },
-        ]
-    }
-
-    #[test]
-    fn messages_survive_their_bytes_and_no_part_of_them_does() {
-        for message in of_the_cluster().into_iter().chain(of_work()) {
-            let mut bytes = Vec::new();
-            message.encode(&mut bytes);
-            assert_eq!(PeerMessage::decode(&bytes).as_ref(), Some(&message));
-            for length in 0..bytes.len() {
-                // Whatever comes of a part, nothing panics.
-                let _ = PeerMessage::decode(&bytes[..length]);
-            }
-            bytes.push(0);
-            let longer = PeerMessage::decode(&bytes);
-            assert_ne!(
-                longer.as_ref(),
-                Some(&message),
-                "what is behind a message is not passed over"
-            );
-        }
-    }
 }

@@ -146,6 +146,7 @@ impl Shard {
                 self.replica.truncate(emptied, caller, now, &mut out.io);
             }
             ShardMessage::Stream(mail) => self.on_stream_mail(*mail, now, out),
+            ShardMessage::Repair(mail) => self.on_repair_mail(*mail, now, out),
             ShardMessage::Take { request, mutations } => {
                 self.apply_chunk(from, request, mutations, now, out);
             }

@@ -159,7 +159,7 @@ impl Shard {
         is_done
     }
 
-    pub(super) fn metadata(&self) -> Option<Arc<Metadata>> {
+    pub(crate) fn metadata(&self) -> Option<Arc<Metadata>> {
         self.schema_changes.log().map(|log| log.metadata().clone())
     }
 

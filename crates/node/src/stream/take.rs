@@ -271,7 +271,7 @@ impl Shard {
         };
         let result = failed.map_or(Ok(()), Err);
         if from == self.number {
-            return self.chunk_acknowledged(request, result, now, out);
+            return self.on_acknowledged(request, result, now, out);
         }
         let message = ShardMessage::Acknowledged { request, result };
         out.messages.push((from, message));

@@ -117,6 +117,7 @@ impl Shard {
             tables,
             hot: self.replica.hot.facts(),
             tasks: tasks.collect(),
+            repairs: self.repairs.shown(),
             groups: self.group_facts(self.stopwatch.boot()),
             snapshots: self
                 .snapshots

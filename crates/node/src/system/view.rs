@@ -5,6 +5,7 @@
 
 use crate::hot::HotFact;
 use crate::membership::Outlook;
+use crate::repair::facts::RepairFact;
 use crate::statement::StatementId;
 use crate::track::facts::GroupFact;
 use cluster::topology::Topology;
@@ -61,6 +62,8 @@ pub struct NodeFacts {
     pub tasks: Vec<TaskFact>,
     /// Snapshots; shard 0 knows them.
     pub snapshots: Arc<Vec<SnapshotFact>>,
+    /// Repairs that this node drives, and the last that it did; shard 0 knows them.
+    pub repairs: Arc<Vec<RepairFact>>,
     /// What is known of the groups whose home the shard is.
     pub groups: Vec<GroupFact>,
     /// Statements executed unprepared.

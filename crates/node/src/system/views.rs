@@ -45,9 +45,8 @@ pub(super) fn convergence(view: &NodeView<'_>, rows: &mut Rows<'_>) {
             None => format!("removed {id}"),
         });
         let replicas = names.collect::<Vec<_>>().join(" ");
-        let equal = group
-            .proved_age_ms
-            .map(|age| view.now.wall.0 - age as i64 * 1_000);
+        let age = group.proved_age_ms(view.now.boot);
+        let equal = age.map(|age| view.now.wall.0 - age as i64 * 1_000);
         for member in &group.of {
             let Some(found) = node(member.node) else {
                 continue;
@@ -60,7 +59,7 @@ pub(super) fn convergence(view: &NodeView<'_>, rows: &mut Rows<'_>) {
                 .set("owed", bigint(group.gone))
                 .set("fresh", boolean(member.fresh))
                 .set("equal_up_to", equal.map(timestamp))
-                .set("age_ms", group.proved_age_ms.map(bigint))
+                .set("age_ms", age.map(bigint))
                 .add();
         }
     }

@@ -50,10 +50,15 @@ impl Shard {
             self.tracking.budget.next_settling = now.boot.plus_millis(SETTLE_MS);
             self.ask_what_is_owed(now, out);
         }
-        if self.replica.store.journal_bytes() <= self.config.journal_bytes_per_shard {
+        let is_over = self.replica.store.journal_bytes() > self.config.journal_bytes_per_shard;
+        let unkept = self.not_kept_for(now.boot);
+        if !is_over {
             self.tracking.budget.over_since = None;
-            return;
+            if unkept.is_empty() {
+                return;
+            }
         }
+        let unkept = Arc::new(unkept);
         let over_since = *self.tracking.budget.over_since.get_or_insert(now.boot);
         let waits = now.boot.since(over_since) < PATIENCE_MS * 1_000_000;
         let Some(oldest) = self.replica.store.oldest_unreleased() else {
@@ -74,16 +79,16 @@ impl Shard {
         self.replica.store.release(&unknown, &mut out.io);
         for (members, ids) in groups {
             let home = self.home_of(group_of(&members));
-            self.note_to(
-                home,
+            let note = if is_over {
                 TrackNote::Shed {
                     members,
                     ids,
                     waits,
-                },
-                now,
-                out,
-            );
+                }
+            } else {
+                TrackNote::Unkept(members, ids, unkept.clone())
+            };
+            self.note_to(home, note, now, out);
         }
     }
 
@@ -139,7 +144,7 @@ impl Shard {
         {
             self.tracking.budget.owing.insert(number, ids.clone());
             let text = format!(
-                "the journal is over its budget: {owed} mutations that other replicas lack are owed to them now, and come by repair"
+                "{owed} mutations that other replicas lack are not kept for them any more: they are owed, and come by repair"
             );
             out.log.push((LogLevel::Warn, text));
         }

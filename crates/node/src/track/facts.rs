@@ -3,6 +3,7 @@
 use cluster::topology::NodeId;
 use cluster::track::Freshness;
 use model::time::BootNanos;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::held::Members;
@@ -15,13 +16,58 @@ const FRESH_MS: u64 = 250;
 pub struct GroupFact {
     /// The nodes that it is made of.
     pub members: Members,
-    /// How long ago everything acknowledged before was held by all of them, in milliseconds; `None` if that was never proved since
-    /// the start.
-    pub proved_age_ms: Option<u64>,
+    /// Everything acknowledged before this moment is held by all of them; `None` if that was never proved since the start.
+    pub proved: Option<BootNanos>,
     /// What is known of each that is a member of the cluster.
     pub of: Vec<MemberFact>,
     /// Mutations that this node lacks and no journal has.
     pub gone: u64,
+}
+
+impl GroupFact {
+    /// How long ago everything acknowledged before was held by all, in milliseconds.
+    pub fn proved_age_ms(&self, now: BootNanos) -> Option<u64> {
+        self.proved.map(|at| now.since(at) / 1_000_000)
+    }
+
+    /// As it is told to other nodes and operators.
+    pub fn report(&self, now: BootNanos) -> GroupReport {
+        let of = self.of.iter().map(|member| MemberReport {
+            node: member.node.0,
+            lacks: member.lacks,
+            fresh: member.fresh,
+        });
+        GroupReport {
+            members: self.members.to_vec(),
+            proved_age_ms: self.proved_age_ms(now),
+            gone: self.gone,
+            of: of.collect(),
+        }
+    }
+}
+
+/// What a home knows of a group, as other nodes and operators are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupReport {
+    /// Numbers of the nodes it is made of.
+    pub members: Vec<u32>,
+    /// How long ago everything acknowledged before was held by all of them, in milliseconds.
+    pub proved_age_ms: Option<u64>,
+    /// Mutations that the node lacks and no journal has.
+    pub gone: u64,
+    /// What is known of each member.
+    pub of: Vec<MemberReport>,
+}
+
+/// What is known of a member of a group, as it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberReport {
+    /// Its number.
+    pub node: u32,
+    /// How many mutations of the group it lacks.
+    pub lacks: u64,
+    /// Whether it may be trusted by reads of one replica.
+    pub fresh: bool,
 }
 
 /// What is known of a member of a group.

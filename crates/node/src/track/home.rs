@@ -1,6 +1,7 @@
 //! The home shard of a group: what is known of it is kept here, told by all shards and by the other members.
 
 use super::facts::{GroupFact, MemberFact, Standing};
+use super::owed::NotedGone;
 use super::{Incarnation, Tracking, group_of};
 use crate::effects::Effects;
 use crate::peers::message::PeerMessage;
@@ -13,6 +14,7 @@ use cluster::track::{
 };
 use model::time::{BootNanos, Now};
 use model::track::{IdSet, Intervals, LogId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use storage::held::Members;
 
@@ -35,6 +37,8 @@ pub(super) struct Home {
     next_reconciled: BootNanos,
     /// Whether it replicates something.
     is_placed: bool,
+    /// What a repair under way is to bring.
+    pub(super) noted: Option<NotedGone>,
 }
 
 impl Home {
@@ -52,6 +56,7 @@ impl Home {
             reconciled: IdSet::default(),
             next_reconciled: now.boot,
             is_placed: false,
+            noted: None,
         }
     }
 
@@ -298,6 +303,10 @@ impl Shard {
                     log,
                     sequences,
                 } => {
+                    // It is asked for again, and again, until it is resumed.
+                    if self.handoff_settings().paused {
+                        continue;
+                    }
                     let message = TrackMessage::Pull {
                         members: members.clone(),
                         log: log.log,
@@ -373,6 +382,42 @@ impl Shard {
         self.note_to(shard, TrackNote::Owe { ids, lacking }, now, out);
     }
 
+    /// For some members nothing is kept: says which of these they lack, but for what another lacks, too.
+    pub(super) fn find_unkept(
+        &mut self,
+        shard: u16,
+        (members, nodes): (&Members, &BTreeSet<NodeId>),
+        ids: &[(LogId, Intervals)],
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let Some(home) = self.tracking.homes.get(&group_of(members)) else {
+            return;
+        };
+        let mut living = self.topology.nodes.iter().filter(|node| node.alive);
+        if !living.all(|node| !members.contains(&node.id.0) || home.group.has_answered(node.id)) {
+            return;
+        }
+        let (mut all, mut unkept) = (IdSet::default(), Vec::new());
+        for (log, sequences) in ids {
+            let (of_them, of_others): (Vec<_>, Vec<_>) = home
+                .group
+                .lacking(*log, sequences)
+                .into_iter()
+                .partition(|(node, _)| nodes.contains(node));
+            let mut kept = Intervals::default();
+            of_others.iter().for_each(|(_, left)| kept.union(left));
+            let left = of_them.into_iter();
+            let left = left.map(|(node, left)| (node, *log, left.minus(&kept)));
+            unkept.extend(left.filter(|(.., left)| !left.is_empty()));
+            all.insert_all(*log, &sequences.minus(&kept));
+        }
+        if !unkept.is_empty() {
+            let (ids, lacking) = (Arc::new(all), unkept);
+            self.note_to(shard, TrackNote::Owe { ids, lacking }, now, out);
+        }
+    }
+
     /// A shard owes members of a group these: tells it what they do not lack any more.
     pub(super) fn find_paid(
         &mut self,
@@ -399,10 +444,9 @@ impl Shard {
         let homes = self.tracking.homes.values();
         let facts = homes.map(|home| {
             let debts = home.group.debts().into_iter();
-            let proved = home.group.proved();
             GroupFact {
                 members: home.members.clone(),
-                proved_age_ms: proved.map(|at| now.since(at) / 1_000_000),
+                proved: home.group.proved(),
                 of: debts
                     .map(|(node, lacks)| MemberFact {
                         node,

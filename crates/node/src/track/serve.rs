@@ -31,6 +31,15 @@ pub(super) struct Serving {
     bytes: usize,
 }
 
+impl Serving {
+    /// Whether the same is wanted by the same node for the same group.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.to == other.to
+            && self.members == other.members
+            && (other.left.covers(&self.left) || self.left.covers(&other.left))
+    }
+}
+
 impl Shard {
     /// Another node asks for mutations: each shard sends what it has.
     pub(super) fn on_pull(
@@ -58,6 +67,7 @@ impl Shard {
         to: NodeId,
         members: Members,
         wanted: &IdSet,
+        now: Now,
         out: &mut Effects,
     ) {
         if self.tracking.serving.len() >= MAX_SERVING {
@@ -84,10 +94,14 @@ impl Shard {
             left: wanted.minus(&owed).minus(&empty),
             bytes: 0,
         };
-        self.read_journal(serving, out);
+        self.read_journal(serving, now, out);
     }
 
-    fn read_journal(&mut self, serving: Serving, out: &mut Effects) {
+    /// Reads what is to be sent, when it may be.
+    pub(super) fn read_journal(&mut self, serving: Serving, now: Now, out: &mut Effects) {
+        let Some(serving) = self.tracking.handoff.admit(serving, now.boot) else {
+            return;
+        };
         self.tracking.next_serving += 1;
         let number = self.tracking.next_serving;
         let begun = self.replica.store.fetch(&serving.left, number, &mut out.io);
@@ -97,22 +111,26 @@ impl Shard {
     }
 
     /// What was read of the journal is sent.
-    pub(super) fn go_on_serving(&mut self, out: &mut Effects) {
+    pub(super) fn go_on_serving(&mut self, now: Now, out: &mut Effects) {
         for fetched in self.replica.store.take_fetched() {
             let Some(mut serving) = self.tracking.serving.remove(&fetched.ticket) else {
                 continue;
             };
             let mut seen = fetched.gone.clone();
+            let mut bytes = 0;
             for (id, mutation) in &fetched.mutations {
                 seen.insert(*id);
-                serving.bytes += mutation.len();
+                bytes += mutation.len();
             }
+            serving.bytes += bytes;
+            self.metrics.catch_up_sent_bytes += bytes as u64;
+            self.tracking.handoff.sent(bytes, now.boot);
             serving.left = serving.left.minus(&seen);
             let cut = serving.bytes >= SERVED_BYTES && !serving.left.is_empty();
             let (to, members) = (serving.to, serving.members.clone());
             self.send_records(to, members, fetched.mutations, (fetched.gone, cut), out);
             if !cut && !seen.is_empty() {
-                self.read_journal(serving, out);
+                self.read_journal(serving, now, out);
             }
         }
     }
@@ -223,6 +241,7 @@ impl Shard {
         if !self.is_lacking(*id, members) {
             return;
         }
+        self.metrics.catch_up_mutations += 1;
         let mut applied = self.replica.apply_unattended(mutation, *id, now);
         if let Err(StoreError::UnknownTable(_)) = applied {
             // A table is gone, and with it what the mutation was for; it may have been for others, too.

@@ -11,7 +11,7 @@ use cluster::topology::NodeId;
 use cluster::track::{Boot, Summary};
 use model::time::Now;
 use model::track::{IdSet, Intervals, LogId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use storage::held::{Members, Statement};
 
@@ -91,6 +91,8 @@ pub enum TrackNote {
         /// Whether it may be asked again later, when more members have said what they hold.
         waits: bool,
     },
+    /// For these members nothing is kept: which of these do they lack that no other does?
+    Unkept(Members, Vec<(LogId, Intervals)>, Arc<BTreeSet<NodeId>>),
     /// These lack them: it is to be written down before the payload goes.
     Owe {
         /// What was asked about.
@@ -102,6 +104,12 @@ pub enum TrackNote {
     Owed(Members, Vec<(NodeId, LogId, Intervals)>),
     /// These do not.
     Paid(Vec<(NodeId, LogId, Intervals)>),
+    /// A repair with this ticket begins: note what the groups at home with the receiver lack and no journal has.
+    NoteGone(u64),
+    /// That is noted.
+    GoneNoted(u64),
+    /// It has brought the rows of all that was noted.
+    GoneRepaired(u64),
 }
 
 /// What this shard was told and told.
@@ -124,7 +132,7 @@ pub(super) struct PendingAsk {
 
 impl Shard {
     /// Tells all shards something, this one included.
-    pub(super) fn tell_all(&mut self, note: impl Fn() -> TrackNote, now: Now, out: &mut Effects) {
+    pub(crate) fn tell_all(&mut self, note: impl Fn() -> TrackNote, now: Now, out: &mut Effects) {
         for shard in self.other_shards() {
             out.messages.push((shard, ShardMessage::Track(note())));
         }
@@ -177,7 +185,7 @@ impl Shard {
                 to,
                 members,
                 wanted,
-            } => self.serve_journal(to, members, &wanted, out),
+            } => self.serve_journal(to, members, &wanted, now, out),
             TrackNote::Take(replicated) => self.take_fetched(&replicated, now),
             TrackNote::Answered {
                 from,
@@ -195,9 +203,15 @@ impl Shard {
                 ids,
                 waits,
             } => self.find_lacking(from, &members, (&ids, waits), now, out),
+            TrackNote::Unkept(members, ids, nodes) => {
+                self.find_unkept(from, (&members, &nodes), &ids, now, out);
+            }
             TrackNote::Owe { ids, lacking } => self.owe(&ids, lacking, out),
             TrackNote::Owed(members, debts) => self.find_paid(from, &members, debts, now, out),
             TrackNote::Paid(debts) => self.settle_debts(&debts),
+            TrackNote::NoteGone(ticket) => self.note_gone(from, ticket, now, out),
+            TrackNote::GoneNoted(ticket) => self.gone_noted(ticket, now),
+            TrackNote::GoneRepaired(ticket) => self.hold_repaired(ticket),
             TrackNote::Retired(members, boots) => self.forget_retired(&members, &boots, out),
             TrackNote::WasRetired(members, boots) => {
                 self.on_restored(&members, &boots, now, out);
@@ -219,7 +233,8 @@ impl Shard {
                 self.fence(ask, now, out);
             }
         }
-        self.go_on_serving(out);
+        self.go_on_serving(now, out);
+        self.tend_handoff(now, out);
         self.keep_journal_in_budget(now, out);
         self.tend_homes(now, out);
     }

@@ -4,7 +4,8 @@
 
 use node::execute::admin::ClusterFacts;
 pub use node::execute::admin::{
-    ArcFact, DetectorFact, GossipFact, KeyspaceFact, Life, MemberFact, RingFacts,
+    ArcFact, DetectorFact, GossipFact, KeyspaceFact, Life, MemberFact, RangeFact, RepairFact,
+    RepairReason, RepairState, ReplicaFact, RingFacts,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -259,6 +260,49 @@ pub struct StopCheck {
     pub safe: bool,
     /// Why not.
     pub reasons: Vec<String>,
+}
+
+/// `GET /api/v1/convergence`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Convergence {
+    /// Whether all replicas are proved to hold everything that was acknowledged before the question.
+    pub is_equal: bool,
+    /// Sets of replicas, and what each of them lacks.
+    pub ranges: Vec<RangeFact>,
+}
+
+/// A line of `GET /api/v1/debts`: a member, and what it lacks of the ranges that it has together with this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Debt {
+    pub number: u32,
+    pub host_id: Uuid,
+    pub internode_address: SocketAddr,
+    pub datacenter: String,
+    pub rack: String,
+    /// Whether it answers.
+    pub up: bool,
+    /// Whether it is this node.
+    pub is_local: bool,
+    /// Mutations that it does not hold.
+    pub lacks: u64,
+    /// Those of them that no journal has any more, as far as this node lacks them: repair brings them.
+    pub owed: u64,
+}
+
+/// `GET /api/v1/handoff`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handoff {
+    /// Whether anything is kept for members that lack it.
+    pub enabled: bool,
+    /// Whether nothing is sent nor fetched.
+    pub paused: bool,
+    /// Kibibytes a second that each shard sends; 0 without limit.
+    pub throttle_kib: u64,
+    /// After which nothing is kept for a member that is away.
+    pub window_ms: u64,
+    /// For members of these nothing is kept.
+    pub disabled_datacenters: Vec<String>,
 }
 
 /// `GET /api/v1/native`.

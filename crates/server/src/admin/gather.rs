@@ -1,7 +1,9 @@
 //! What all shards say, put together to what the API answers with.
 
+mod debts;
 mod tables;
 
+pub(super) use debts::debts;
 pub(super) use tables::{compactions, hot, tables};
 
 use super::answer::{Cache, Info, Peer, Peers, Percentiles, Pool, Pools, Proxy, Snapshot};

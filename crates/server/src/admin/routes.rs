@@ -90,6 +90,8 @@ pub fn all() -> impl Iterator<Item = &'static Route> {
         handlers::node::ROUTES,
         handlers::cluster::ROUTES,
         handlers::ring::ROUTES,
+        handlers::repair::ROUTES,
+        handlers::handoff::ROUTES,
         handlers::tables::ROUTES,
         handlers::snapshots::ROUTES,
         handlers::control::ROUTES,

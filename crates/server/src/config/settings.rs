@@ -9,6 +9,7 @@ use super::snitch::{self as location, Files, Place};
 use super::value::Value;
 use super::{Configured, Profile, machine, memory, units};
 use model::limits::{MAX_CLUSTER_NAME_BYTES, MAX_SHARDS};
+use node::track::handoff::HandoffSettings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,6 +70,10 @@ pub struct Settings {
     pub strict_reads: bool,
     /// Bytes of commit log that are kept for other replicas alone.
     pub journal_bytes: u64,
+    /// For whom what they lack is kept, and how fast it is sent.
+    pub handoff: HandoffSettings,
+    /// Between two rounds of repair; zero for none.
+    pub repair_interval: Duration,
     /// Whether what is dropped or truncated is kept in a snapshot.
     pub auto_snapshot: bool,
     /// How long such a snapshot is kept; `None` for until somebody removes it.
@@ -232,6 +237,8 @@ impl Settings {
             strict_reads: text(configured, "helenus_read_gate").as_deref() == Some("strict"),
             journal_bytes: size(configured, "helenus_journal_space")
                 .unwrap_or(DEFAULT_JOURNAL_BYTES),
+            handoff: handoff(configured),
+            repair_interval: duration(configured, "helenus_repair_interval").unwrap_or_default(),
             skip_rot: text(configured, "helenus_on_rot").as_deref() == Some("skip"),
             auto_snapshot: flag(configured, "auto_snapshot"),
             auto_snapshot_ttl: duration(configured, "auto_snapshot_ttl"),
@@ -245,6 +252,22 @@ impl Settings {
         settings.view = view(configured, &settings);
         settings.warnings = warnings(configured);
         settings
+    }
+}
+
+/// What is kept for members that lack it.
+fn handoff(configured: &Configured) -> HandoffSettings {
+    let disabled = match configured.get("hinted_handoff_disabled_datacenters") {
+        Some(Value::List(names)) => names,
+        _ => Vec::new(),
+    };
+    let window = duration(configured, "max_hint_window");
+    HandoffSettings {
+        enabled: flag(configured, "hinted_handoff_enabled"),
+        paused: false,
+        throttle_bytes: size(configured, "hinted_handoff_throttle").unwrap_or(0),
+        disabled_datacenters: disabled.into_iter().collect(),
+        window_ms: window.map_or(u64::MAX, |window| window.as_millis() as u64),
     }
 }
 

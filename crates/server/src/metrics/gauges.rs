@@ -4,6 +4,7 @@ use node::execute::admin::{ClusterFacts, ShardFacts};
 use node::latency::{Distribution, Measure};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What the shards said for one scrape.
@@ -36,6 +37,7 @@ impl Gathered {
         let mut families = self.latencies();
         families.extend(self.tables());
         families.extend(self.totals());
+        families.extend(self.tracking());
         families.extend(self.cluster.iter().flat_map(members));
         for family in families {
             let metric_type = ConstGauge::new(0.0_f64).metric_type();
@@ -118,6 +120,72 @@ impl Gathered {
             }
         });
         families.collect()
+    }
+
+    /// What is proved, owed and kept.
+    fn tracking(&self) -> Vec<Family> {
+        let one = |name, help, value: f64| Family {
+            name,
+            help,
+            values: vec![(Vec::new(), value)],
+        };
+        let sum = |of: fn(&ShardFacts) -> u64| self.shards.iter().map(of).sum::<u64>() as f64;
+        let kept = sum(|shard| shard.journal_bytes.0);
+        let budget = sum(|shard| shard.journal_bytes.1);
+        let oldest = self.shards.iter().map(|shard| shard.proof.oldest_ms).max();
+        vec![
+            one(
+                "helenus_age_of_proof_seconds",
+                "How long ago everything was on all replicas, of the ranges that are worst off",
+                oldest.unwrap_or(0) as f64 / 1_000.0,
+            ),
+            one(
+                "helenus_unproved_groups",
+                "Sets of replicas that were not proved equal since the start",
+                sum(|shard| shard.proof.unproved),
+            ),
+            one(
+                "helenus_owed_ranges",
+                "Ranges of mutations that a replica lacks and that are not kept for it",
+                sum(|shard| shard.proof.owed_ranges),
+            ),
+            one(
+                "helenus_owed_mutations",
+                "Mutations that a replica lacks and that are not kept for it",
+                sum(|shard| shard.proof.owed_mutations),
+            ),
+            one(
+                "helenus_journal_bytes",
+                "Bytes of commit log that are kept for replicas that lack them",
+                kept,
+            ),
+            one(
+                "helenus_journal_budget_ratio",
+                "The part of its budget that the journal takes",
+                if budget > 0.0 { kept / budget } else { 0.0 },
+            ),
+            self.debts(),
+        ]
+    }
+
+    /// What members lack, which falls to nothing as they catch up.
+    fn debts(&self) -> Family {
+        let mut lacks: BTreeMap<u32, u64> = BTreeMap::new();
+        let groups = self.shards.iter().flat_map(|shard| &shard.shown.groups);
+        for member in groups.flat_map(|group| &group.of) {
+            *lacks.entry(member.node.0).or_default() += member.lacks;
+        }
+        let members = self.cluster.iter().flat_map(|cluster| &cluster.members);
+        let values = members.map(|member| {
+            let labels = vec![("peer", member.internode_address.to_string())];
+            let lacks = lacks.get(&member.number).copied().unwrap_or(0);
+            (labels, lacks as f64)
+        });
+        Family {
+            name: "helenus_lacking_mutations",
+            help: "Mutations that a member lacks, as far as this node knows",
+            values: values.collect(),
+        }
     }
 
     /// Sums and extremes of the node.

@@ -1,6 +1,7 @@
 //! Nodes that are started together are one cluster; whatever happens to it, its promises hold.
 
 mod contended;
+mod repair;
 mod ring;
 mod statements;
 
@@ -38,6 +39,12 @@ fn founded(seed: u64) -> Cluster {
     for node in 0..3 {
         cluster.start(node, 1 + node as u16 % 2);
     }
+    ready(&mut cluster);
+    cluster
+}
+
+/// Waits for nodes that were started, and makes the table.
+fn ready(cluster: &mut Cluster) {
     cluster.wait_until_served(START_MS).unwrap();
     cluster.pass(3_000);
     for text in [
@@ -47,7 +54,6 @@ fn founded(seed: u64) -> Cluster {
         cluster.must(0, Consistency::Quorum, text).unwrap();
     }
     cluster.pass(1_000);
-    cluster
 }
 
 #[test]

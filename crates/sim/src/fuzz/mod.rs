@@ -10,6 +10,7 @@ mod decoders;
 mod files;
 mod frames;
 mod members;
+mod peers;
 mod requests;
 mod rows;
 mod text;
@@ -109,6 +110,14 @@ pub const REGISTRY: &[Fuzzer] = &[
     Fuzzer {
         name: "cluster: tracking takes any summaries",
         run: members::summaries,
+    },
+    Fuzzer {
+        name: "node: messages of other nodes take any bytes",
+        run: peers::any_bytes,
+    },
+    Fuzzer {
+        name: "node: what repairs bring is read as written",
+        run: peers::repairs,
     },
     Fuzzer {
         name: "node: a start takes any records",

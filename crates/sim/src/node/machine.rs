@@ -15,7 +15,7 @@ use model::time::{BootNanos, Now, WallMicros};
 use node::client::ClientId;
 use node::config::{MetadataLogBound, NodeConfig};
 use node::effects::{Effects, SlowWork, WorkDone, WorkOrder};
-use node::execute::admin::AdminWork;
+use node::execute::admin::{AdminAnswer, AdminWork};
 use node::machine::{Event, Machine as _};
 use node::message::ShardMessage;
 use node::startup::{NodeShard, StartupConfig};
@@ -75,7 +75,7 @@ pub struct Machine {
     /// Where the next page begins, by request.
     pub pages: BTreeMap<u64, Vec<u8>>,
     /// How what an operator asked for ended, by number.
-    pub administered: BTreeMap<u64, Result<(), String>>,
+    pub administered: BTreeMap<u64, Result<AdminAnswer, String>>,
     /// What the shards logged since the last start.
     pub log: Vec<String>,
     /// A digest of everything that happened, in order: equal for equal seeds.
@@ -307,7 +307,7 @@ impl Machine {
             self.answered(client, &buffer[range]);
         }
         for (id, ended) in self.out.admin.drain(..) {
-            let ended = ended.map(drop).map_err(|error| error.to_string());
+            let ended = ended.map_err(|error| error.to_string());
             self.administered.insert(id, ended);
         }
         for order in std::mem::take(&mut self.out.work) {

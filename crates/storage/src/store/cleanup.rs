@@ -3,6 +3,8 @@
 //! Each SSTable that there is when no compaction of the table runs and nothing waits to be flushed is rewritten by itself, before any
 //! other compaction of the table, so that what is left out does not come back by another way. What is written meanwhile is of tokens
 //! that the node has; if it is to have others, the cleanup hears of that before the first of their rows comes.
+//!
+//! The same way every SSTable is rewritten when somebody asks for that: each loses what it may forget, and is read as a whole.
 
 use super::Store;
 use super::table::TableState;
@@ -67,31 +69,52 @@ impl KeptTokens {
     }
 }
 
+/// Which SSTables of a table are rewritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rewritten {
+    /// Those that hold other tokens than these, without what they hold of others.
+    Cut(Arc<KeptTokens>),
+    /// All, with whatever tokens they hold.
+    Every,
+}
+
 /// A cleanup of a table under way.
 #[derive(Debug)]
 pub(crate) struct Cleanup {
     pub kept: Arc<KeptTokens>,
+    /// Whether all SSTables are rewritten, or those alone that hold other tokens.
+    every: bool,
     /// SSTables that are not rewritten yet; `None` until they are counted.
     left: Option<BTreeSet<u64>>,
     pub tasks: Vec<u64>,
 }
 
 impl Store {
-    /// Leaves out what a table holds of other tokens; the ticket is finished when that is gone from its SSTables. What is only in
-    /// memory stays: flush first.
+    /// Rewrites SSTables of a table; the ticket is finished when that is done. What is only in memory stays as it is: flush first.
     pub fn clean_up(
         &mut self,
         table: TableId,
-        kept: Arc<KeptTokens>,
+        which: Rewritten,
         ticket: u64,
     ) -> Result<(), StoreError> {
         let task = self.table_task(table, ticket)?;
         let state = self.tables.get_mut(&table).expect("it has a task");
-        // A second begins the first anew: its tokens are the ones that count.
-        let mut tasks = state.cleanup.take().map_or(Vec::new(), |begun| begun.tasks);
+        // A second begins the first anew: its tokens are the ones that count, if it names any.
+        let begun = state.cleanup.take();
+        let was_every = begun.as_ref().is_some_and(|begun| begun.every);
+        let every = was_every || which == Rewritten::Every;
+        let (before, mut tasks) = match begun {
+            Some(begun) => (Some(begun.kept), begun.tasks),
+            None => (None, Vec::new()),
+        };
+        let kept = match (which, before) {
+            (Rewritten::Cut(kept), _) | (Rewritten::Every, Some(kept)) => kept,
+            (Rewritten::Every, None) => Arc::new(KeptTokens::new([KeyRange::all()])),
+        };
         tasks.push(task);
         state.cleanup = Some(Cleanup {
             kept,
+            every,
             left: None,
             tasks,
         });
@@ -110,6 +133,7 @@ impl Store {
         let state = self.tables.get_mut(&table);
         if let Some(cleanup) = state.and_then(|state| state.cleanup.as_mut())
             && cleanup.kept != kept
+            && !cleanup.kept.covers(Token::MIN, Token::MAX)
         {
             cleanup.kept = kept;
             cleanup.left = None;
@@ -127,8 +151,9 @@ impl TableState {
         if cleanup.left.is_none() && !self.frozen.is_empty() {
             return Ok(None);
         }
-        let kept = cleanup.kept.clone();
+        let (kept, every) = (cleanup.kept.clone(), cleanup.every);
         let whole = |table: &SsTable| match &table.stats.bounds {
+            _ if every => false,
             Some((first, last)) => kept.covers(first.token, last.token),
             None => true,
         };

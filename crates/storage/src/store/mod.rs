@@ -25,7 +25,7 @@ mod stats;
 mod table;
 mod write;
 
-pub use cleanup::KeptTokens;
+pub use cleanup::{KeptTokens, Rewritten};
 pub use journal::Fetched;
 pub use reads::ReadProgress;
 pub use removal::{Farewell, Removal};

@@ -7,7 +7,7 @@
 use super::{End, Merging, Part, PartitionKey, merged, parts};
 use model::key::DecoratedKey;
 use model::mutation::{Mutation, PartitionUpdate};
-use model::read::{ReadCommand, ReadResponse};
+use model::read::{Direction, ReadCommand, ReadResponse, Resume};
 use model::row::Deletion;
 use model::schema::Table;
 use model::tombstone::{RangeTombstone, RangeTombstones};
@@ -63,6 +63,37 @@ pub fn lacking(
         }
     }
     lacking
+}
+
+/// Where a read goes on of which some answers ended at a limit, all of which are without filter; `None` if none did. Up to there
+/// [`lacking`] says what each replica lacks.
+pub fn ended(command: &ReadCommand, responses: &[ReadResponse]) -> Option<Resume> {
+    let answers = responses
+        .iter()
+        .map(|response| parts(response, command.now_seconds));
+    let ends: Vec<(DecoratedKey, Option<Vec<u8>>)> = answers
+        .filter_map(|(_, end)| {
+            let End { partition, row } = end?;
+            let key = DecoratedKey::new(partition.1);
+            Some((key, row.map(<[u8]>::to_vec)))
+        })
+        .collect();
+    let first = ends.iter().map(|(key, _)| (key.token, &key.key)).min()?;
+    let of_first = ends
+        .iter()
+        .filter(|(key, _)| (key.token, &key.key) == first);
+    let rows = of_first.clone().filter_map(|(_, row)| row.as_deref());
+    let row = match command.direction {
+        Direction::Forward => rows.min(),
+        Direction::Backward => rows.max(),
+    };
+    let (key, _) = of_first.clone().next()?;
+    Some(Resume {
+        key: key.clone(),
+        clustering: row.map(<[u8]>::to_vec),
+        left_in_partition: if row.is_some() { u64::MAX } else { 0 },
+        gave_rows: true,
+    })
 }
 
 /// A partition as all versions together have it, tombstones and all.

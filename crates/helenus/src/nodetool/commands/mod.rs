@@ -3,14 +3,17 @@
 mod changes;
 mod compaction;
 mod control;
+mod convergence;
 mod describe;
 mod detector;
 mod gossip;
+mod handoff;
 mod histograms;
 mod hot;
 mod info;
 mod netstats;
 mod not_yet;
+mod repair;
 mod ring;
 mod snapshots;
 mod status;
@@ -27,14 +30,17 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         changes::COMMANDS,
         compaction::COMMANDS,
         control::COMMANDS,
+        convergence::COMMANDS,
         describe::COMMANDS,
         detector::COMMANDS,
         gossip::COMMANDS,
+        handoff::COMMANDS,
         histograms::COMMANDS,
         hot::COMMANDS,
         info::COMMANDS,
         netstats::COMMANDS,
         not_yet::COMMANDS,
+        repair::COMMANDS,
         ring::COMMANDS,
         snapshots::COMMANDS,
         status::COMMANDS,

@@ -2,10 +2,12 @@
 
 use crate::nodetool::parse::Invocation;
 use crate::nodetool::report::{Outcome, Report};
-use crate::nodetool::spec::{ANY, Command, Run, refused, value};
+use crate::nodetool::spec::{ANY, Command, Run, flag, refused, value};
 use server::admin::answer::Done;
 use server::admin::client::Client;
 
+const PACED: &str = "the node paces it by itself";
+const DAMAGED: &str = "what is damaged is kept, and its range is read elsewhere";
 const WHOLE: &str = "a compaction here is of whole tables";
 
 #[rustfmt::skip]
@@ -23,7 +25,28 @@ pub const COMMANDS: &[Command] = &[
         ],
         arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(compact),
     },
-    Command { name: "cleanup", about: "Triggers the immediate cleanup of keys no longer belonging to a node", options: &[value(&["--jobs", "-j"], "<jobs>", "Number of sstables to cleanup simultaneously").but("the node paces it by itself")], arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(cleanup) },
+    Command { name: "cleanup", about: "Triggers the immediate cleanup of keys no longer belonging to a node", options: &[value(&["--jobs", "-j"], "<jobs>", "Number of sstables to cleanup simultaneously").but(PACED)], arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(cleanup) },
+    Command {
+        name: "garbagecollect",
+        about: "Remove deleted data from one or more tables",
+        options: &[
+            value(&["--granularity", "-g"], "<granularity>", "Granularity of garbage removal. ROW (default) removes deleted partitions and rows, CELL also removes overwritten or deleted cells").but("all of it is removed"),
+            value(&["--jobs", "-j"], "<jobs>", "Number of sstables to cleanup simultanously").but(PACED),
+        ],
+        arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(rewrite),
+    },
+    Command {
+        name: "scrub",
+        about: "Scrub (rebuild sstables for) one or more tables",
+        options: &[
+            flag(&["--no-snapshot", "-ns"], "Scrubbed CFs will be snapshotted first, if disableSnapshot is false").but("what is damaged is kept, and needs no snapshot"),
+            flag(&["--skip-corrupted", "-s"], "Skip corrupted partitions even when scrubbing counter tables").but(DAMAGED),
+            flag(&["--no-validate", "-n"], "Do not validate columns using column validator").but("checksums are looked at whenever a block is read"),
+            flag(&["--reinsert-overflowed-ttl", "-r"], "Rewrites rows with overflowed expiration date").but("times have 64 bits"),
+            value(&["--jobs", "-j"], "<jobs>", "Number of sstables to scrub simultanously").but(PACED),
+        ],
+        arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(rewrite),
+    },
     Command { name: "drain", about: "Drain the node (stop accepting writes and flush all tables)", options: &[], arguments: "", at_least: 0, at_most: 0, run: Run::Do(drain) },
 ];
 
@@ -51,6 +74,10 @@ fn act(path: &str, invocation: &Invocation, client: &Client) -> Outcome {
     }
     let done: Done = client.ask("POST", path, &query)?;
     Report::done(&done)
+}
+
+fn rewrite(invocation: &Invocation, client: &Client) -> Outcome {
+    act("/api/v1/rewrite", invocation, client)
 }
 
 fn drain(_: &Invocation, client: &Client) -> Outcome {

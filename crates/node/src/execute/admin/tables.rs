@@ -7,7 +7,7 @@ use cluster::stream::plan;
 use model::read::KeyRange;
 use model::schema::{Keyspace, Table, TableId, TableKind};
 use std::sync::Arc;
-use storage::KeptTokens;
+use storage::{KeptTokens, Rewritten};
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum TableAction {
     Compact,
     /// Leave out of SSTables what other nodes replicate alone.
     Cleanup,
+    /// Rewrite every SSTable: what may be forgotten is.
+    Rewrite,
 }
 
 /// What to do with which tables.
@@ -43,33 +45,35 @@ impl Shard {
         }
         let ids: Vec<TableId> = tables.iter().map(|table| table.id).collect();
         let then = match work.action {
-            TableAction::Cleanup => AfterAdmin::CleanUp(ids.clone()),
+            TableAction::Cleanup | TableAction::Rewrite => {
+                AfterAdmin::CleanUp(ids.clone(), work.action)
+            }
             TableAction::Flush | TableAction::Compact => AfterAdmin::Answer,
         };
         let number = self.wait_for(id, ids.len(), then);
         for table in ids {
             let caller = Caller::Local(number.into());
             match work.action {
-                TableAction::Flush | TableAction::Cleanup => self.replica.flush(table, caller),
+                TableAction::Flush | TableAction::Cleanup | TableAction::Rewrite => {
+                    self.replica.flush(table, caller);
+                }
                 TableAction::Compact => self.replica.compact(table, caller),
             }
         }
         None
     }
 
-    /// Cleans up tables that are flushed.
-    pub(super) fn clean_up_all(&mut self, id: u64, tables: &[TableId]) {
+    /// Cleans up tables that are flushed, or rewrites them.
+    pub(super) fn clean_up_all(&mut self, id: u64, tables: &[TableId], action: TableAction) {
         let number = self.wait_for(id, tables.len(), AfterAdmin::Answer);
         for table in tables {
-            self.clean_up(*table, number);
+            let which = match action {
+                TableAction::Cleanup => Rewritten::Cut(self.kept_tokens(*table)),
+                _ => Rewritten::Every,
+            };
+            let caller = Caller::Local(number.into());
+            self.replica.clean_up(*table, which, caller);
         }
-    }
-
-    /// Leaves out what this node does not replicate of a table; the operation hears when that is done.
-    fn clean_up(&mut self, table: TableId, number: u64) {
-        let kept = self.kept_tokens(table);
-        self.replica
-            .clean_up(table, kept, Caller::Local(number.into()));
     }
 
     /// The ring has changed: cleanups under way leave what this node has now, or is to have.

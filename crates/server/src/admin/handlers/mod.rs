@@ -2,7 +2,9 @@
 
 pub(super) mod cluster;
 pub(super) mod control;
+pub(super) mod handoff;
 pub(super) mod node;
+pub(super) mod repair;
 pub(super) mod ring;
 pub(super) mod snapshots;
 pub(super) mod tables;

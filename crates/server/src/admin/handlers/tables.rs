@@ -26,6 +26,7 @@ pub(in crate::admin) const ROUTES: &[Route] = &[
     Route { method: Get, path: "/api/v1/hot-partitions", about: "Partitions that take more than a hundredth of their table's requests", parameters: &[], access: Guarded, handler: || get(hot) },
     Route { method: Post, path: "/api/v1/flush", about: "Write what is in memory to SSTables", parameters: WHICH, access: Guarded, handler: || post(flush) },
     Route { method: Post, path: "/api/v1/compact", about: "Merge all SSTables of each table into one", parameters: WHICH, access: Guarded, handler: || post(compact) },
+    Route { method: Post, path: "/api/v1/rewrite", about: "Rewrite every SSTable by itself: what may be forgotten is", parameters: WHICH, access: Guarded, handler: || post(rewrite) },
     Route { method: Post, path: "/api/v1/cleanup", about: "Leave out of SSTables what other nodes replicate alone", parameters: WHICH, access: Guarded, handler: || post(cleanup) },
 ];
 
@@ -63,6 +64,10 @@ async fn compact(state: State<Shared>, which: Query<Which>) -> Answer<Done> {
 
 async fn cleanup(state: State<Shared>, which: Query<Which>) -> Answer<Done> {
     act(state, which, TableAction::Cleanup).await
+}
+
+async fn rewrite(state: State<Shared>, which: Query<Which>) -> Answer<Done> {
+    act(state, which, TableAction::Rewrite).await
 }
 
 async fn act(

@@ -157,7 +157,7 @@ impl Kept {
         let end = self.cluster.nanos() + CHANGE_MS * 1_000_000;
         loop {
             if let Some(ended) = self.cluster.nodes[node].administered.remove(&number) {
-                return ended;
+                return ended.map(drop);
             }
             assert!(
                 self.cluster.nanos() < end,

@@ -5,7 +5,7 @@ use crate::storage::tables::key;
 use ::model::key::Token;
 use ::model::read::{KeyBound, KeyRange};
 use std::sync::Arc;
-use storage::KeptTokens;
+use storage::{KeptTokens, Rewritten};
 
 /// The tokens up to and with this one, or those after it.
 fn tokens(through: Token, before: bool) -> Arc<KeptTokens> {
@@ -34,7 +34,8 @@ fn what_comes_with_new_tokens_while_a_cleanup_waits_stays() {
     let (gone, back) = (tokens(own, false), tokens(own, true));
     let ticket = scene.node.ticket();
     scene.node.with_store(0, |store, _, _| {
-        store.clean_up(table, gone, ticket).expect("a table");
+        let which = Rewritten::Cut(gone);
+        store.clean_up(table, which, ticket).expect("a table");
         assert_eq!(store.cleaned_up().collect::<Vec<_>>(), [table]);
         store.keep_tokens(table, back);
     });
@@ -46,7 +47,9 @@ fn what_comes_with_new_tokens_while_a_cleanup_waits_stays() {
     let gone = tokens(own, false);
     scene
         .node
-        .with_store(0, |store, _, _| store.clean_up(table, gone, ticket))
+        .with_store(0, |store, _, _| {
+            store.clean_up(table, Rewritten::Cut(gone), ticket)
+        })
         .expect("a table");
     scene.node.wait(ticket).expect("a sound disk");
     assert_eq!(scene.rows(), 0);
