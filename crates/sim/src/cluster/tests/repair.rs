@@ -10,6 +10,7 @@ use model::key::DecoratedKey;
 use model::mutation::Mutation;
 use model::row::{Deletion, Liveness, NEVER, RowWriter};
 use model::schema::TableId;
+use node::config::NodeConfig;
 use node::execute::admin::{
     AdminAnswer, AdminWork, RepairFact, RepairOptions, RepairState, RepairWork, TableAction,
     TableWork,
@@ -273,10 +274,20 @@ fn what_was_deleted_long_ago_does_not_come_back() {
 
 #[test]
 fn a_debtor_gets_its_rows_when_no_journal_has_them_any_more() {
-    let mut cluster = Cluster::founded(38, 3, 4, 1).unwrap();
+    given_away(38, |config| config.journal_bytes_per_shard = 1);
+}
+
+#[test]
+fn what_is_not_kept_because_an_operator_says_so_comes_by_repair() {
+    given_away(39, |config| config.handoff.enabled = false);
+}
+
+/// A node is away while what it misses is given away by the others, and has all of it in the end.
+fn given_away(seed: u64, configure: fn(&mut NodeConfig)) {
+    let mut cluster = Cluster::founded(seed, 3, 4, 1).unwrap();
     for node in &mut cluster.nodes {
         node.shrink(64 << 10, 128 << 10);
-        node.config.journal_bytes_per_shard = 1;
+        configure(&mut node.config);
     }
     for node in 0..3 {
         cluster.start(node, 1);
