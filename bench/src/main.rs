@@ -128,7 +128,7 @@ fn targets(options: &Options) -> Vec<(&'static str, Box<dyn Target>)> {
     };
     let helenus = |ip: IpAddr, seed: Option<IpAddr>| -> Box<dyn Target> {
         let data = options.output.join(match seed {
-            Some(_) => format!("data-{ip}"),
+            Some(_) => format!("data-{}", ip.to_string().replace(['.', ':'], "-")),
             None => "data".to_owned(),
         });
         let node = Helenus::new(&options.helenus, ip, &data, &options.settings);

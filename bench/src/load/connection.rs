@@ -5,7 +5,10 @@
 
 use super::answer::{Answer, Answers};
 use crate::failure::{Failure, Outcome};
-use crate::requests::{Prepared, put_envelope, put_prepare, put_query, put_startup};
+use crate::requests::{
+    Level, Prepared, put_envelope, put_execute, put_execute_tail, put_prepare, put_query,
+    put_startup,
+};
 use cql::frame::header::Opcode;
 use cql::frame::reader::Reader;
 use cql::frame::{Encoder, ProtocolVersion};
@@ -62,6 +65,18 @@ impl Connection {
     /// The version spoken.
     pub fn version(&self) -> ProtocolVersion {
         self.version
+    }
+
+    /// How many rows a statement answers with.
+    pub fn count(&mut self, text: &str) -> Outcome<u32> {
+        let prepared = self.prepare(text)?;
+        let terms = (self.version, Level::LocalOne);
+        let answer = self.call(Opcode::Execute, |out| {
+            put_execute(out, terms, &prepared, 0);
+            put_execute_tail(out, 0);
+        })?;
+        let rows = answer.rows().map(|(count, _)| count);
+        rows.ok_or_else(|| Failure::new(format!("{text}: {}", answer.describe())))
     }
 
     /// Asks and waits for the answer.

@@ -41,8 +41,7 @@ impl Cluster {
 /// How many other nodes one knows.
 fn peers(address: SocketAddr, version: ProtocolVersion) -> Outcome<usize> {
     let mut connection = Connection::open(address, version)?;
-    let answer = connection.query("SELECT peer FROM system.peers")?;
-    Ok(answer.rows().map_or(0, |(count, _)| count as usize))
+    Ok(connection.count("SELECT peer FROM system.peers")? as usize)
 }
 
 impl Target for Cluster {
