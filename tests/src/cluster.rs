@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Nodes of the cluster.
 const NODES: u8 = 3;
+/// The data centre of each.
+const PLACES: [&str; NODES as usize] = ["datacenter1"; NODES as usize];
 /// Rows that are written at each stage.
 const ROWS: u32 = 100;
 /// How long something that comes by itself may take on a loaded machine.
@@ -30,7 +32,7 @@ fn host(number: u8) -> Ipv4Addr {
 }
 
 /// How a node is started; the first two are seeds.
-fn node(start: &Start, number: u8) -> Start {
+fn node(start: &Start, number: u8, datacenter: &str) -> Start {
     let name = format!("{}-{number}", start.data.display());
     let seeds = format!("seed_provider.parameters.seeds={},{}", host(1), host(2));
     let settings = [
@@ -38,6 +40,7 @@ fn node(start: &Start, number: u8) -> Start {
         "storage_port=7000".to_owned(),
         "seed_provider=SimpleSeedProvider".to_owned(),
         seeds,
+        format!("helenus_dc={datacenter}"),
         "helenus_shards=1".to_owned(),
         "helenus_memory=256MiB".to_owned(),
     ];
@@ -54,17 +57,19 @@ fn node(start: &Start, number: u8) -> Start {
 }
 
 /// A running cluster; a node that was killed is missing.
-struct Cluster {
+pub(crate) struct Cluster {
     start: Start,
+    places: Vec<&'static str>,
     nodes: Vec<Option<Helenus>>,
 }
 
 impl Cluster {
-    /// All nodes at once, with empty data directories.
-    fn form(start: &Start) -> Result<Self, String> {
-        let starting: Vec<_> = (1..=NODES)
-            .map(|number| {
-                let start = node(start, number);
+    /// A node in each of these data centres, all at once, with empty data directories.
+    pub(crate) fn form(start: &Start, places: &[&'static str]) -> Result<Self, String> {
+        let starting: Vec<_> = (1..)
+            .zip(places)
+            .map(|(number, place)| {
+                let start = node(start, number, place);
                 thread::spawn(move || Helenus::start(&start))
             })
             .collect();
@@ -74,29 +79,59 @@ impl Cluster {
             .collect();
         Ok(Self {
             start: start.clone(),
+            places: places.to_vec(),
             nodes: started.map_err(text)?.into_iter().map(Some).collect(),
         })
     }
 
-    fn connect(&self, number: u8) -> Result<Connection, String> {
+    /// Every node knows all others.
+    pub(crate) fn know_each_other(&self) -> Result<(), String> {
+        for number in 1..=self.places.len() as u8 {
+            soon(|| {
+                let mut connection = self.connect(number)?;
+                let peers = count(&mut connection, "SELECT peer FROM system.peers", "ONE")?;
+                let all = peers + 1 == self.places.len();
+                ensure(all, || format!("node {number} knows {peers} others"))
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn connect(&self, number: u8) -> Result<Connection, String> {
         let node = self.nodes[usize::from(number) - 1].as_ref();
         let address = node.ok_or("the node was killed")?.address;
         Connection::open(address, PROTOCOL, None).map_err(text)
     }
 
-    fn kill(&mut self, number: u8) {
+    pub(crate) fn kill(&mut self, number: u8) {
         if let Some(node) = self.nodes[usize::from(number) - 1].take() {
             node.kill();
         }
     }
 
-    fn restart(&mut self, number: u8) -> Result<(), String> {
-        let helenus = Helenus::start(&node(&self.start, number)).map_err(text)?;
-        self.nodes[usize::from(number) - 1] = Some(helenus);
+    pub(crate) fn restart(&mut self, number: u8) -> Result<(), String> {
+        self.start_with(number, None)
+    }
+
+    /// A node that was killed starts with another disk, and is told that it replaces the one it was.
+    fn replace(&mut self, number: u8) -> Result<(), String> {
+        let place = usize::from(number) - 1;
+        let data = node(&self.start, number, self.places[place]).data;
+        std::fs::remove_dir_all(data).map_err(text)?;
+        let replaces = format!("helenus_replace_address_first_boot={}", host(number));
+        self.start_with(number, Some(replaces))
+    }
+
+    fn start_with(&mut self, number: u8, setting: Option<String>) -> Result<(), String> {
+        let place = usize::from(number) - 1;
+        let mut start = node(&self.start, number, self.places[place]);
+        start.settings.extend(setting);
+        let helenus = Helenus::start(&start).map_err(text)?;
+        self.nodes[place] = Some(helenus);
         Ok(())
     }
 
-    fn stop(self) -> Result<(), String> {
+    pub(crate) fn stop(self) -> Result<(), String> {
         self.nodes
             .into_iter()
             .flatten()
@@ -105,7 +140,11 @@ impl Cluster {
 }
 
 /// Asks at a level; an error of the server is an error.
-fn ask(connection: &mut Connection, statement: &str, level: &str) -> Result<Answer, String> {
+pub(crate) fn ask(
+    connection: &mut Connection,
+    statement: &str,
+    level: &str,
+) -> Result<Answer, String> {
     let parameters = Parameters {
         consistency: consistency(level).expect("a level"),
         ..Parameters::default()
@@ -117,14 +156,18 @@ fn ask(connection: &mut Connection, statement: &str, level: &str) -> Result<Answ
     }
 }
 
-fn count(connection: &mut Connection, statement: &str, level: &str) -> Result<usize, String> {
+pub(crate) fn count(
+    connection: &mut Connection,
+    statement: &str,
+    level: &str,
+) -> Result<usize, String> {
     match ask(connection, statement, level)? {
         Answer::Rows(rows) => Ok(rows.rows.len()),
         other => Err(format!("{statement}: {other:?}")),
     }
 }
 
-fn insert(
+pub(crate) fn insert(
     connection: &mut Connection,
     ids: std::ops::Range<u32>,
     level: &str,
@@ -137,7 +180,7 @@ fn insert(
 }
 
 /// Every row of a range of ids is read, one by one.
-fn verify(
+pub(crate) fn verify(
     connection: &mut Connection,
     ids: std::ops::Range<u32>,
     level: &str,
@@ -151,7 +194,7 @@ fn verify(
 }
 
 /// Tries until it holds.
-fn soon(mut check: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+pub(crate) fn soon(mut check: impl FnMut() -> Result<(), String>) -> Result<(), String> {
     let began = Instant::now();
     loop {
         match check() {
@@ -168,15 +211,8 @@ pub fn checks(start: &Start) -> Vec<Check> {
     let mut checks = vec![Check::run(
         "three processes started at once are one cluster",
         || {
-            let cluster = formed.insert(Cluster::form(start)?);
-            for number in 1..=NODES {
-                soon(|| {
-                    let mut connection = cluster.connect(number)?;
-                    let peers = count(&mut connection, "SELECT peer FROM system.peers", "ONE")?;
-                    ensure(peers == 2, || format!("node {number} knows {peers} others"))
-                })?;
-            }
-            Ok(())
+            let cluster = formed.insert(Cluster::form(start, &PLACES)?);
+            cluster.know_each_other()
         },
     )];
     let Some(mut cluster) = formed else {
@@ -196,6 +232,16 @@ pub fn checks(start: &Start) -> Vec<Check> {
         cluster.restart(3)?;
         returned(&cluster)
     }));
+    checks.push(Check::run(
+        "a node whose disk is lost takes its own place",
+        || {
+            cluster.kill(3);
+            cluster.replace(3)?;
+            returned(&cluster)?;
+            let mut connection = cluster.connect(3)?;
+            verify(&mut connection, 0..ROWS, "ALL")
+        },
+    ));
     checks.push(Check::run("the nodes end", || cluster.stop()));
     checks
 }

@@ -12,6 +12,7 @@
 //! - [`refusals`] asks for what a client is refused, and goes on using its connection.
 //! - [`nodetool`] gives every command of the tool and compares what it prints.
 //! - [`disk`] fills its disk up and damages its files.
+//! - [`cluster`] and [`datacenters`] run several processes as one cluster, and take some of them away.
 //! - [`process`] starts and stops the Helenus under test.
 //!
 //! `cargo xtask` is the command line in front of it.
@@ -22,6 +23,7 @@
 pub mod checks;
 pub mod cluster;
 pub mod crash;
+pub mod datacenters;
 pub mod disk;
 pub mod golden;
 pub mod handshake;

@@ -14,6 +14,7 @@
 //!   neighbouring steps their coordinators know.
 
 mod command;
+mod replicate;
 #[cfg(test)]
 mod tests;
 mod transition;
@@ -26,7 +27,7 @@ use model::key::Token;
 use model::schema::{Schema, TableId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 pub use transition::{Change, Moved, Step, Transition};
 use uuid::Uuid;
@@ -89,8 +90,11 @@ pub struct Metadata {
     pub schema: Arc<Schema>,
     /// When each table was last truncated. Mutations that were planned before are dropped.
     pub truncations: BTreeMap<TableId, Epoch>,
-    /// Changes of the ring that are under way, by whose tokens change.
+    /// Changes of the ring that are under way, by whose tokens change; one of a keyspace's replication has a number of its own.
     pub transitions: BTreeMap<NodeId, Transition>,
+    /// Dead members whose addresses others have taken, with the addresses they had.
+    #[serde(default)]
+    pub displaced: BTreeMap<NodeId, SocketAddr>,
     /// The last proposal of each member that was carried out or refused.
     decided: BTreeMap<NodeId, u64>,
 }
@@ -110,6 +114,7 @@ impl Metadata {
             schema: Arc::default(),
             truncations: BTreeMap::new(),
             transitions: BTreeMap::new(),
+            displaced: BTreeMap::new(),
             decided: BTreeMap::new(),
         }
     }
@@ -141,7 +146,8 @@ impl Metadata {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let metadata: Self =
             serde_json::from_slice(bytes).map_err(|error| DecodeError(error.to_string()))?;
-        let mut numbers = metadata.members.keys().chain(metadata.gone.values());
+        let members = metadata.members.keys().chain(metadata.gone.values());
+        let mut numbers = members.chain(metadata.transitions.keys());
         if numbers.any(|id| id.0 >= metadata.next_node) {
             let what = "a node has a number that was not given out yet";
             return Err(DecodeError(what.to_owned()));
@@ -154,6 +160,19 @@ impl Metadata {
         self.decided
             .get(&id.node)
             .is_some_and(|last| *last >= id.number)
+    }
+
+    /// Whether all that was decided in other metadata was decided in these too, as far as can be told: not if their voters were lost and
+    /// the members went on without what those had decided last.
+    pub fn follows(&self, earlier: &Self) -> bool {
+        let known = |(node, number): (&NodeId, &u64)| {
+            let id = ProposalId {
+                node: *node,
+                number: *number,
+            };
+            self.has_decided(id) || !self.members.contains_key(node)
+        };
+        self.schema.epoch >= earlier.schema.epoch && earlier.decided.iter().all(known)
     }
 
     /// The metadata after the entry at `epoch`, and how its proposal ended.
@@ -187,16 +206,20 @@ impl Metadata {
                 if self.schema.epoch != *planned_on {
                     return Err(Refused::SchemaChanged);
                 }
-                let (before, strategies) = (self.replications(), self.strategies());
+                let (before, strategies) = (self.schema.clone(), self.strategies());
+                let replications = self.replications();
                 self.schema = Arc::new(self.schema.apply_all(edits));
                 // A change of the ring was compared with the others under way for the strategies there were.
+                let mut transitions = self.transitions.iter();
+                let of_ring = transitions.find(|(_, other)| !other.change.is_of_replication());
                 if !self.strategies().is_subset(&strategies)
-                    && let Some(node) = self.transitions.keys().next()
+                    && let Some((node, _)) = of_ring
                 {
                     return Err(Refused::Overlaps(*node));
                 }
-                if self.replications() != before {
+                if self.replications() != replications {
                     self.placement_epoch = self.epoch;
+                    self.replicate(&before)?;
                 }
                 let kept: Vec<TableId> = self.schema.tables().map(|table| table.id).collect();
                 self.truncations.retain(|table, _| kept.contains(table));
@@ -211,10 +234,13 @@ impl Metadata {
             }
             Command::Begin { node, change } => self.begin(*node, change),
             Command::Advance { node, from } => self.advance(*node, *from),
+            Command::TakeFewer { node } => self.take_fewer(*node),
+            Command::Displace { node, address } => self.displace(*node, *address),
         }
     }
 
-    /// Takes a node in. It has no tokens yet, and replicates nothing; asked again, it is the member it was.
+    /// Takes a node in. It has no tokens yet, and replicates nothing; asked again, it is the member it was. Who has its address and no
+    /// tokens is one that began anew with an empty disk before it had joined: a member that lives lets nobody take its address.
     fn register(&mut self, member: &Member) -> Result<(), Refused> {
         if self.gone.contains_key(&member.host_id) {
             return Err(Refused::Gone);
@@ -224,15 +250,23 @@ impl Metadata {
         }
         let address = member.internode_address;
         let taken = |other: &Member| other.internode_address == address;
-        if let Some((id, _)) = self.members.iter().find(|(_, other)| taken(other)) {
-            return Err(Refused::AddressTaken(*id));
+        if let Some((id, other)) = self.members.iter().find(|(_, other)| taken(other)) {
+            let (id, has_tokens) = (*id, !other.tokens.is_empty());
+            if has_tokens || self.forget(id).is_err() {
+                return Err(Refused::AddressTaken(id));
+            }
         }
-        let next = self.next_node.checked_add(1).ok_or(Refused::NoNumber)?;
+        let number = self.next_number()?;
         let mut member = member.clone();
         member.tokens.clear();
-        self.members.insert(NodeId(self.next_node), member);
-        self.next_node = next;
+        self.members.insert(number, member);
         Ok(())
+    }
+
+    /// A number that nobody had.
+    fn next_number(&mut self) -> Result<NodeId, Refused> {
+        let next = self.next_node.checked_add(1).ok_or(Refused::NoNumber)?;
+        Ok(NodeId(std::mem::replace(&mut self.next_node, next)))
     }
 
     /// What a member's process is now: addresses, shards, version. Where it stands and which disk it has cannot change.
@@ -254,6 +288,22 @@ impl Metadata {
             tokens,
             ..update.clone()
         };
+        // It was not dead after all.
+        self.displaced.remove(&node);
+        Ok(())
+    }
+
+    /// Frees the address of a dead member for the node that is to replace it.
+    fn displace(&mut self, node: NodeId, address: SocketAddr) -> Result<(), Refused> {
+        let member = self.members.get_mut(&node).ok_or(Refused::NoSuchNode)?;
+        if member.internode_address == address {
+            let nowhere = match address.ip() {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            };
+            member.internode_address = SocketAddr::new(nowhere, 0);
+            self.displaced.insert(node, address);
+        }
         Ok(())
     }
 

@@ -16,12 +16,14 @@
 //!   majorities meet.
 //!
 //! `election.rs` makes leaders, `replication.rs` moves entries, `log.rs` keeps them, `message.rs` is the bytes on the wire and
-//! on disk, `restore.rs` what is believed of those, `progress.rs` what a leader knows of the others.
+//! on disk, `restore.rs` what is believed of those, `progress.rs` what a leader knows of the others, `recover.rs` how a log goes on
+//! whose voters are lost.
 
 mod election;
 mod log;
 mod message;
 mod progress;
+mod recover;
 mod replication;
 mod restore;
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use message::{Entry, Message, Payload, Record, Snapshot};
 use model::env::Random;
 use model::time::BootNanos;
 use progress::Progress;
+pub use recover::NothingToRecover;
 pub use restore::Damage;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -76,6 +79,9 @@ pub struct Output {
     pub installed: Option<Snapshot>,
     /// Entries to carry out, in order.
     pub committed: Vec<Entry>,
+    /// A place at which the leader has another entry than one that was committed here: a majority of voters was lost and the others
+    /// went on without what it had decided last.
+    pub diverged: Option<Index>,
 }
 
 /// Why a proposal was not taken.
@@ -237,6 +243,21 @@ impl Raft {
     /// The term it is in.
     pub fn term(&self) -> Term {
         self.term
+    }
+
+    /// Term and place of the last entry it holds, committed or not.
+    pub fn last_entry(&self) -> (Term, Index) {
+        (self.log.last_term(), self.log.last())
+    }
+
+    /// Members beside this one that are known to have the log of its term, if it leads: whoever has none of it may never have.
+    pub fn followed_by(&self) -> BTreeSet<NodeId> {
+        let Role::Leader(leadership) = &self.role else {
+            return BTreeSet::new();
+        };
+        let followers = leadership.followers.iter();
+        let matched = followers.filter(|(_, progress)| progress.matched >= leadership.first);
+        matched.map(|(id, _)| *id).collect()
     }
 
     /// Whether this node leads.

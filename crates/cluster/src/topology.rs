@@ -132,8 +132,10 @@ impl Topology {
 
     /// Where a member is reached by the others.
     pub fn internode_address(&self, id: NodeId) -> Option<SocketAddr> {
-        self.place(id)
-            .map(|place| self.nodes[place].internode_address)
+        let place = self.place(id)?;
+        let address = self.nodes[place].internode_address;
+        // A dead member whose address another has taken is reached nowhere.
+        (address.port() != 0).then_some(address)
     }
 
     /// Which member is reached there by the others.
@@ -161,6 +163,19 @@ impl Topology {
             all.insert(name.to_owned(), replicas);
         }
         self.keyspaces = all;
+        self
+    }
+
+    /// The same with one keyspace that is replicated so at present, whatever its definition says.
+    #[must_use]
+    pub fn with_keyspace(
+        mut self,
+        name: &str,
+        replication: &Replication,
+        placement: Placement,
+    ) -> Self {
+        let replicas = KeyspaceReplicas::new(replication, Arc::new(placement), &self);
+        self.keyspaces.insert(name.to_owned(), replicas);
         self
     }
 

@@ -19,6 +19,12 @@ pub enum Command {
     Dev(DevOptions),
     /// Start a node as configured.
     Server(StartOptions),
+    /// Look at the metadata log of a node that is not running, or recover it when a majority of the voters is lost for good.
+    Metadata {
+        /// What to do.
+        #[command(subcommand)]
+        action: MetadataAction,
+    },
     /// Ask a running node, or tell it what to do; see `helenus nodetool help`.
     #[command(disable_help_flag = true)]
     Nodetool {
@@ -26,6 +32,27 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+}
+
+/// What is done with the metadata log.
+#[derive(Debug, Subcommand)]
+pub enum MetadataAction {
+    /// Show what it holds: of several nodes, recover the one whose last entry is the greatest.
+    Show(DataOptions),
+    /// Have this node decide alone from its next start on. Only if a majority of the voters is lost for good: what they decided last may
+    /// be lost with them, and they must not be started again. See docs/clusters.md.
+    Recover(DataOptions),
+}
+
+/// Where the data of a node is that is not running.
+#[derive(Debug, Default, Args)]
+pub struct DataOptions {
+    /// The cassandra.yaml that the node is started with.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the data lives.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Options of `dev`.
@@ -104,6 +131,15 @@ mod tests {
         assert_eq!(options.nodes, Some(3));
         assert_eq!(options.topology.as_deref(), Some("a:b,c;d:e"));
         assert!(Cli::try_parse_from(["helenus", "nothing"]).is_err());
+        assert!(Cli::try_parse_from(["helenus", "metadata"]).is_err());
+        let line = "helenus metadata recover --data-dir d";
+        let Some(Command::Metadata {
+            action: MetadataAction::Recover(options),
+        }) = Cli::try_parse_from(line.split(' ')).unwrap().command
+        else {
+            panic!()
+        };
+        assert_eq!(options.data_dir, Some(PathBuf::from("d")));
         let line = "helenus nodetool -h 10.0.0.1 --json status --help";
         let Some(Command::Nodetool { arguments }) =
             Cli::try_parse_from(line.split(' ')).unwrap().command

@@ -4,6 +4,7 @@ mod banner;
 mod cli;
 mod cluster;
 mod log;
+mod metadata;
 mod nodetool;
 
 use clap::Parser;
@@ -27,6 +28,9 @@ fn main() -> ExitCode {
             cluster::run(&options, started).unwrap_or_else(|error| fail(&error))
         }
         Some(Command::Dev(options)) => start(Profile::Dev, options.into(), started),
+        Some(Command::Metadata { action }) => {
+            metadata::run(&action).unwrap_or_else(|error| fail(&*error))
+        }
         Some(Command::Nodetool { arguments }) => nodetool::run(&arguments),
         Some(Command::Server(options)) => start(Profile::Server, options, started),
     }

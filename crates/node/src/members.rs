@@ -26,8 +26,13 @@ pub fn topology(metadata: &Metadata, local: NodeId, config: &NodeConfig) -> Topo
     });
     let keyspaces = metadata.schema.keyspaces.iter();
     let keyspaces = keyspaces.map(|(name, keyspace)| (name.as_str(), &keyspace.replication));
-    Topology::new(metadata.cluster.name.clone(), nodes.collect(), local)
+    let topology = Topology::new(metadata.cluster.name.clone(), nodes.collect(), local)
         .at(metadata.epoch, metadata.refused_before)
         .with_truncations(&metadata.truncations)
-        .with_keyspaces(keyspaces, |strategy| metadata.place(strategy))
+        .with_keyspaces(keyspaces, |strategy| metadata.place(strategy));
+    // Those whose new replicas have not got there are read where the data is.
+    let changing = metadata.changing();
+    changing.fold(topology, |topology, (name, replication, placement)| {
+        topology.with_keyspace(name, replication, placement)
+    })
 }

@@ -3,10 +3,12 @@
 //! Gossip finds the members and carries what each says of itself; the detector alone judges who answers, from pings and from the
 //! heartbeats that gossip brings. Its judgement goes to all shards, whose plans leave out who is away.
 
+mod letting_in;
+
 use crate::admission::admission;
 use crate::effects::{Effects, LogLevel};
 use crate::message::ShardMessage;
-use crate::metadata_log::{Decision, MetadataLog};
+use crate::metadata_log::MetadataLog;
 use crate::peers::message::PeerMessage;
 use crate::shard::Shard;
 use cluster::detector::{self, Detector, DetectorConfig};
@@ -14,7 +16,7 @@ use cluster::gossip::config::GossipConfig;
 use cluster::gossip::state::{State, StateKey, Status};
 use cluster::gossip::{self, Generation, Gossip, Identity};
 use cluster::internode::PeerIdentity;
-use cluster::metadata::{Change, Command, Member, Metadata};
+use cluster::metadata::{Change, Metadata};
 use cluster::topology::NodeId;
 use cql::frame::response::Event;
 use model::time::{BootNanos, Now};
@@ -27,8 +29,6 @@ use uuid::Uuid;
 const SELF_MS: u64 = 1_000;
 /// How often it says how much data it has, in milliseconds: that changes all the time, and every change travels to all.
 const LOAD_MS: u64 = 60_000;
-/// How long a node that asks to be let in is waited for, in milliseconds.
-const JOIN_MS: u64 = 10_000;
 /// Proposals for nodes that ask to be let in have tickets from here on.
 const JOIN_TICKETS: u64 = 1 << 62;
 
@@ -84,7 +84,7 @@ impl Membership {
                 boot: log.boot(),
                 started_seconds,
             },
-            replaces: None,
+            replaces: replaced_here(metadata, own.internode_address),
         };
         let gossip = Gossip::new(
             GossipConfig {
@@ -132,6 +132,16 @@ impl Membership {
             self.detector.forget(id);
         }
         self.in_force.retain(|id, _| neighbours.contains(id));
+        let own_host = self.gossip.local().identity().host_id;
+        let known = self
+            .gossip
+            .endpoints()
+            .map(|known| known.identity().host_id);
+        let gone = known.filter(|id| *id != own_host && metadata.gone.contains_key(id));
+        let gone: Vec<Uuid> = gone.collect();
+        for host_id in gone {
+            self.gossip.remove(host_id, now, &mut self.heard);
+        }
         self.detector.set_neighbours(&neighbours, now);
         let status = status(metadata, own);
         self.gossip.set_local(State::Status(status));
@@ -217,7 +227,7 @@ impl Shard {
                     log.on_message(node, message, now.boot, random, io);
                 }
             }
-            (PeerMessage::Join(member), _) => self.let_in(from.address, member, now),
+            (PeerMessage::Join(request), _) => self.let_in(from.address, *request, now),
             (PeerMessage::InForce(said), Some(node)) => {
                 membership.learn_in_force(node, said);
                 if said.epoch > self.topology.epoch
@@ -253,55 +263,6 @@ impl Shard {
         for node in others.filter(|id| *id != local) {
             self.say(node, &PeerMessage::InForce(said), out);
         }
-    }
-
-    /// A node with an empty data directory asks to be a member.
-    fn let_in(&mut self, address: SocketAddr, member: Box<Member>, now: Now) {
-        let (Some(membership), Some(log)) = (&mut self.membership, self.schema_changes.log_mut())
-        else {
-            return;
-        };
-        // It asks again until it is answered.
-        if membership
-            .joining
-            .values()
-            .any(|(known, _)| *known == address)
-        {
-            return;
-        }
-        membership.next_join += 1;
-        let ticket = membership.next_join;
-        membership.joining.insert(ticket, (address, member.host_id));
-        let deadline = now.boot.plus_millis(JOIN_MS);
-        log.propose(Command::Register(member), ticket, deadline, now.boot);
-    }
-
-    /// A proposal to let a node in ended; returns whether it was one.
-    pub(crate) fn on_join_end(
-        &mut self,
-        ticket: u64,
-        decision: &Decision,
-        out: &mut Effects,
-    ) -> bool {
-        let Some(membership) = &mut self.membership else {
-            return false;
-        };
-        let Some((address, host_id)) = membership.joining.remove(&ticket) else {
-            return false;
-        };
-        let log = self.schema_changes.log_mut().expect("it has decided");
-        let answer = match (decision, log.metadata().member_of(host_id)) {
-            (Decision::Done, Some((node, _))) => PeerMessage::Joined {
-                node,
-                snapshot: log.snapshot(),
-            },
-            (Decision::Refused(refused), _) => PeerMessage::NotJoined(refused.to_string()),
-            _ => PeerMessage::NotJoined("the metadata log has not decided".to_owned()),
-        };
-        let class = answer.class();
-        out.peers
-            .send(address, class, |buffer| answer.encode(buffer));
-        true
     }
 
     /// Says how much data this node has.
@@ -548,6 +509,13 @@ impl Shard {
         events.iter().for_each(|event| self.publish(event, out));
         self.tell_of_lost(&before.alive, now, out);
     }
+}
+
+/// The dead member that had this address before the node that is to replace it.
+fn replaced_here(metadata: &Metadata, address: SocketAddr) -> Option<Uuid> {
+    let mut displaced = metadata.displaced.iter();
+    let (dead, _) = displaced.find(|(_, had)| **had == address)?;
+    Some(metadata.members.get(dead)?.host_id)
 }
 
 /// Where a node stands in its life, by the metadata.

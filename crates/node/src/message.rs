@@ -223,12 +223,19 @@ pub enum ShardMessage {
     Stream(Box<StreamMail>),
     /// Another node says something of a repair, to shard 0.
     Repair(Box<RepairMail>),
-    /// What the receiver owns of a chunk of such data; answered by `Acknowledged` once it is durable.
+    /// What the receiver owns of a chunk of such data; answered by `Acknowledged` once it is applied.
     Take {
         /// Answer under this number.
         request: u64,
         /// Encoded mutations.
         mutations: Vec<Vec<u8>>,
+    },
+    /// Make durable what is in a table's memory; answered by `Acknowledged` once it is.
+    Flush {
+        /// Answer under this number.
+        request: u64,
+        /// Which.
+        table: TableId,
     },
     /// The node is no member of its cluster any more.
     Left,

@@ -17,6 +17,7 @@
 mod disk;
 mod message;
 mod record;
+pub mod recover;
 #[cfg(test)]
 mod tests;
 
@@ -343,7 +344,12 @@ impl MetadataLog {
         self.steered = self.raft.term();
         let members: BTreeSet<NodeId> = self.metadata.members.keys().copied().collect();
         self.raft.set_learners(members, now, out);
-        if let Some(voters) = self.metadata.next_voters(self.raft.voters(), alive) {
+        // Who does not follow would be one more whose vote is waited for.
+        let (voters, followers) = (self.raft.voters(), self.raft.followed_by());
+        let fit =
+            |id: &NodeId| *id == self.raft.id() || voters.contains(id) || followers.contains(id);
+        let alive = alive.iter().copied().filter(fit).collect();
+        if let Some(voters) = self.metadata.next_voters(voters, &alive) {
             // Refused while the change before is under way: the next turn asks again.
             let _ = self.raft.propose_voters(voters, now, out);
         }
@@ -472,8 +478,14 @@ impl MetadataLog {
         let messages = out.messages.into_iter();
         self.messages
             .extend(messages.map(|(to, message)| (to, MetadataMessage::Raft(message))));
+        if let Some(index) = out.diverged {
+            return self.halt(went_on_without(index));
+        }
         if let Some(snapshot) = out.installed {
             match record::metadata_of(&snapshot) {
+                Ok(metadata) if !metadata.follows(&self.metadata) => {
+                    return self.halt(went_on_without(self.metadata.epoch));
+                }
                 Ok(metadata) => {
                     self.put_in_force(metadata, None);
                     self.end_decided();
@@ -515,6 +527,9 @@ impl MetadataLog {
 
     /// Nothing more is applied here.
     fn halt(&mut self, reason: String) {
+        if self.halted.is_some() {
+            return;
+        }
         self.fail_all(&reason);
         let note = format!("the metadata log stops here: {reason}");
         self.notes.push((LogLevel::Error, note));
@@ -570,4 +585,12 @@ impl MetadataLog {
         self.notes.push((LogLevel::Info, note));
         self.carry_out(out, now, io);
     }
+}
+
+/// Why a node stops that knows what the others do not.
+fn went_on_without(index: u64) -> String {
+    format!(
+        "entry {index} was decided here, and the other members went on without it after their voters were lost: start with an \
+         empty data directory, in the place of this node"
+    )
 }

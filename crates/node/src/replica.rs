@@ -149,6 +149,12 @@ impl Replica {
         }
     }
 
+    /// Applies data that can be had again until its table is flushed: it is not written to the log.
+    pub fn apply_unlogged(&mut self, mutation: &[u8], now: Now) -> Result<(), ReplicaError> {
+        let applied = self.store.apply_unlogged(mutation, now);
+        applied.map_err(|error| classed(&error))
+    }
+
     /// Applies a mutation that nobody waits for, with its id. Returns whether the log has it.
     pub fn apply_unattended(
         &mut self,

@@ -146,6 +146,8 @@ pub struct ShardParts {
     pub topology: Arc<Topology>,
     /// Which node this is, in which life.
     pub incarnation: Incarnation,
+    /// What it refuses because it was given away before.
+    pub streams: crate::stream::Streams,
     /// Its store, recovered.
     pub store: storage::Store,
     /// The metadata log, on shard 0.
@@ -200,7 +202,7 @@ impl Shard {
             ),
             peer_work: crate::peers::Waiting::default(),
             outlook: Arc::default(),
-            streams: crate::stream::Streams::default(),
+            streams: parts.streams,
             repairs: crate::repair::Repairs::default(),
             membership: parts.membership,
             schema_changes: crate::execute::schema::SchemaChanges::new(parts.metadata_log),
@@ -225,6 +227,11 @@ impl Shard {
             schema: &self.schema,
             virtual_keyspaces: &self.virtual_keyspaces,
         }
+    }
+
+    /// The metadata log, on the shard that has it.
+    pub fn metadata_log(&self) -> Option<&crate::metadata_log::MetadataLog> {
+        self.schema_changes.log()
     }
 
     /// Something happened.

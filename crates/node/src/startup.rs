@@ -14,13 +14,14 @@ use crate::execute::admin::AdminError;
 use crate::machine::{Event, Machine, TurnEnd};
 use crate::membership::Membership;
 use crate::message::ShardMessage;
-use crate::metadata_log::{MetadataLog, Stored};
+use crate::metadata_log::{MetadataLog, NodeIdentity, Stored};
 use crate::shard::{
     LAYOUT_IO_SPACE, METADATA_IO_SPACE, SNAPSHOT_IO_SPACE, STARTUP_IO_SPACE, Shard, ShardParts,
 };
 use crate::snapshots::Snapshots;
+use crate::stream::Streams;
 use crate::track::Incarnation;
-use cluster::metadata::Metadata;
+use cluster::metadata::{Metadata, Step};
 use cluster::topology::NodeId;
 use joining::Joining;
 use model::env::{Clock, IoDone, IoOutcome, IoTag};
@@ -86,6 +87,8 @@ enum State {
         layout: LayoutFile,
         generation: Generation,
         log: MetaLog,
+        /// Who this directory is, if it was not let into a cluster yet.
+        named: Option<NodeIdentity>,
         /// Files of the commit log, once they are listed.
         segments: Option<usize>,
     },
@@ -129,10 +132,11 @@ impl Machine for NodeShard {
             Event::Start => self.start(out),
             Event::Messages { from, batch } => self.on_shard_messages(from, batch, now, out),
             Event::Io { tag, outcome } => self.on_io(tag, outcome, now, out),
-            Event::PeerMessage { message, .. } => {
-                self.on_answer_to_join(&message, out);
+            Event::PeerMessage { from, message, .. } => {
+                self.on_answer_to_join(from.address, &message, out);
                 self.advance(now, out);
             }
+            Event::Peer(event) => self.on_refusal_to_join(event, now),
             Event::Admin { id, .. } => {
                 let reason = "the shard does not serve yet".to_owned();
                 out.admin.push((id, Err(AdminError::Failed(reason))));
@@ -141,7 +145,6 @@ impl Machine for NodeShard {
             Event::ClientConnected { .. }
             | Event::ClientFrame { .. }
             | Event::ClientClosed(_)
-            | Event::Peer(_)
             | Event::Work { .. }
             | Event::Drain => {}
         }
@@ -162,7 +165,7 @@ impl Machine for NodeShard {
         self.advance(now, out);
         let wake = match &self.state {
             State::Recovering(recovering) => recovering.store.next_deadline(),
-            State::Joining(joining) => Some(joining.next_deadline()),
+            State::Joining(joining) => joining.next_deadline(),
             _ => None,
         };
         TurnEnd {
@@ -298,8 +301,9 @@ impl NodeShard {
                     layout.on_io(tag, outcome, &mut out.io);
                 }
             }
+            State::Joining(joining) => joining.on_io(tag, outcome, out),
             // Nothing is asked of the disk meanwhile.
-            State::Joining(_) | State::Waiting | State::Running(_) | State::Failed(_) => {}
+            State::Waiting | State::Running(_) | State::Failed(_) => {}
         }
         self.advance(now, out);
     }
@@ -319,8 +323,9 @@ impl NodeShard {
                     layout,
                     generation,
                     log,
+                    named,
                     segments: Some(segments),
-                } => self.look(layout, generation, log, segments, now, out),
+                } => self.look((layout, generation, log), named, segments, now, out),
                 State::Joining(joining) => self.join(joining, now, out),
                 State::Counting {
                     layout,
@@ -506,6 +511,10 @@ impl NodeShard {
         } = recovering;
         let node = &self.config.node;
         let topology = crate::members::topology(&order.metadata, order.id, node);
+        // What was given to new replicas before this start is not known any more: all of it may have been.
+        let transitions = order.metadata.transitions.values();
+        let begun = transitions.filter(|transition| transition.step == Step::WriteBoth);
+        let streams = Streams::refusing_before(begun.map(|transition| transition.since).max());
         let membership = log.as_ref().filter(|_| node.has_wire).map(|log| {
             Membership::new(
                 log,
@@ -529,6 +538,7 @@ impl NodeShard {
             schema: order.metadata.schema.clone(),
             topology: Arc::new(topology),
             incarnation: order.incarnation,
+            streams,
             store,
             metadata_log: log,
             membership,

@@ -2,11 +2,12 @@
 //! steps (`cluster/src/metadata/transition.rs` says what the steps are and why quorums stay sound).
 //!
 //! ```text
-//! wish    what this node wants of the ring: tokens when it has none, what an operator asks for
-//! steps   a change goes a step on once everybody who answers knows the one it is at, and has what it gains
-//! take    chunks of a session (cluster/src/stream) come in and are applied by the shards that own them
-//! serve   a shard reads a chunk for another node
-//! left    a node that gave up its tokens serves nobody any more
+//! wish       what this node wants of the ring: tokens when it has none, what an operator asks for
+//! replicate  whether a keyspace's replication can be changed now
+//! steps      a change goes a step on once everybody who answers knows the one it is at, and has what it gains
+//! take       chunks of a session (cluster/src/stream) come in and are applied by the shards that own them
+//! serve      a shard reads a chunk for another node
+//! left       a node that gave up its tokens serves nobody any more
 //! ```
 //!
 //! Each change has one driver: the node whose tokens change, or, when that is removed, the member with the least number that answers.
@@ -16,11 +17,14 @@
 //! What must stay true:
 //! - nothing is taken before everybody who answers writes to the new replicas too, and a source that has given a chunk refuses
 //!   writes that were planned before;
+//! - what is taken is not logged but flushed in the end, table by table: until then all of it can be had again, and is, after a
+//!   restart. Done is what is flushed;
 //! - a change goes from `WriteBoth` on only when every member that gains something has said that it has it durably, whether
 //!   that member answers now or not.
 
 mod left;
 pub mod message;
+mod replicate;
 mod serve;
 mod steps;
 mod take;
@@ -31,8 +35,9 @@ use cluster::stream::session::{Progress, Session};
 use cluster::topology::NodeId;
 use message::StreamMessage;
 use model::read::Resume;
+use model::schema::TableId;
 use model::time::BootNanos;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 /// A message of another node, on its way to the shard that it is for.
@@ -58,7 +63,7 @@ pub enum StreamOperation {
         /// The epoch it asked with.
         epoch: u64,
     },
-    /// What this shard owns of one is being made durable.
+    /// What acceptors knew is being made durable, which is not taken like rows.
     Apply {
         /// The shard that took it in.
         from: u16,
@@ -69,19 +74,41 @@ pub enum StreamOperation {
         /// The first failure.
         failed: Option<ReplicaError>,
     },
-    /// One that this node asked for is being made durable by the shards that own it.
+    /// One that this node asked for is being applied by the shards that own it.
     Take {
         /// The question it answered.
         number: u64,
-        /// Shards that have not said that their part is durable.
+        /// Shards that have not said that they have their part.
         left: usize,
-        /// Whether one could not.
-        failed: bool,
+        /// The last failure.
+        failed: Option<ReplicaError>,
         /// Where the next one begins.
         resume: Option<Resume>,
         /// Its bytes.
         bytes: u64,
     },
+    /// All of a taking is here, and is being made durable.
+    Flush {
+        /// Which.
+        reason: take::Reason,
+        /// When the change that it is by came to its step: another taking may have its place by the end.
+        since: u64,
+        /// Tables of shards that are not flushed yet.
+        left: usize,
+        /// The last failure.
+        failed: Option<ReplicaError>,
+    },
+}
+
+/// How durable is what was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durable {
+    /// It is not, as far as is known.
+    No,
+    /// It is being made so.
+    UnderWay,
+    /// It is.
+    Yes,
 }
 
 /// Data that this node takes.
@@ -90,6 +117,9 @@ struct Taking {
     /// When the change that it gains it by came to its step.
     since: u64,
     session: Session,
+    /// The tables that are taken.
+    tables: BTreeSet<TableId>,
+    durable: Durable,
     /// When the operator is told next how far it is.
     next_tell: BootNanos,
     /// Whether the operator was told that it is done.
@@ -127,6 +157,14 @@ pub struct StreamFacts {
 }
 
 impl Streams {
+    /// Of a shard that has just started, and may have given data away before to replicas that everybody writes to since that epoch.
+    pub fn refusing_before(epoch: Option<u64>) -> Self {
+        Self {
+            refused_before: epoch.unwrap_or(0),
+            ..Self::default()
+        }
+    }
+
     /// What is being taken, and was since the start.
     pub fn facts(&self) -> Vec<StreamFacts> {
         let of_changes = self.takings.iter();
@@ -135,7 +173,7 @@ impl Streams {
         all.map(|(node, taking)| StreamFacts {
             node,
             progress: taking.session.progress(),
-            is_done: taking.session.is_done(),
+            is_done: taking.is_done(),
         })
         .collect()
     }

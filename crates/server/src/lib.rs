@@ -16,6 +16,7 @@ pub mod lock;
 pub mod log_levels;
 pub mod metrics;
 pub mod node;
+pub mod offline;
 mod panic;
 pub mod process;
 pub mod shard;

@@ -20,7 +20,9 @@ use crate::paths::{self, Profile};
 use crate::{TaskResult, tidy};
 use beside::Beside;
 use blackbox::process::{Helenus, Scratch, Start};
-use blackbox::{cluster, crash, disk, handshake, memory, nodetool, preparing, refusals};
+use blackbox::{
+    cluster, crash, datacenters, disk, handshake, memory, nodetool, preparing, refusals,
+};
 use report::Report;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -116,6 +118,7 @@ fn served(start: &dyn Fn(&str) -> Start, report: &mut Report) {
 fn several_nodes(start: &dyn Fn(&str) -> Start, report: &mut Report) {
     report.section("several nodes");
     report.checks(cluster::checks(&start("cluster")));
+    report.checks(datacenters::checks(&start("datacenters")));
 }
 
 /// What survives: crashes, other numbers of shards, a clean end; and that the disk comes before the answer.

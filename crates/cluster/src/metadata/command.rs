@@ -4,6 +4,7 @@ use super::{Change, Epoch, Member, Step};
 use crate::topology::NodeId;
 use model::schema::{SchemaEdit, TableId};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// Names a proposal: who made it, and that node's number for it, which grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,6 +62,18 @@ pub enum Command {
         /// The step it is at; at another there is nothing to do.
         from: Step,
     },
+    /// An operator's word that replicas which are away do not come back: a change of the ring goes on with those that live.
+    TakeFewer {
+        /// Whose.
+        node: NodeId,
+    },
+    /// A dead member's address is taken by the node that is to replace it: it keeps its tokens, and is reached nowhere.
+    Displace {
+        /// Which.
+        node: NodeId,
+        /// The address it had.
+        address: SocketAddr,
+    },
 }
 
 /// Why a proposal was not carried out.
@@ -96,6 +109,11 @@ pub enum Refused {
     /// A change of the ring that is under way touches some of the same ranges.
     #[error("a change of node {} is under way and touches the same ranges", .0.0)]
     Overlaps(NodeId),
+    /// The replication of a keyspace is being changed.
+    #[error(
+        "the replication of a keyspace is being changed: it is over when its new replicas have the data, or altered back"
+    )]
+    Replicates,
     /// All numbers of nodes were given out.
     #[error("the cluster has no number left for another node")]
     NoNumber,

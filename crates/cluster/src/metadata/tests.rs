@@ -1,5 +1,7 @@
 //! Entries that follow each other, and what quorums of neighbouring steps have in common.
 
+mod replicate;
+
 use super::{
     Change, ClusterIdentity, Command, Member, Metadata, Proposal, ProposalId, Refused, Step,
     Transition,
@@ -203,10 +205,10 @@ fn a_node_is_registered_once_and_an_address_has_one_node() {
     );
     assert_eq!(cluster.metadata.members.len(), 2);
     let mut thief = member(3, &[]);
-    thief.internode_address = member(2, &[]).internode_address;
+    thief.internode_address = member(1, &[]).internode_address;
     assert_eq!(
         cluster.propose(Command::Register(Box::new(thief))),
-        Err(Refused::AddressTaken(NodeId(2)))
+        Err(Refused::AddressTaken(NodeId(1)))
     );
     let mut other_disk = member(2, &[]);
     other_disk.incarnation += 1;
@@ -215,6 +217,73 @@ fn a_node_is_registered_once_and_an_address_has_one_node() {
         member: Box::new(other_disk),
     };
     assert_eq!(cluster.propose(update), Err(Refused::OtherDisk));
+}
+
+/// Its host id was lost with its disk, before it had anything to lose.
+#[test]
+fn who_begins_anew_before_it_has_joined_takes_its_own_place() {
+    let mut cluster = Cluster::new();
+    let first = cluster.join(2, &[100]);
+    let mut again = member(2, &[]);
+    again.host_id = Uuid::from_u128(20);
+    let register = Command::Register(Box::new(again.clone()));
+    assert_eq!(cluster.propose(register.clone()), Ok(()));
+    assert!(!cluster.metadata.members.contains_key(&NodeId(first)));
+    assert!(cluster.metadata.transitions.is_empty());
+    let (second, _) = cluster.metadata.member_of(again.host_id).expect("a member");
+    let tokens = vec![Token(100)];
+    cluster
+        .change(second.0, Change::Join(tokens))
+        .expect("free tokens");
+    cluster
+        .advance(second.0, Step::WriteBoth)
+        .expect("it is under way");
+    let mut third = again;
+    third.host_id = Uuid::from_u128(30);
+    let register = Command::Register(Box::new(third));
+    assert_eq!(
+        cluster.propose(register),
+        Err(Refused::AddressTaken(second)),
+        "it is read already"
+    );
+}
+
+#[test]
+fn the_address_of_the_dead_is_free_for_who_replaces_it() {
+    let mut cluster = Cluster::new();
+    let second = NodeId(cluster.join(2, &[100]));
+    cluster.finish(second.0);
+    let mut again = member(2, &[]);
+    again.host_id = Uuid::from_u128(20);
+    let register = Command::Register(Box::new(again.clone()));
+    assert_eq!(
+        cluster.propose(register.clone()),
+        Err(Refused::AddressTaken(second))
+    );
+    let address = again.internode_address;
+    let displace = Command::Displace {
+        node: second,
+        address,
+    };
+    assert_eq!(cluster.propose(displace.clone()), Ok(()));
+    assert_eq!(cluster.metadata.displaced[&second], address);
+    assert_eq!(cluster.propose(register), Ok(()));
+    assert_eq!(cluster.propose(displace), Ok(()), "it is nowhere already");
+    let back = Command::Update {
+        node: second,
+        member: Box::new(member(2, &[])),
+    };
+    assert_eq!(
+        cluster.propose(back),
+        Err(Refused::AddressTaken(NodeId(3))),
+        "the dead does not come back to it"
+    );
+    cluster
+        .change(3, Change::Replace(second))
+        .expect("it is dead");
+    cluster.finish(3);
+    assert_eq!(cluster.metadata.members[&NodeId(3)].tokens, [Token(100)]);
+    assert!(cluster.metadata.displaced.is_empty());
 }
 
 #[test]
@@ -367,6 +436,7 @@ fn voters_are_few_alive_and_spread_over_racks() {
         change: Change::Leave,
         step: Step::WriteBoth,
         since: two.epoch,
+        takes_fewer: false,
     };
     two.transitions.insert(NodeId(1), leave);
     assert_eq!(

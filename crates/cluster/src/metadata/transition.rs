@@ -17,12 +17,15 @@
 //!
 //! A member without tokens has nothing to give up: it leaves, or is removed, at once.
 //!
+//! A change of a keyspace's replication goes through the same steps (`replicate.rs`), driven by the living member with the least number.
+//!
 //! Several changes may be under way as long as no arc of any keyspace is touched by two.
 
 use super::{Metadata, Refused};
 use crate::ring::{Location, Placement, Replicas, Ring, Strategy};
 use crate::topology::NodeId;
 use model::key::Token;
+use model::schema::Replication;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -40,6 +43,22 @@ pub enum Change {
     Replace(NodeId),
     /// It gives up its tokens for others.
     Move(Vec<Token>),
+    /// Nobody's tokens change: a keyspace's replicas do (`replicate.rs`).
+    Replicate {
+        /// Which keyspace.
+        keyspace: String,
+        /// How it was replicated.
+        from: Replication,
+        /// How it will be.
+        to: Replication,
+    },
+}
+
+impl Change {
+    /// Whether it is of a keyspace's replication, and of nobody's tokens.
+    pub fn is_of_replication(&self) -> bool {
+        matches!(self, Self::Replicate { .. })
+    }
 }
 
 /// How far a change is.
@@ -61,6 +80,9 @@ pub struct Transition {
     pub step: Step,
     /// When it came to that.
     pub since: super::Epoch,
+    /// Whether an operator has said that replicas which are away do not come back.
+    #[serde(default)]
+    pub takes_fewer: bool,
 }
 
 /// A stretch of the ring that a change gives to others: tokens after `after`, up to `through`; over the end of the ring if
@@ -77,8 +99,33 @@ pub struct Moved {
     pub new: Vec<NodeId>,
 }
 
+impl Moved {
+    /// The stretches between these ends whose replicas differ.
+    pub(super) fn between(
+        ends: BTreeSet<Token>,
+        old: impl Fn(Token) -> Vec<NodeId>,
+        new: impl Fn(Token) -> Vec<NodeId>,
+    ) -> Vec<Self> {
+        let mut before = ends.last().copied();
+        let mut moved = Vec::new();
+        for through in ends {
+            let (old, new) = (old(through), new(through));
+            let after = before.replace(through).expect("an end there is");
+            if old != new {
+                moved.push(Self {
+                    after,
+                    through,
+                    old,
+                    new,
+                });
+            }
+        }
+        moved
+    }
+}
+
 /// All tokens that bound arcs of any of these rings.
-fn ends<'a>(rings: impl IntoIterator<Item = &'a Ring>) -> BTreeSet<Token> {
+pub(super) fn ends<'a>(rings: impl IntoIterator<Item = &'a Ring>) -> BTreeSet<Token> {
     let rings = rings.into_iter();
     rings
         .flat_map(|ring| ring.tokens().iter().map(|(token, _)| *token))
@@ -93,8 +140,12 @@ impl Metadata {
 
     /// The ring when that change alone is done.
     fn ring_after(&self, ring: &Ring, node: NodeId, change: &Change) -> Result<Ring, Refused> {
+        if change.is_of_replication() {
+            return Ok(ring.clone());
+        }
         let location = self.location(node)?;
         Ok(match change {
+            Change::Replicate { .. } => unreachable!("it was looked at above"),
             Change::Join(tokens) | Change::Move(tokens) => ring.with(node, &location, tokens),
             Change::Leave | Change::Remove => ring.with(node, &location, &[]),
             Change::Replace(dead) => {
@@ -142,6 +193,8 @@ impl Metadata {
                 Ok(())
             }
             Change::Leave | Change::Remove => Ok(()),
+            // It follows from the schema, and is no member's.
+            Change::Replicate { .. } => Err(Refused::NotInThatState),
         }
     }
 
@@ -165,6 +218,10 @@ impl Metadata {
             // The last member with tokens cannot leave: its data would have nowhere to go.
             return Err(Refused::NotInThatState);
         }
+        let mut all = self.transitions.values();
+        if all.any(|transition| transition.change.is_of_replication()) {
+            return Err(Refused::Replicates);
+        }
         let others = self.transitions.iter().filter(|(id, _)| **id != node);
         for (other, transition) in others {
             let others = self.ring_after(&base, *other, &transition.change)?;
@@ -181,6 +238,7 @@ impl Metadata {
             change: change.clone(),
             step: Step::WriteBoth,
             since: self.epoch,
+            takes_fewer: false,
         };
         self.transitions.insert(node, transition);
         self.placement_epoch = self.epoch;
@@ -188,7 +246,7 @@ impl Metadata {
     }
 
     /// Takes off a member that has no tokens, with the change that would have given it some.
-    fn forget(&mut self, node: NodeId) -> Result<(), Refused> {
+    pub(super) fn forget(&mut self, node: NodeId) -> Result<(), Refused> {
         match self.transitions.get(&node) {
             Some(transition) if transition.step != Step::WriteBoth => {
                 return Err(Refused::Overlaps(node));
@@ -232,6 +290,13 @@ impl Metadata {
         Ok(())
     }
 
+    /// An operator has said that whoever is away does not come back.
+    pub(super) fn take_fewer(&mut self, node: NodeId) -> Result<(), Refused> {
+        let transition = self.transitions.get_mut(&node);
+        transition.ok_or(Refused::NothingUnderWay)?.takes_fewer = true;
+        Ok(())
+    }
+
     fn finish(&mut self, node: NodeId) {
         let transition = self.transitions.remove(&node).expect("it is under way");
         match transition.change {
@@ -242,6 +307,10 @@ impl Metadata {
                 }
             }
             Change::Leave | Change::Remove => self.remove(node),
+            // Nothing else of this is under way that it could be refused for.
+            Change::Replicate { keyspace, to, .. } => {
+                let _ = self.go_to(&keyspace, to, Some(node));
+            }
             Change::Replace(dead) => {
                 let tokens = self.members.get(&dead).map(|dead| dead.tokens.clone());
                 self.remove(dead);
@@ -256,6 +325,7 @@ impl Metadata {
         if let Some(member) = self.members.remove(&node) {
             self.gone.insert(member.host_id, node);
             self.decided.remove(&node);
+            self.displaced.remove(&node);
         }
     }
 
@@ -268,25 +338,11 @@ impl Metadata {
         let Ok(after) = self.ring_after(&base, node, &transition.change) else {
             return Vec::new();
         };
-        let ends = ends([&base, &after]);
-        let mut before = ends.last().copied();
-        let mut moved = Vec::new();
-        for through in ends {
-            let (old, new) = (
-                base.replicas(strategy, through),
-                after.replicas(strategy, through),
-            );
-            let after = before.replace(through).expect("an end there is");
-            if old != new {
-                moved.push(Moved {
-                    after,
-                    through,
-                    old,
-                    new,
-                });
-            }
-        }
-        moved
+        Moved::between(
+            ends([&base, &after]),
+            |token| base.replicas(strategy, token),
+            |token| after.replicas(strategy, token),
+        )
     }
 
     /// Who replicates what by a strategy, changes under way included.

@@ -69,7 +69,7 @@ impl Raft {
         now: BootNanos,
         out: &mut Output,
     ) {
-        let granted = term > self.term && !self.is_led(now) && last >= self.last();
+        let granted = term > self.term && !self.is_led(now) && last >= self.last_entry();
         let term = if granted { term } else { self.term };
         out.messages
             .push((from, Message::PreVoteAnswer { term, granted }));
@@ -152,7 +152,7 @@ impl Raft {
         }
         self.meet_term(term, now, random, out);
         let free = self.vote.is_none_or(|vote| vote == from);
-        let granted = term == self.term && free && last >= self.last();
+        let granted = term == self.term && free && last >= self.last_entry();
         if !granted {
             let term = self.term;
             let answer = Message::VoteAnswer { term, granted };
@@ -293,10 +293,6 @@ impl Raft {
         // What was promised to an earlier term is of no use to it any more.
         self.held.clear();
         self.record(Record::Ballot { term, vote }, out);
-    }
-
-    fn last(&self) -> (Term, Index) {
-        (self.log.last_term(), self.log.last())
     }
 
     /// Appends an entry of this leader.

@@ -178,7 +178,12 @@ impl Raft {
             if entry.index != expected {
                 return;
             }
-            if entry.index > self.commit && self.log.term(entry.index) != Some(entry.term) {
+            let held = self.log.term(entry.index);
+            if entry.index <= self.commit && held.is_some_and(|term| term != entry.term) {
+                out.diverged = Some(entry.index);
+                return;
+            }
+            if entry.index > self.commit && held != Some(entry.term) {
                 // No leader sends entries of terms after its own, or of terms that fall.
                 if entry.term > self.term || !self.log.takes(&entry) {
                     return;

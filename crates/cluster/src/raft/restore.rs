@@ -10,7 +10,7 @@ mod tests;
 use super::{Entry, Index, Message, Payload, Raft, Record, Snapshot};
 
 /// No term and no place of a message is beyond this.
-const MOST: u64 = 1 << 62;
+pub(super) const MOST: u64 = 1 << 62;
 /// Nor is one of a record beyond this, which has room for as many terms again that a member counts up by itself.
 const MOST_ON_DISK: u64 = 1 << 63;
 

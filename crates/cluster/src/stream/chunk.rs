@@ -12,7 +12,7 @@ use model::read::{
 use model::schema::TableId;
 
 /// Bytes of a chunk, about: it ends with the row that reaches them.
-pub const CHUNK_BYTES: usize = 128 << 10;
+pub const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of rows that one mutation of a chunk carries at most, one row aside.
 const MUTATION_BYTES: usize = 1 << 20;
 

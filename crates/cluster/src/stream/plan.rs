@@ -5,7 +5,7 @@ use crate::ring::{Placement, Strategy};
 use crate::topology::NodeId;
 use model::key::Token;
 use model::read::{KeyBound, KeyRange};
-use model::schema::{TableId, TableKind};
+use model::schema::{Keyspace, TableId, TableKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who has what a node lacks.
@@ -15,16 +15,25 @@ pub struct Sources {
     pub one_of: Vec<NodeId>,
     /// Without one of those: every one of these that lives.
     pub all_of: Vec<NodeId>,
-    /// How many of `all_of` have to live: whatever a quorum acknowledged, one of so many has.
-    pub enough: usize,
+    /// Who of `all_of` has to live.
+    pub enough: Vec<Enough>,
 }
 
-/// Whether it is still waited for replicas that are away.
+/// So many of some replicas: whatever a quorum of them and of those that are lost acknowledged, one of so many has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Enough {
+    /// Of these.
+    pub of: Vec<NodeId>,
+    /// How many.
+    pub count: usize,
+}
+
+/// What an operator has said of replicas that are away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// It is.
+    /// Nothing: it is waited for them, for as long as it takes.
     Waits,
-    /// Those that live have to do.
+    /// They do not come back: those that live have to do, and where nobody does the data is lost.
     Over,
 }
 
@@ -45,31 +54,62 @@ impl Sources {
         self.one_of.is_empty() && self.all_of.is_empty()
     }
 
-    /// The nodes to take the data from, of those that live; none if it cannot be had now. When it has been waited for enough of
-    /// them for too long, whoever there is has to do.
-    pub fn choose(&self, is_alive: impl Fn(NodeId) -> bool, patience: Patience) -> Vec<NodeId> {
+    /// The nodes to take the data from, of those that live; `None` if it is waited for others.
+    pub fn choose(
+        &self,
+        is_alive: impl Fn(NodeId) -> bool,
+        patience: Patience,
+    ) -> Option<Vec<NodeId>> {
         if let Some(one) = self.one_of.iter().find(|id| is_alive(**id)) {
-            return vec![*one];
+            return Some(vec![*one]);
         }
         let living = self.all_of.iter().copied();
         let living: Vec<NodeId> = living.filter(|id| is_alive(*id)).collect();
-        if living.len() < self.enough && patience == Patience::Waits {
-            return Vec::new();
-        }
-        living
+        let will_do = patience == Patience::Over || self.is_nobody() || self.suffice(&living);
+        will_do.then_some(living)
+    }
+
+    /// Whether these have everything that a quorum acknowledged.
+    pub fn suffice(&self, chosen: &[NodeId]) -> bool {
+        let has = |enough: &Enough| {
+            let these = enough.of.iter().filter(|id| chosen.contains(id));
+            these.count() >= enough.count
+        };
+        let one = chosen.iter().any(|id| self.one_of.contains(id));
+        one || !chosen.is_empty() && self.enough.iter().all(has)
     }
 }
 
 /// The members that a change under way gives something to.
 pub fn gainers(metadata: &Metadata, node: NodeId) -> BTreeSet<NodeId> {
-    let strategies = strategies(metadata);
-    let moved = strategies
-        .keys()
-        .flat_map(|strategy| metadata.moved(node, strategy));
+    let moved = moved(metadata, node).into_iter();
     moved
+        .flat_map(|(_, _, moved)| moved)
         .flat_map(|moved| {
             let gained = moved.new.into_iter();
             gained.filter(move |id| !moved.old.contains(id))
+        })
+        .collect()
+}
+
+/// What a change that is under way moves, for each strategy with the tables that it places.
+fn moved(metadata: &Metadata, node: NodeId) -> Vec<(Strategy, Vec<TableId>, Vec<Moved>)> {
+    let change = metadata
+        .transitions
+        .get(&node)
+        .map(|under_way| &under_way.change);
+    if let Some(Change::Replicate { keyspace, from, to }) = change {
+        let keyspace = metadata.schema.keyspaces.get(keyspace);
+        let tables = keyspace
+            .map(|keyspace| stored(keyspace))
+            .unwrap_or_default();
+        return vec![(Strategy::of(to), tables, metadata.differing(from, to))];
+    }
+    let strategies = strategies(metadata).into_iter();
+    strategies
+        .map(|(strategy, tables)| {
+            let moved = metadata.moved(node, &strategy);
+            (strategy, tables, moved)
         })
         .collect()
 }
@@ -82,14 +122,15 @@ pub fn gained(metadata: &Metadata, node: NodeId, own: NodeId, acceptors: TableId
     let gone = match &transition.change {
         Change::Remove => Some(node),
         Change::Replace(dead) => Some(*dead),
-        Change::Join(_) | Change::Leave | Change::Move(_) => None,
+        Change::Join(_) | Change::Leave | Change::Move(_) | Change::Replicate { .. } => None,
     };
     let mut units = Vec::new();
-    for (strategy, mut tables) in strategies(metadata) {
+    for (strategy, mut tables, moved) in moved(metadata, node) {
         tables.push(acceptors);
-        let stretches = metadata.moved(node, &strategy).into_iter();
-        let stretches = stretches
-            .filter_map(|moved| Some((moved.after, moved.through, sources(&moved, own, gone)?)));
+        let stretches = moved.into_iter().filter_map(|moved| {
+            let sources = sources(metadata, &strategy, &moved, own, gone)?;
+            Some((moved.after, moved.through, sources))
+        });
         push_units(&mut units, stretches, &tables);
     }
     units
@@ -120,7 +161,7 @@ pub fn rebuilt(
             let sources = Sources {
                 one_of: natural.filter(counts).collect(),
                 all_of: Vec::new(),
-                enough: 0,
+                enough: Vec::new(),
             };
             (arc.after, arc.through, sources)
         });
@@ -137,26 +178,36 @@ pub fn owned(placement: &Placement, own: NodeId) -> Vec<KeyRange> {
         .collect()
 }
 
-/// The strategies that place replicas, with the tables they place.
+/// The strategies that place replicas, with the tables they place. Keyspaces whose replication is being changed have none at present.
 fn strategies(metadata: &Metadata) -> BTreeMap<Strategy, Vec<TableId>> {
     let mut strategies: BTreeMap<Strategy, Vec<TableId>> = BTreeMap::new();
-    for keyspace in metadata.schema.keyspaces.values() {
+    let changing: BTreeSet<&str> = metadata.changing().map(|(name, ..)| name).collect();
+    for (name, keyspace) in &metadata.schema.keyspaces {
         let strategy = Strategy::of(&keyspace.replication);
-        if strategy == Strategy::Local {
+        if strategy == Strategy::Local || changing.contains(name.as_str()) {
             continue;
         }
-        let tables = keyspace.tables.values();
-        let stored = tables.filter(|table| table.kind == TableKind::Stored);
-        strategies
-            .entry(strategy)
-            .or_default()
-            .extend(stored.map(|table| table.id));
+        let tables = strategies.entry(strategy).or_default();
+        tables.extend(stored(keyspace));
     }
     strategies
 }
 
+/// The tables of a keyspace that have data of their own.
+fn stored(keyspace: &Keyspace) -> Vec<TableId> {
+    let tables = keyspace.tables.values();
+    let stored = tables.filter(|table| table.kind == TableKind::Stored);
+    stored.map(|table| table.id).collect()
+}
+
 /// Whom `own` takes a stretch from; `None` if it does not gain it.
-fn sources(moved: &Moved, own: NodeId, gone: Option<NodeId>) -> Option<Sources> {
+fn sources(
+    metadata: &Metadata,
+    strategy: &Strategy,
+    moved: &Moved,
+    own: NodeId,
+    gone: Option<NodeId>,
+) -> Option<Sources> {
     if moved.old.contains(&own) {
         return None;
     }
@@ -164,12 +215,34 @@ fn sources(moved: &Moved, own: NodeId, gone: Option<NodeId>) -> Option<Sources> 
     let place = gained.copied().position(|id| id == own)?;
     let mut lost = moved.old.iter().filter(|id| !moved.new.contains(id));
     let loser = lost.nth(place).copied().filter(|id| Some(*id) != gone);
-    let others = moved.old.iter().copied();
-    let others = others.filter(|id| Some(*id) != gone && Some(*id) != loser);
+    let others = |of: &[NodeId]| -> Vec<NodeId> {
+        let others = of.iter().copied();
+        let others = others.filter(|id| Some(*id) != gone && Some(*id) != loser);
+        others.collect()
+    };
+    let enough = |of: &[NodeId]| Enough {
+        of: others(of),
+        count: of.len().div_ceil(2),
+    };
+    let mut needed = vec![enough(&moved.old)];
+    // Levels that count one data centre alone are met by its replicas alone.
+    if matches!(strategy, Strategy::NetworkTopology(_)) {
+        let datacenter = |id: &NodeId| {
+            let member = metadata.members.get(id);
+            member.map(|member| member.location.datacenter.as_str())
+        };
+        let here = moved.old.iter().copied();
+        let here: Vec<NodeId> = here
+            .filter(|id| datacenter(id) == datacenter(&own))
+            .collect();
+        if !here.is_empty() && here.len() < moved.old.len() {
+            needed.push(enough(&here));
+        }
+    }
     Some(Sources {
         one_of: loser.into_iter().collect(),
-        all_of: others.collect(),
-        enough: moved.old.len().div_ceil(2),
+        all_of: others(&moved.old),
+        enough: needed,
     })
 }
 

@@ -1,9 +1,9 @@
 //! One node's taking of everything it lacks: which chunk is asked of whom, and when.
 //!
 //! Units are begun in order, a few at a time. A unit is pulled from every shard of each of its sources, each pull a sequence of
-//! chunks: asked for, then taken (applied, and durable), then the next. What must stay true:
+//! chunks: asked for, then taken (applied), then the next. What must stay true:
 //! - at most [`WINDOW`] chunks are under way;
-//! - a pull goes on where the last durable chunk ended, whatever was lost meanwhile; the number of a question is never used again,
+//! - a pull goes on where the last chunk that was applied ended, whatever was lost meanwhile; the number of a question is never used again,
 //!   so that an answer that comes late is nobody's;
 //! - a unit that one of its sources cannot be asked for any more (it is away, or has another number of shards) begins anew with
 //!   those that live by then.
@@ -12,22 +12,21 @@ use super::plan::{Patience, Unit};
 use crate::topology::NodeId;
 use model::read::Resume;
 use model::time::BootNanos;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 #[cfg(test)]
 mod tests;
 
 /// Chunks under way at most.
-pub const WINDOW: usize = 8;
+pub const WINDOW: usize = 12;
 /// A chunk that has not come after so long, in milliseconds, is asked for again.
 const ANSWER_MS: u64 = 10_000;
 /// After a failure the source is left alone for so long, in milliseconds.
 const PAUSE_MS: u64 = 200;
+/// Where there was no room for a chunk it is asked for again after so long, in milliseconds.
+const FULL_MS: u64 = 20;
 /// Failures in a row after which a unit begins anew.
 const MOST_FAILURES: u32 = 5;
-
-/// For so long, in milliseconds, it is waited for enough replicas: then those that live have to do.
-const PATIENCE_MS: u64 = 600_000;
 
 /// A chunk to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +52,7 @@ pub struct Progress {
     pub units_done: u64,
     /// All of them.
     pub units: u64,
-    /// Bytes that came and are durable.
+    /// Bytes that came and are applied.
     pub bytes: u64,
     /// Chunks.
     pub chunks: u64,
@@ -67,7 +66,7 @@ enum State {
     Due(BootNanos),
     /// Asked for then.
     Asked(BootNanos),
-    /// Here, and being made durable.
+    /// Here, and being applied.
     Taken,
 }
 
@@ -100,8 +99,7 @@ pub struct Session {
     /// Numbers of units and questions.
     next: u64,
     progress: Progress,
-    /// Since when nothing can be begun although nothing is under way.
-    stuck_since: Option<BootNanos>,
+    patience: Patience,
 }
 
 impl Session {
@@ -118,11 +116,29 @@ impl Session {
             pulls: BTreeMap::new(),
             next: first,
             progress,
-            stuck_since: None,
+            patience: Patience::Waits,
         }
     }
 
-    /// Whether all of it is here, durably.
+    /// What an operator says of replicas that are away.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    /// Who is away, of those without whom nothing goes on.
+    pub fn awaited(&self, is_alive: impl Fn(NodeId) -> bool) -> BTreeSet<NodeId> {
+        if !self.active.is_empty() {
+            return BTreeSet::new();
+        }
+        let all = self.waiting.iter().flat_map(|unit| &unit.sources.all_of);
+        let one = self.waiting.iter().flat_map(|unit| &unit.sources.one_of);
+        all.chain(one)
+            .copied()
+            .filter(|id| !is_alive(*id))
+            .collect()
+    }
+
+    /// Whether all of it is here.
     pub fn is_done(&self) -> bool {
         self.waiting.is_empty() && self.active.is_empty()
     }
@@ -191,29 +207,20 @@ impl Session {
         if self.active.len() >= WINDOW {
             return false;
         }
-        let patience = match self.stuck_since {
-            Some(since) if now >= since.plus_millis(PATIENCE_MS) => Patience::Over,
-            _ => Patience::Waits,
-        };
         for _ in 0..self.waiting.len() {
             let Some(unit) = self.waiting.pop_front() else {
                 break;
             };
-            let sources = unit.sources.choose(|id| shards(id).is_some(), patience);
-            if sources.is_empty() && !unit.sources.is_nobody() {
+            let is_alive = |id| shards(id).is_some();
+            let Some(sources) = unit.sources.choose(is_alive, self.patience) else {
                 self.waiting.push_back(unit);
                 continue;
-            }
-            if patience == Patience::Over && sources.len() < unit.sources.enough {
+            };
+            if !unit.sources.is_nobody() && !unit.sources.suffice(&sources) {
                 self.progress.units_doubtful += 1;
-            } else {
-                self.stuck_since = None;
             }
             self.begin_unit(unit, &sources, shards, now);
             return true;
-        }
-        if self.active.is_empty() && !self.waiting.is_empty() {
-            self.stuck_since.get_or_insert(now);
         }
         false
     }
@@ -276,13 +283,13 @@ impl Session {
         Some(&self.active.get(&pull.unit)?.unit)
     }
 
-    /// Whether a chunk is on its way, or being made durable.
+    /// Whether a chunk is on its way, or being applied.
     pub fn is_waiting_for(&self, number: u64) -> bool {
         self.pulls.contains_key(&number)
     }
 
-    /// A chunk of so many bytes is durable; the next begins at `resume`, if there is one.
-    pub fn on_durable(&mut self, number: u64, resume: Option<Resume>, bytes: u64, now: BootNanos) {
+    /// A chunk of so many bytes is applied; the next begins at `resume`, if there is one.
+    pub fn on_applied(&mut self, number: u64, resume: Option<Resume>, bytes: u64, now: BootNanos) {
         // The unit may have begun anew: then it counts for nothing, which costs time alone.
         let Some(mut pull) = self.pulls.remove(&number) else {
             return;
@@ -305,7 +312,14 @@ impl Session {
         }
     }
 
-    /// The source could not give a chunk, or it could not be made durable here: it is asked for again after a while.
+    /// There is no room here for a chunk at the moment: it is asked for again soon, as often as it takes.
+    pub fn on_full(&mut self, number: u64, now: BootNanos) {
+        if let Some(pull) = self.pulls.get_mut(&number) {
+            pull.state = State::Due(now.plus_millis(FULL_MS));
+        }
+    }
+
+    /// The source could not give a chunk, or it could not be applied here: it is asked for again after a while.
     pub fn on_failure(&mut self, number: u64, now: BootNanos) {
         if let Some(pull) = self.pulls.get_mut(&number) {
             pull.failures += 1;

@@ -34,7 +34,7 @@ use model::key::Token;
 use model::schema::TableId;
 use model::time::Now;
 use snapshots::LinkedSnapshots;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use uuid::Uuid;
 
 /// What is asked.
@@ -123,6 +123,10 @@ pub enum RingWork {
     Move(Vec<Token>),
     /// This node takes everything it replicates from replicas of that data centre, or of any.
     Rebuild(Option<String>),
+    /// A change of the ring goes on without replicas that are away: that of the member with this host id, or every removal.
+    Force(Option<Uuid>),
+    /// The dead member at this address is removed, whoever else is away.
+    Assassinate(IpAddr),
 }
 
 /// What came of it.

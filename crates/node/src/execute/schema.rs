@@ -300,6 +300,9 @@ impl Shard {
                     planned_on: self.schema.epoch,
                     edits,
                 };
+                if let Err(error) = self.check_gained(&command) {
+                    return self.fail(&demand.reply, &error, now, out);
+                }
                 self.plan_change(*demand, command, answer, &leaving, now, out);
             }
             Decision::Hash(work) => {

@@ -18,6 +18,7 @@ use cluster::topology::NodeId;
 use model::error::Consistency;
 use model::read::{ReadCommand, ReadResponse};
 use model::varint;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 #[cfg(test)]
@@ -52,6 +53,16 @@ pub enum Wanted {
     Digest,
 }
 
+/// Who wants to be a member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The node, without tokens.
+    pub member: Member,
+    /// Whether it is to take the place of a dead member at its own address.
+    pub replaces: bool,
+}
+
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -73,7 +84,7 @@ pub enum PeerMessage {
     /// Of the metadata log.
     Metadata(MetadataMessage),
     /// A node with an empty data directory wants to be a member.
-    Join(Box<Member>),
+    Join(Box<JoinRequest>),
     /// It is, by this number, and this was in force by then.
     Joined {
         /// Its number.
@@ -83,6 +94,8 @@ pub enum PeerMessage {
     },
     /// It is not, for this reason; it may ask again.
     NotJoined(String),
+    /// The sender, which was asked, is no member of any cluster itself.
+    NoMember,
     /// All shards of the sender have this in force.
     InForce(InForce),
     /// Of data that moves because the ring changes.
@@ -149,6 +162,7 @@ const NOT_JOINED: u8 = 7;
 const IN_FORCE: u8 = 8;
 const STREAM: u8 = 9;
 const REPAIR: u8 = 10;
+const NO_MEMBER: u8 = 11;
 const WRITE: u8 = 16;
 const WROTE: u8 = 17;
 const READ: u8 = 18;
@@ -177,6 +191,7 @@ impl PeerMessage {
             Self::Join(_)
             | Self::Joined { .. }
             | Self::NotJoined(_)
+            | Self::NoMember
             | Self::Write { .. }
             | Self::Read { .. }
             | Self::Decide { .. }
@@ -198,9 +213,9 @@ impl PeerMessage {
                 out.push(METADATA);
                 message.encode(out);
             }
-            Self::Join(member) => {
+            Self::Join(request) => {
                 out.push(JOIN);
-                let text = serde_json::to_vec(member).expect("a plain record");
+                let text = serde_json::to_vec(request).expect("a plain record");
                 out.extend_from_slice(&text);
             }
             Self::Joined { node, snapshot } => {
@@ -211,6 +226,7 @@ impl PeerMessage {
                 out.push(NOT_JOINED);
                 out.extend_from_slice(reason.as_bytes());
             }
+            Self::NoMember => out.push(NO_MEMBER),
             Self::InForce(said) => {
                 put_number(out, IN_FORCE, said.epoch);
                 out.extend_from_slice(said.schema.as_bytes());
@@ -279,6 +295,7 @@ impl PeerMessage {
                 let reason = String::from_utf8(input.to_vec()).ok();
                 return reason.map(Self::NotJoined);
             }
+            NO_MEMBER => Self::NoMember,
             IN_FORCE => Self::InForce(InForce {
                 epoch: varint::get(input)?,
                 schema: Uuid::from_bytes(varint::take(input, 16)?.try_into().ok()?),

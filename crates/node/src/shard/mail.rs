@@ -150,6 +150,10 @@ impl Shard {
             ShardMessage::Take { request, mutations } => {
                 self.apply_chunk(from, request, mutations, now, out);
             }
+            ShardMessage::Flush { request, table } => {
+                self.replica
+                    .flush(table, Caller::Shard(from, request.into()));
+            }
             ShardMessage::Left => self.stop_serving(out),
             ShardMessage::Farewell { request, farewell } => {
                 self.replica

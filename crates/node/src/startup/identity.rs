@@ -30,14 +30,16 @@ impl NodeShard {
         let entries = log.take_entries();
         let mut stored = match Stored::read(entries.iter().map(Vec::as_slice)) {
             Err(error) => return (State::Failed(error), false),
-            Ok(Some(stored)) => stored,
-            Ok(None) => {
+            Ok(Some(stored)) if stored.identity.node.is_some() => stored,
+            Ok(unnumbered) => {
+                let named = unnumbered.map(|stored| stored.identity);
                 let path = "commitlog".to_owned();
                 out.io.submit(LOOKING_TAG, IoRequest::List { path });
                 let state = State::Looking {
                     layout,
                     generation,
                     log,
+                    named,
                     segments: None,
                 };
                 return (state, false);
@@ -59,20 +61,24 @@ impl NodeShard {
     /// writes to tables that were dropped.
     pub(super) fn look(
         &self,
-        layout: LayoutFile,
-        generation: Generation,
-        log: MetaLog,
+        (layout, generation, log): (LayoutFile, Generation, MetaLog),
+        named: Option<NodeIdentity>,
         segments: usize,
         now: Now,
         out: &mut Effects,
     ) -> (State, bool) {
         match segments {
             0 if !self.config.node.seeds.is_empty() => {
-                let joining = self.begin_joining(layout, generation, log, now, out);
+                let files = (layout, generation, log);
+                let joining = self.begin_joining(files, named, now, out);
                 (State::Joining(Box::new(joining)), true)
             }
+            0 if self.config.node.replaces.is_some() => {
+                let reason = "a node that replaces another needs seeds: members of its cluster";
+                (State::Failed(reason.to_owned()), false)
+            }
             0 => {
-                let stored = self.found(self.new_identity());
+                let stored = self.found(named.unwrap_or_else(|| self.new_identity()));
                 (Self::write_down(layout, generation, log, stored, out), true)
             }
             segments => {

@@ -138,22 +138,23 @@ impl Shard {
         let own = self.topology.local;
         let taking = self.streams.takings.get(&node);
         if let Some(taking) = taking.filter(|taking| taking.since == since) {
-            return taking.session.is_done();
+            return taking.is_done();
         }
         let units = match &transition.change {
             Change::Join(_) if node == own && !self.config.auto_bootstrap => Vec::new(),
             _ => plan::gained(&metadata, node, own, self.acceptors_table()),
         };
         if !units.is_empty() {
-            let text = format!(
-                "taking {} stretches of tables because the tokens of node {} change",
-                units.len(),
-                node.0
-            );
+            let why = match &transition.change {
+                Change::Replicate { keyspace, .. } => format!("{keyspace} is replicated here"),
+                _ => format!("the tokens of node {} change", node.0),
+            };
+            let count = units.len();
+            let text = format!("taking {count} stretches of tables because {why}");
             out.log.push((LogLevel::Info, text));
         }
         let taking = Taking::new(units, since, &mut self.random, now.boot);
-        let is_done = taking.session.is_done();
+        let is_done = taking.is_done();
         self.streams.takings.insert(node, taking);
         self.streams.next_tick = now.boot;
         is_done
@@ -191,7 +192,7 @@ impl Shard {
         self.streams.drives.retain(|node, _| !gone(node));
         self.streams
             .takings
-            .retain(|node, taking| !gone(node) || taking.session.is_done());
+            .retain(|node, taking| !gone(node) || taking.is_done());
         self.pursue_wishes(&metadata, now, out);
         for (node, transition) in &metadata.transitions {
             if self.is_driver(&metadata, *node, transition) {
@@ -206,7 +207,8 @@ impl Shard {
         let own = self.topology.local;
         // What is read by the new replicas already is taken to its end, whoever died of it.
         let is_orphan = transition.step == Step::ReadNew && node != own && self.is_away(node);
-        if transition.change != Change::Remove && !is_orphan {
+        let is_nobodys = matches!(transition.change, Change::Remove | Change::Replicate { .. });
+        if !is_nobodys && !is_orphan {
             return node == own;
         }
         let members = metadata.members.iter();
@@ -249,13 +251,20 @@ impl Shard {
         let is_proposed = drive.is_proposed;
         let has_gained = known && self.has_gained(node, since, now, out);
         let has_to_vote = self.has_to_vote(node, transition);
+        // By an operator's word those that are away now do not come back, or begin anew.
+        let excused = metadata.members.keys().copied();
+        let excused = excused.filter(|id| transition.takes_fewer && self.is_away(*id));
+        let excused: BTreeSet<NodeId> = excused.collect();
         let drive = self.streams.drives.get_mut(&node).expect("it was begun");
         if has_gained {
             drive.done.insert(own);
         }
+        let missing = drive.gainers.difference(&drive.done);
+        let missing = missing.filter(|id| !excused.contains(id));
+        let missing: BTreeSet<NodeId> = missing.copied().collect();
         let goes_on = known
             && match transition.step {
-                Step::WriteBoth => drive.gainers.is_subset(&drive.done),
+                Step::WriteBoth => missing.is_empty(),
                 Step::ReadNew => !has_to_vote,
             };
         if asks {

@@ -1,8 +1,8 @@
-//! The other end: chunks come in on shard 0, the shards that own their partitions apply them, and when all have them durable the
-//! session goes on.
+//! The other end: chunks come in on shard 0, the shards that own their partitions apply them, and when all have them the session goes
+//! on. When it has everything, all tables it is of are flushed; then it is done.
 
 use super::message::{Pull, StreamMessage};
-use super::{StreamOperation, Taking};
+use super::{Durable, StreamOperation, Taking};
 use crate::effects::{Effects, LogLevel};
 use crate::execute::operation::Operation;
 use crate::message::{ReplicaError, ShardMessage};
@@ -10,15 +10,26 @@ use crate::peers::message::PeerMessage;
 use crate::replica::Caller;
 use crate::shard::Shard;
 use cluster::stream::chunk::{self, Checked, Chunk};
-use cluster::stream::plan::Unit;
+use cluster::stream::plan::{Patience, Unit};
 use cluster::stream::session::Session;
 use cluster::topology::NodeId;
 use model::env::Random;
+use model::read::Resume;
+use model::schema::TableId;
 use model::time::{BootNanos, Now};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often the operator is told how far a session is, in milliseconds.
 const TELL_MS: u64 = 10_000;
+
+/// Why a chunk is asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// It did not come, or cannot be taken as it is.
+    Lost,
+    /// There is no room for it at the moment.
+    Full,
+}
 
 /// What is taken, and why: by whose change of tokens, or to rebuild.
 pub(super) type Reason = Option<NodeId>;
@@ -32,10 +43,21 @@ impl Taking {
     ) -> Self {
         Self {
             since,
+            tables: units.iter().map(|unit| unit.table).collect(),
+            durable: if units.is_empty() {
+                Durable::Yes
+            } else {
+                Durable::No
+            },
             session: Session::new(units, random.next_u64()),
             next_tell: now.plus_millis(TELL_MS),
             told: false,
         }
+    }
+
+    /// Whether all of it is here, durably.
+    pub(super) fn is_done(&self) -> bool {
+        self.session.is_done() && self.durable == Durable::Yes
     }
 }
 
@@ -65,13 +87,23 @@ impl Shard {
             .filter(|(id, _)| !self.is_away(**id))
             .map(|(id, member)| (*id, member.shards))
             .collect();
+        let transition = reason.and_then(|node| log.metadata().transitions.get(&node));
+        let takes_fewer = transition.is_some_and(|transition| transition.takes_fewer);
         let Some(taking) = self.taking_mut(reason) else {
             return;
         };
+        if takes_fewer {
+            taking.session.set_patience(Patience::Over);
+        }
         let (since, mut asks) = (taking.since, Vec::new());
         let shards = |id| living.get(&id).copied();
         taking.session.poll(shards, now.boot, &mut asks);
-        self.tell_progress(reason, now, out);
+        if taking.session.is_done() && taking.durable == Durable::No {
+            taking.durable = Durable::UnderWay;
+            let tables = std::mem::take(&mut taking.tables);
+            self.flush_taken((reason, since), tables, out);
+        }
+        self.tell_progress(reason, |id| living.contains_key(&id), now, out);
         for ask in asks {
             let pull = Pull {
                 number: ask.number,
@@ -87,11 +119,17 @@ impl Shard {
     }
 
     /// Tells the operator how far a session is, now and then, and when it is done.
-    fn tell_progress(&mut self, reason: Reason, now: Now, out: &mut Effects) {
+    fn tell_progress(
+        &mut self,
+        reason: Reason,
+        is_alive: impl Fn(NodeId) -> bool,
+        now: Now,
+        out: &mut Effects,
+    ) {
         let Some(taking) = self.taking_mut(reason) else {
             return;
         };
-        let is_done = taking.session.is_done();
+        let is_done = taking.is_done();
         if taking.told || !is_done && now.boot < taking.next_tell {
             return;
         }
@@ -102,15 +140,26 @@ impl Shard {
             "{} of {} stretches of tables taken from other replicas, {} bytes",
             progress.units_done, progress.units, progress.bytes
         );
+        let awaited = taking.session.awaited(is_alive);
         if progress.units_doubtful > 0 {
             let doubtful = format!(
                 "; {} of them from fewer replicas than a quorum: repair them",
                 progress.units_doubtful
             );
             text.push_str(&doubtful);
-            return out.log.push((LogLevel::Warn, text));
         }
-        if progress.units > 0 {
+        if !awaited.is_empty() {
+            let numbers: Vec<String> = awaited.iter().map(|id| id.0.to_string()).collect();
+            let waits = format!(
+                "; the rest is waited for from nodes {}, which are away: start them, or have it go on without what only they \
+                 have by nodetool removenode force",
+                numbers.join(", ")
+            );
+            text.push_str(&waits);
+        }
+        if progress.units_doubtful > 0 || !awaited.is_empty() {
+            out.log.push((LogLevel::Warn, text));
+        } else if progress.units > 0 {
             out.log.push((LogLevel::Info, text));
         }
     }
@@ -132,13 +181,13 @@ impl Shard {
             Err(_) => None,
         };
         let Some(response) = response else {
-            return self.end_chunk(reason, number, Err(()), now, out);
+            return self.end_chunk(reason, number, Err(Failure::Lost), now, out);
         };
         // Of a table that was emptied meanwhile it may be what was there before.
         let metadata = self.metadata();
         let emptied = metadata.and_then(|all| all.truncations.get(&unit.table).copied());
         if emptied.is_some_and(|at| at > epoch) {
-            return self.end_chunk(reason, number, Err(()), now, out);
+            return self.end_chunk(reason, number, Err(Failure::Lost), now, out);
         }
         // Of a table that was dropped meanwhile there is nothing to be had.
         let is_known = unit.table == self.acceptors_table()
@@ -159,7 +208,7 @@ impl Shard {
         let take = StreamOperation::Take {
             number,
             left: parts.len(),
-            failed: false,
+            failed: None,
             resume,
             bytes,
         };
@@ -188,22 +237,69 @@ impl Shard {
         &mut self,
         reason: Reason,
         number: u64,
-        result: Result<(Option<model::read::Resume>, u64), ()>,
+        result: Result<(Option<Resume>, u64), Failure>,
         now: Now,
         out: &mut Effects,
     ) {
         if let Some(taking) = self.taking_mut(reason) {
             match result {
                 Ok((resume, bytes)) => {
-                    taking.session.on_durable(number, resume, bytes, now.boot);
+                    taking.session.on_applied(number, resume, bytes, now.boot);
                 }
-                Err(()) => taking.session.on_failure(number, now.boot),
+                Err(Failure::Lost) => taking.session.on_failure(number, now.boot),
+                Err(Failure::Full) => taking.session.on_full(number, now.boot),
             }
         }
         self.poll_taking(reason, now, out);
     }
 
-    /// Makes durable what this shard owns of a chunk; `from` hears when it is.
+    /// All of a taking is here: has every shard write its tables to disk.
+    fn flush_taken(
+        &mut self,
+        (reason, since): (Reason, u64),
+        tables: BTreeSet<TableId>,
+        out: &mut Effects,
+    ) {
+        let acceptors = self.acceptors_table();
+        let known = |table: &TableId| {
+            *table == acceptors || self.schema.tables().any(|known| known.id == *table)
+        };
+        let tables: Vec<TableId> = tables.into_iter().filter(known).collect();
+        let flush = StreamOperation::Flush {
+            reason,
+            since,
+            left: tables.len() * usize::from(self.config.shards),
+            failed: None,
+        };
+        if tables.is_empty() {
+            return self.taken_flushed(reason, since, Ok(()));
+        }
+        let request = self.operations.insert(Operation::Stream(flush));
+        if let Some(taking) = self.taking_mut(reason) {
+            taking.tables = tables.iter().copied().collect();
+        }
+        for table in tables {
+            self.replica.flush(table, Caller::Local(request.into()));
+            for shard in self.other_shards() {
+                self.tell(shard, ShardMessage::Flush { request, table }, out);
+            }
+        }
+    }
+
+    /// What was taken is durable, or has to be flushed again.
+    fn taken_flushed(&mut self, reason: Reason, since: u64, result: Result<(), ReplicaError>) {
+        if let Some(taking) = self.taking_mut(reason)
+            && taking.since == since
+            && taking.durable == Durable::UnderWay
+        {
+            taking.durable = match result {
+                Ok(()) => Durable::Yes,
+                Err(_) => Durable::No,
+            };
+        }
+    }
+
+    /// Applies what this shard owns of a chunk; `from` hears when it is.
     pub(crate) fn apply_chunk(
         &mut self,
         from: u16,
@@ -215,12 +311,15 @@ impl Shard {
         // A chunk is of one table.
         let first = mutations.first();
         let adopts = first.is_some_and(|first| self.adopted_rows(first).is_some());
-        let awaited = if adopts {
-            let rows = mutations.iter().filter_map(|part| self.adopted_rows(part));
-            rows.sum()
-        } else {
-            mutations.len()
-        };
+        if !adopts {
+            let mut parts = mutations.iter();
+            let result = parts.try_for_each(|part| self.replica.apply_unlogged(part, now));
+            return self.tell_applied(from, request, result, now, out);
+        }
+        let awaited: usize = mutations
+            .iter()
+            .filter_map(|part| self.adopted_rows(part))
+            .sum();
         let apply = StreamOperation::Apply {
             from,
             request,
@@ -230,11 +329,7 @@ impl Shard {
         let operation = self.operations.insert(Operation::Stream(apply));
         let caller = Caller::Local(operation.into());
         for mutation in mutations {
-            if adopts {
-                self.adopt(&mutation, operation, now, out);
-            } else {
-                self.replica.apply(&mutation, caller, now);
-            }
+            self.adopt(&mutation, operation, now, out);
         }
         // The source may forget it then.
         self.replica.confirm_synced(caller);
@@ -270,6 +365,18 @@ impl Shard {
             return;
         };
         let result = failed.map_or(Ok(()), Err);
+        self.tell_applied(from, request, result, now, out);
+    }
+
+    /// The shard that took a chunk in hears that this one has its part of it, or could not take it.
+    fn tell_applied(
+        &mut self,
+        from: u16,
+        request: u64,
+        result: Result<(), ReplicaError>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         if from == self.number {
             return self.on_acknowledged(request, result, now, out);
         }
@@ -277,7 +384,7 @@ impl Shard {
         out.messages.push((from, message));
     }
 
-    /// A shard has its part of a chunk durable, or could not take it.
+    /// A shard has its part of a chunk, or has flushed a table; or could not.
     pub(crate) fn chunk_acknowledged(
         &mut self,
         operation: u64,
@@ -285,31 +392,49 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
-        let Some(Operation::Stream(StreamOperation::Take { left, failed, .. })) =
-            self.operations.get_mut(operation)
+        let Some(Operation::Stream(
+            StreamOperation::Take { left, failed, .. }
+            | StreamOperation::Flush { left, failed, .. },
+        )) = self.operations.get_mut(operation)
         else {
             return;
         };
         *left -= 1;
-        *failed |= result.is_err();
+        if let Err(error) = result {
+            *failed = Some(error);
+        }
         if *left > 0 {
             return;
         }
-        let Some(Operation::Stream(StreamOperation::Take {
-            number,
-            failed,
-            resume,
-            bytes,
-            ..
-        })) = self.operations.remove(operation)
-        else {
-            return;
-        };
-        let takings = self.streams.takings.iter();
-        let mut takings = takings.map(|(node, taking)| (Some(*node), taking));
-        let of_change = takings.find(|(_, taking)| taking.session.is_waiting_for(number));
-        let reason = of_change.and_then(|(reason, _)| reason);
-        let result = if failed { Err(()) } else { Ok((resume, bytes)) };
-        self.end_chunk(reason, number, result, now, out);
+        match self.operations.remove(operation) {
+            Some(Operation::Stream(StreamOperation::Take {
+                number,
+                failed,
+                resume,
+                bytes,
+                ..
+            })) => {
+                let takings = self.streams.takings.iter();
+                let mut takings = takings.map(|(node, taking)| (Some(*node), taking));
+                let of_change = takings.find(|(_, taking)| taking.session.is_waiting_for(number));
+                let reason = of_change.and_then(|(reason, _)| reason);
+                let result = match failed {
+                    None => Ok((resume, bytes)),
+                    Some(ReplicaError::Overloaded(_)) => Err(Failure::Full),
+                    Some(_) => Err(Failure::Lost),
+                };
+                self.end_chunk(reason, number, result, now, out);
+            }
+            Some(Operation::Stream(StreamOperation::Flush {
+                reason,
+                since,
+                failed,
+                ..
+            })) => {
+                self.taken_flushed(reason, since, failed.map_or(Ok(()), Err));
+                self.streams.next_tick = now.boot;
+            }
+            _ => {}
+        }
     }
 }

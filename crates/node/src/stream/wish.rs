@@ -17,6 +17,8 @@ use model::env::Random;
 use model::key::Token;
 use model::time::{BootNanos, Now};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use uuid::Uuid;
 
 /// A wish for tokens that was refused is made again after so long, in milliseconds, and up to twice that.
 const AGAIN_MS: u64 = 500;
@@ -101,12 +103,23 @@ impl Shard {
             RingWork::Rebuild(datacenter) => {
                 return self.begin_rebuild(id, &metadata, datacenter.as_deref(), now, out);
             }
+            RingWork::Force(host_id) => {
+                return self.begin_forcing(id, &metadata, *host_id, now, out);
+            }
+            RingWork::Assassinate(address) => {
+                return self.begin_assassination(id, &metadata, *address, now, out);
+            }
         };
         let (node, change) = match change {
             Ok(change) => change,
             Err(reason) => return out.admin.push((id, Err(reason.into()))),
         };
-        self.propose_ring(Command::Begin { node, change }, node, now);
+        self.wish(id, Command::Begin { node, change }, node, now);
+    }
+
+    /// Proposes what an operator wants of a change of a node's tokens; he is told when the change is over.
+    fn wish(&mut self, id: u64, command: Command, node: NodeId, now: Now) {
+        self.propose_ring(command, node, now);
         let ticket = Some(RING_TICKETS + self.streams.wishes.next_ticket);
         let node = Some(node);
         self.streams
@@ -114,6 +127,72 @@ impl Shard {
             .waiting
             .push(Waiting { id, node, ticket });
         self.streams.next_tick = now.boot;
+    }
+
+    /// A change goes on with the replicas that live: that of a member, or every removal.
+    fn begin_forcing(
+        &mut self,
+        id: u64,
+        metadata: &Metadata,
+        host_id: Option<Uuid>,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let forced = metadata.transitions.iter().filter(|(node, transition)| {
+            let member = metadata.members.get(node);
+            match host_id {
+                Some(wanted) => member.is_some_and(|member| member.host_id == wanted),
+                None => transition.change == Change::Remove,
+            }
+        });
+        let nodes: Vec<NodeId> = forced.map(|(node, _)| *node).collect();
+        let Some((last, others)) = nodes.split_last() else {
+            let reason = "No token removals in process, and no other change of that node.";
+            return out.admin.push((id, Err(reason.to_owned().into())));
+        };
+        for node in others {
+            self.propose_ring(Command::TakeFewer { node: *node }, *node, now);
+        }
+        self.wish(id, Command::TakeFewer { node: *last }, *last, now);
+    }
+
+    /// A member that is dead is removed without waiting for anybody else who is away.
+    fn begin_assassination(
+        &mut self,
+        id: u64,
+        metadata: &Metadata,
+        address: IpAddr,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let mut members = metadata.members.iter();
+        let found = members.find(|(node, member)| {
+            let had = metadata.displaced.get(node);
+            had.unwrap_or(&member.internode_address).ip() == address
+        });
+        let node = match found {
+            None => Err(format!("no member has the address {address}")),
+            Some((node, _)) if *node == self.topology.local => Err("Cannot remove self".to_owned()),
+            Some((node, _)) if !self.is_away(*node) => Err(format!(
+                "the node at {address} answers: use decommission there"
+            )),
+            Some((node, _)) => Ok(*node),
+        };
+        let node = match node {
+            Ok(node) => node,
+            Err(reason) => return out.admin.push((id, Err(reason.into()))),
+        };
+        let has_tokens = !metadata.members[&node].tokens.is_empty();
+        let removal = Command::Begin {
+            node,
+            change: Change::Remove,
+        };
+        if !has_tokens {
+            return self.wish(id, removal, node, now);
+        }
+        // If it is under way already there is nothing to begin.
+        self.propose_ring(removal, node, now);
+        self.wish(id, Command::TakeFewer { node }, node, now);
     }
 
     fn begin_rebuild(
@@ -162,7 +241,7 @@ impl Shard {
             self.wish_for_tokens(metadata, member, now, out);
         }
         let is_rebuilt = match &self.streams.rebuild {
-            Some(rebuild) => rebuild.session.is_done(),
+            Some(rebuild) => rebuild.is_done(),
             None => true,
         };
         if is_rebuilt {
@@ -186,7 +265,9 @@ impl Shard {
             Some(address) => {
                 let mut members = metadata.members.iter();
                 let dead = members.find(|(id, member)| {
-                    **id != self.topology.local && member.internode_address.ip() == address
+                    let had = metadata.displaced.get(id);
+                    let had = had.unwrap_or(&member.internode_address);
+                    **id != self.topology.local && had.ip() == address
                 });
                 match dead {
                     Some((id, _)) if self.is_away(*id) => Ok(Change::Replace(*id)),

@@ -7,6 +7,7 @@ use ::cluster::metadata::{ClusterIdentity, Command, Member, Metadata, Proposal, 
 use ::cluster::raft::Snapshot;
 use ::cluster::ring::Location;
 use ::cluster::topology::NodeId;
+use ::node::metadata_log::recover::{Held, RecoverError};
 use ::node::metadata_log::{NodeIdentity, Stored, spread_tokens};
 use ::node::shard::METADATA_IO_SPACE;
 use ::node::system::initial_edits;
@@ -68,9 +69,21 @@ impl Cluster {
         for (number, identity) in identities.into_iter().enumerate() {
             let id = NodeId(number as u32 + 1);
             let stored = Stored::joined(identity, id, snapshot.clone());
-            write(&mut cluster.nodes[number].disk, &stored)?;
+            rewrite(&mut cluster.nodes[number].disk, |_| Ok(stored.payloads()))?;
         }
         Ok(cluster)
+    }
+
+    /// Has a node that does not run decide alone from its next start on, as `helenus metadata recover` does; returns term and place of its
+    /// last entry before.
+    pub fn recover_metadata(&mut self, number: usize) -> Result<(u64, u64), String> {
+        let mut last = (0, 0);
+        rewrite(&mut self.nodes[number].disk, |entries| {
+            let held = Held::read(entries)?;
+            last = held.last;
+            held.recovered()
+        })?;
+        Ok(last)
     }
 }
 
@@ -98,16 +111,21 @@ fn metadata(name: &str, members: Vec<Member>, rng: &mut Rng) -> Metadata {
     metadata
 }
 
-/// Writes the metadata log of a directory that is not in use.
-fn write(disk: &mut SimDisk, stored: &Stored) -> Result<(), String> {
+/// Writes the metadata log of a directory that is not in use, from what it holds.
+fn rewrite(
+    disk: &mut SimDisk,
+    make: impl FnOnce(&[Vec<u8>]) -> Result<Vec<Vec<u8>>, RecoverError>,
+) -> Result<(), String> {
     const TICKET: u64 = 1;
     let mut io = IoQueue::default();
     let mut log = MetaLog::open(METADATA_IO_SPACE, &mut io);
-    let mut written = false;
+    let mut make = Some(make);
     loop {
-        if log.is_ready() && !written {
-            written = true;
-            log.replace(stored.payloads(), TICKET, &mut io);
+        if log.is_ready()
+            && let Some(make) = make.take()
+        {
+            let entries = make(&log.take_entries()).map_err(|error| error.to_string())?;
+            log.replace(entries, TICKET, &mut io);
         }
         if log.durable_tickets().contains(&TICKET) {
             disk.kill();

@@ -1,6 +1,8 @@
 //! Nodes that are started together are one cluster; whatever happens to it, its promises hold.
 
 mod contended;
+mod datacenters;
+mod recovery;
 mod repair;
 mod ring;
 mod statements;
@@ -10,7 +12,7 @@ use crate::node::machine::Answer;
 use model::error::Consistency;
 
 /// Longest time a start may take, in milliseconds.
-const START_MS: u64 = 20_000;
+const START_MS: u64 = 60_000;
 
 /// Whether every node knows so many members.
 fn know_each_other(cluster: &mut Cluster, members: usize) -> bool {

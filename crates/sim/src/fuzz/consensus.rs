@@ -292,7 +292,7 @@ fn tokens(rng: &mut Rng) -> Vec<Token> {
 fn proposal(rng: &mut Rng) -> Proposal {
     let node = node(rng);
     let number = 1 + rng.below(5);
-    let command = match rng.below(9) {
+    let command = match rng.below(11) {
         0 | 1 => {
             let tokens = tokens(rng);
             Command::Register(Box::new(member(number, tokens)))
@@ -318,6 +318,11 @@ fn proposal(rng: &mut Rng) -> Proposal {
         7 => Command::Advance {
             node,
             from: *rng.pick(&[Step::WriteBoth, Step::ReadNew]),
+        },
+        8 => Command::TakeFewer { node },
+        9 => Command::Displace {
+            node,
+            address: member(number, Vec::new()).internode_address,
         },
         _ => Command::Begin {
             node,
@@ -372,6 +377,10 @@ pub fn proposals(rng: &mut Rng) -> Result<(), String> {
         for keyspace in state.schema.keyspaces.values() {
             state.place(&cluster::ring::Strategy::of(&keyspace.replication));
         }
+        for node in state.transitions.keys() {
+            cluster::stream::plan::gainers(&state, *node);
+        }
+        state.changing().for_each(drop);
         state.next_voters(&nodes(rng), &nodes(rng));
         let bytes = state.encode();
         let read = Metadata::decode(&bytes).map_err(|error| error.to_string())?;

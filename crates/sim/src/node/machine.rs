@@ -6,6 +6,8 @@ mod time;
 use crate::disk::SimDisk;
 use crate::random::Rng;
 use ::cluster::internode::{Class, PeerIdentity};
+use ::cluster::metadata::Metadata;
+use ::cluster::topology::NodeId;
 #[cfg(test)]
 pub(super) use client::OVERLOADED;
 use client::SUPERUSER;
@@ -19,7 +21,7 @@ use node::execute::admin::{AdminAnswer, AdminWork};
 use node::machine::{Event, Machine as _};
 use node::message::ShardMessage;
 use node::startup::{NodeShard, StartupConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use storage::{StoreConfig, SyncMode};
@@ -222,6 +224,19 @@ impl Machine {
         Some(shard.topology.nodes.len())
     }
 
+    /// What the members agree on, as this node has it.
+    pub fn metadata(&mut self) -> Option<Arc<Metadata>> {
+        let shard = self.shards.first_mut()?.running()?;
+        Some(shard.metadata_log()?.metadata().clone())
+    }
+
+    /// Who votes on the metadata log, as this node knows.
+    pub fn voters(&mut self) -> BTreeSet<NodeId> {
+        let shard = self.shards.first_mut().and_then(NodeShard::running);
+        let log = shard.as_ref().and_then(|shard| shard.metadata_log());
+        log.map(|log| log.voters().clone()).unwrap_or_default()
+    }
+
     /// Whether every shard serves; an error if one cannot.
     pub fn is_ready(&self) -> Result<bool, String> {
         match self.shards.iter().find_map(NodeShard::failure) {
@@ -372,6 +387,11 @@ impl Machine {
     pub fn kill(&mut self) {
         self.end();
         self.disk.kill();
+    }
+
+    /// The disk of a machine that does not run is lost: there is an empty one in its place.
+    pub fn lose_disk(&mut self) {
+        self.disk = SimDisk::new(self.rng.fork());
     }
 
     fn end(&mut self) {

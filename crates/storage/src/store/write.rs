@@ -31,33 +31,64 @@ impl Store {
         ticket: u64,
         now: Now,
     ) -> Result<Applied, StoreError> {
-        if let Some(error) = self.write_error() {
-            return Err(error);
-        }
         let view = MutationView::parse(mutation).ok_or(StoreError::Malformed)?;
-        if self.memtable_bytes > self.config.memtable_bytes {
-            return Err(StoreError::Overloaded {
-                bytes: self.memtable_bytes,
-                budget: self.config.memtable_bytes,
-            });
-        }
+        self.admit(&view)?;
         let mut durable_writes = false;
         let mut first = None;
         for (table, _) in view.updates() {
             first.get_or_insert(table);
-            let state = self
-                .tables
-                .get(&table)
-                .ok_or(StoreError::UnknownTable(table))?;
-            durable_writes |= state.durable_writes;
+            durable_writes |= self.tables[&table].durable_writes;
         }
         let position = if durable_writes {
             Some(self.append(mutation, id, ticket)?)
         } else {
             None
         };
+        self.merge(&view, position, id, now);
+        Ok(Applied {
+            durable: !durable_writes,
+            table: first.unwrap_or(TableId(uuid::Uuid::nil())),
+            position,
+        })
+    }
+
+    /// Applies a mutation without writing it to the log: it is durable once its table is flushed ([`Self::flush`]), and gone if the
+    /// process ends before. For data that can be had again until then.
+    pub fn apply_unlogged(&mut self, mutation: &[u8], now: Now) -> Result<(), StoreError> {
+        let view = MutationView::parse(mutation).ok_or(StoreError::Malformed)?;
+        self.admit(&view)?;
+        self.merge(&view, None, None, now);
+        Ok(())
+    }
+
+    /// Whether a mutation is taken now.
+    fn admit(&self, view: &MutationView<'_>) -> Result<(), StoreError> {
+        if let Some(error) = self.write_error() {
+            return Err(error);
+        }
+        if self.memtable_bytes > self.config.memtable_bytes {
+            return Err(StoreError::Overloaded {
+                bytes: self.memtable_bytes,
+                budget: self.config.memtable_bytes,
+            });
+        }
+        let mut tables = view.updates().map(|(table, _)| table);
+        match tables.find(|table| !self.tables.contains_key(table)) {
+            Some(unknown) => Err(StoreError::UnknownTable(unknown)),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts an admitted mutation into the memtables.
+    fn merge(
+        &mut self,
+        view: &MutationView<'_>,
+        position: Option<Position>,
+        id: Option<MutationId>,
+        now: Now,
+    ) {
         for (table, update) in view.updates() {
-            let state = self.tables.get_mut(&table).expect("looked up above");
+            let state = self.tables.get_mut(&table).expect("it was admitted");
             let before = state.active.bytes();
             state.active.apply(view.token, view.key, &update);
             let position = position.filter(|_| state.durable_writes);
@@ -71,11 +102,6 @@ impl Store {
             state.counters.writes += 1;
             self.memtable_bytes += state.active.bytes() - before;
         }
-        Ok(Applied {
-            durable: !durable_writes,
-            table: first.unwrap_or(TableId(uuid::Uuid::nil())),
-            position,
-        })
     }
 
     /// Whether everything that can be read is as durable as an acknowledged write. If not, the ticket comes out of

@@ -2,7 +2,7 @@
 
 use super::{Ask, Session, WINDOW};
 use crate::seeded::Seeded;
-use crate::stream::plan::{Sources, Unit};
+use crate::stream::plan::{Enough, Patience, Sources, Unit};
 use crate::topology::NodeId;
 use model::env::Random;
 use model::key::{DecoratedKey, Token};
@@ -26,7 +26,10 @@ fn unit(number: u64, one_of: &[u32], all_of: &[u32]) -> Unit {
         sources: Sources {
             one_of: ids(one_of),
             all_of: ids(all_of),
-            enough: all_of.len().min(2),
+            enough: vec![Enough {
+                of: ids(all_of),
+                count: all_of.len().min(2),
+            }],
         },
     }
 }
@@ -96,7 +99,7 @@ fn everything_is_taken_whatever_happens_on_the_way() {
             }
             let at = place(&ask);
             taken.insert((ask.unit.table.0, ask.source, ask.shard, at));
-            session.on_durable(ask.number, resume(at + 1), 10, now);
+            session.on_applied(ask.number, resume(at + 1), 10, now);
         }
         assert!(session.is_done(), "seed {seed}: {session:?}");
         assert_eq!(session.progress().units_done, 4);
@@ -136,17 +139,22 @@ fn who_loses_a_stretch_is_asked_first_and_all_others_if_it_is_away() {
 }
 
 #[test]
-fn those_that_live_have_to_do_when_the_others_do_not_come_back() {
+fn those_that_live_have_to_do_when_an_operator_says_so() {
     let living = |id: NodeId| (id.0 == 3).then_some(1);
-    let mut session = Session::new(vec![unit(1, &[1], &[2, 3])], 0);
+    let units = vec![unit(1, &[1], &[2, 3]), unit(2, &[], &[1, 2])];
+    let mut session = Session::new(units, 0);
     let mut asks = Vec::new();
+    for hours in 0..48 {
+        let now = BootNanos(1).plus_millis(hours * 3_600_000);
+        session.poll(living, now, &mut asks);
+        assert_eq!(asks, []);
+    }
+    let awaited = session.awaited(|id| id.0 == 3);
+    assert_eq!(awaited, [1, 2].map(NodeId).into());
+    session.set_patience(Patience::Over);
     session.poll(living, BootNanos(1), &mut asks);
-    assert_eq!(asks, []);
-    session.poll(
-        living,
-        BootNanos(1).plus_millis(super::PATIENCE_MS),
-        &mut asks,
-    );
     assert_eq!(asks.len(), 1);
-    assert_eq!(session.progress().units_doubtful, 1);
+    // Of what nobody has that lives nothing can be asked for.
+    assert_eq!(session.progress().units_done, 1);
+    assert_eq!(session.progress().units_doubtful, 2);
 }

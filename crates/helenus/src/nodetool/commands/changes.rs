@@ -1,4 +1,4 @@
-//! Changes of the ring: `decommission`, `removenode`, `move`, `rebuild`. They return when the change is over.
+//! Changes of the ring: `decommission`, `removenode`, `assassinate`, `move`, `rebuild`. They return when the change is over.
 
 use crate::nodetool::parse::Invocation;
 use crate::nodetool::report::{Failure, Outcome, Report};
@@ -11,7 +11,8 @@ const ALL_RANGES: &str = "a rebuild is of all ranges";
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
     Command { name: "decommission", about: "Decommission the *node I am connecting to*", options: &[flag(&["--force", "-f"], "Force decommission of this node even when it reduces the number of replicas to below configured RF")], arguments: "", at_least: 0, at_most: 0, run: Run::Do(decommission) },
-    Command { name: "removenode", about: "Show status of current node removal or remove provided ID", options: &[], arguments: "<status>|<ID>", at_least: 1, at_most: 1, run: Run::Do(remove) },
+    Command { name: "removenode", about: "Show status of current node removal, force completion of pending removal or remove provided ID", options: &[], arguments: "<status>|<force> [<ID>]|<ID>", at_least: 1, at_most: 2, run: Run::Do(remove) },
+    Command { name: "assassinate", about: "Remove a dead node without waiting for other nodes that are away", options: &[], arguments: "<ip_address>", at_least: 1, at_most: 1, run: Run::Do(assassinate) },
     Command { name: "move", about: "Move node on the token ring to new tokens", options: &[], arguments: "<new token>...", at_least: 1, at_most: ANY, run: Run::Do(change_tokens) },
     Command {
         name: "rebuild",
@@ -35,9 +36,11 @@ fn remove(invocation: &Invocation, client: &Client) -> Outcome {
     match invocation.argument(0) {
         Some("status") => removal_status(invocation, client),
         Some("force") => {
-            let text = "removenode force is not supported: a removal goes on by itself";
-            Err(Failure::usage(text))
+            let host_id = invocation.argument(1).map(|id| ("host_id", id));
+            let query: Vec<(&str, &str)> = host_id.into_iter().collect();
+            act(client, "/api/v1/force-change", &query)
         }
+        _ if invocation.argument(1).is_some() => Err(Failure::usage("removenode takes one ID")),
         host_id => {
             let host_id = host_id.unwrap_or_default();
             act(client, "/api/v1/remove-node", &[("host_id", host_id)])
@@ -57,6 +60,11 @@ fn removal_status(invocation: &Invocation, client: &Client) -> Outcome {
         some => format!("RemovalStatus: Removing {}\n", some.join(", ")),
     };
     Report::new(&leaving, text)
+}
+
+fn assassinate(invocation: &Invocation, client: &Client) -> Outcome {
+    let address = invocation.argument(0).unwrap_or_default();
+    act(client, "/api/v1/assassinate", &[("address", address)])
 }
 
 fn change_tokens(invocation: &Invocation, client: &Client) -> Outcome {

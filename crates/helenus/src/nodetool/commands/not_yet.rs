@@ -2,7 +2,6 @@
 
 use crate::nodetool::spec::{ANY, Command, Run};
 
-const RING_CHANGES: &str = "use removenode, which streams what the node had among the others";
 const ENGINE: &str = "the storage engine cannot do that yet";
 
 #[rustfmt::skip]
@@ -12,7 +11,6 @@ const fn not_yet(name: &'static str, about: &'static str, why: &'static str) -> 
 
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    not_yet("assassinate", "Forcefully remove a dead node without re-replicating any data", RING_CHANGES),
     not_yet("refresh", "Load newly placed SSTables to the system without restart", ENGINE),
     not_yet("verify", "Verify (check data checksum for) one or more tables", ENGINE),
 ];

@@ -290,8 +290,8 @@ fn life(node: &Node, metadata: Option<&Metadata>) -> Life {
         Some(Change::Join(_) | Change::Replace(_)) => Life::Joining,
         Some(Change::Leave | Change::Remove) => Life::Leaving,
         Some(Change::Move(_)) => Life::Moving,
-        None if node.tokens.is_empty() => Life::Joining,
-        None => Life::Normal,
+        Some(Change::Replicate { .. }) | None if node.tokens.is_empty() => Life::Joining,
+        Some(Change::Replicate { .. }) | None => Life::Normal,
     }
 }
 

@@ -25,7 +25,11 @@ fn of_the_cluster() -> Vec<PeerMessage> {
         PeerMessage::Ping(300),
         PeerMessage::Pong(300),
         PeerMessage::Metadata(MetadataMessage::Since(9)),
-        PeerMessage::Join(Box::new(member)),
+        PeerMessage::Join(Box::new(JoinRequest {
+            member,
+            replaces: true,
+        })),
+        PeerMessage::NoMember,
         PeerMessage::Joined {
             node: NodeId(4),
             snapshot: Snapshot::default(),

@@ -11,12 +11,15 @@ use axum::extract::{Query, State};
 use axum::routing::post;
 use model::key::Token;
 use serde::Deserialize;
+use std::net::IpAddr;
 use uuid::Uuid;
 
 #[rustfmt::skip]
 pub(in crate::admin) const ROUTES: &[Route] = &[
     Route { method: Post, path: "/api/v1/decommission", about: "This node gives up its tokens, streams what it has to the others, and leaves", parameters: &[optional("force", "`true`: even if fewer stay than replicas are wanted")], access: Guarded, handler: || post(decommission) },
     Route { method: Post, path: "/api/v1/remove-node", about: "A dead member loses its tokens to the others, which stream among themselves", parameters: &[required("host_id", "Its host id")], access: Guarded, handler: || post(remove) },
+    Route { method: Post, path: "/api/v1/force-change", about: "A change of the ring goes on without replicas that are away: what only they have is lost", parameters: &[optional("host_id", "Of the member with this host id; without it, every removal")], access: Guarded, handler: || post(force) },
+    Route { method: Post, path: "/api/v1/assassinate", about: "The dead member at an address is removed, whoever else is away: what only those have is lost", parameters: &[required("address", "Where it was")], access: Guarded, handler: || post(assassinate) },
     Route { method: Post, path: "/api/v1/move", about: "This node gives up its tokens for others", parameters: &[required("tokens", "The new ones, with commas")], access: Guarded, handler: || post(change_tokens) },
     Route { method: Post, path: "/api/v1/rebuild", about: "This node takes everything it replicates from other replicas", parameters: &[optional("dc", "Of this data centre alone")], access: Guarded, handler: || post(rebuild) },
 ];
@@ -38,6 +41,24 @@ struct Dead {
 
 async fn remove(state: State<Shared>, Query(dead): Query<Dead>) -> Answer<Done> {
     change(state, RingWork::Remove(dead.host_id)).await
+}
+
+#[derive(Debug, Deserialize)]
+struct Forced {
+    host_id: Option<Uuid>,
+}
+
+async fn force(state: State<Shared>, Query(forced): Query<Forced>) -> Answer<Done> {
+    change(state, RingWork::Force(forced.host_id)).await
+}
+
+#[derive(Debug, Deserialize)]
+struct Victim {
+    address: IpAddr,
+}
+
+async fn assassinate(state: State<Shared>, Query(victim): Query<Victim>) -> Answer<Done> {
+    change(state, RingWork::Assassinate(victim.address)).await
 }
 
 #[derive(Debug, Deserialize)]

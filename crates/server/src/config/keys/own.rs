@@ -20,6 +20,6 @@ pub(super) const KEYS: &[Key] = &[
     key("helenus_availability_zone", Text, "", &[], Effective("The zone this node runs in, as the cloud names it (`us-east-1a`, `us-central1-a`, `eastus-1`): what the clouds' snitches make data centre and rack of.")),
     key("helenus_dc", Text, "", &[], Effective("Data centre of this node. Unset: what `endpoint_snitch` says, else `datacenter1`.")),
     key("helenus_rack", Text, "", &[], Effective("Rack of this node. Unset: what `endpoint_snitch` says, else `rack1`.")),
-    key("helenus_replace_address_first_boot", Text, "", &[], Effective("Address of a dead member whose tokens a node with an empty data directory takes over, as `-Dcassandra.replace_address_first_boot` does. The new node has another address.")),
+    key("helenus_replace_address_first_boot", Text, "", &[], Effective("Address of a dead member whose tokens a node with an empty data directory takes over, as `-Dcassandra.replace_address_first_boot` does. It has the same address or another; it never founds a cluster.")),
     key("helenus_max_requests_in_flight_per_connection", Integer, "2048", &[], Effective("Requests of one connection that may wait for their answers. Above it nothing more is read from that connection until some are answered.")),
 ];

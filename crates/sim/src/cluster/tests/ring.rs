@@ -3,9 +3,14 @@
 use super::super::{Cluster, address};
 use super::START_MS;
 use crate::node::machine::Answer;
+use cluster::internode::Class;
+use cluster::metadata::Step;
 use model::error::Consistency;
-use model::key::Token;
+use model::key::{DecoratedKey, Token};
+use model::mutation::Mutation;
 use node::execute::admin::{AdminWork, RingWork, TableAction, TableWork};
+use node::message::{ReplicaError, RequestId};
+use node::peers::message::{PeerMessage, PeerRequest, Terms};
 use uuid::Uuid;
 
 /// Rows that are there before anything changes.
@@ -343,4 +348,212 @@ fn a_node_that_joins_goes_on_after_a_crash_and_so_do_its_sources() {
         kept.cluster.pass(15_000);
         kept.read_all(&[0, 3], Consistency::All);
     }
+}
+
+#[test]
+fn a_dead_node_is_replaced_at_its_own_address() {
+    let mut kept = Kept::new(18, 3, 3, 3);
+    kept.cluster.crash(2);
+    kept.cluster.nodes[2].lose_disk();
+    kept.cluster.pass(5_000);
+    kept.cluster.nodes[2].config.replaces = Some(address(2).ip());
+    kept.join(2, 0);
+    kept.read_all(&[0, 1, 2], Consistency::All);
+    // It is told to replace whoever had its address at its first start alone.
+    kept.cluster.crash(2);
+    kept.cluster.pass(3_000);
+    kept.join(2, 0);
+    kept.cluster.pass(5_000);
+    kept.write(2);
+    kept.read_all(&[2], Consistency::All);
+}
+
+#[test]
+fn who_loses_its_disk_before_it_has_joined_begins_anew() {
+    for millis in [0, 150, 400] {
+        let mut kept = Kept::new(30 + millis, 4, 3, 3);
+        kept.cluster.start(3, 1);
+        kept.cluster.pass(millis);
+        kept.cluster.crash(3);
+        kept.cluster.nodes[3].lose_disk();
+        kept.cluster.pass(5_000);
+        if kept.cluster.nodes[0].members() == Some(4) {
+            println!("{millis} ms: it was a member");
+        }
+        kept.join(3, 0);
+        kept.read_all(&[0, 3], Consistency::All);
+    }
+}
+
+/// A quorum of two that are dead may have what the third does not: it is waited for them until an operator says that they are lost.
+#[test]
+fn a_removal_goes_on_with_too_few_when_an_operator_says_so() {
+    let mut kept = Kept::new(19, 4, 4, 3);
+    let dead = kept.host_id(3);
+    kept.cluster.crash(2);
+    kept.cluster.crash(3);
+    kept.cluster.pass(5_000);
+    let removal = AdminWork::ChangeRing(RingWork::Remove(dead));
+    let number = kept.cluster.nodes[0].administer(&removal);
+    kept.cluster.pass(120_000);
+    assert!(!kept.cluster.nodes[0].administered.contains_key(&number));
+    let said = kept.cluster.nodes[0].log.iter();
+    let mut said = said.filter(|line| line.contains("waited for from nodes"));
+    assert!(said.next().is_some(), "{}", kept.cluster.describe());
+    let force = AdminWork::ChangeRing(RingWork::Force(None));
+    let forced = kept.cluster.nodes[1].administer(&force);
+    kept.cluster.pass(30_000);
+    for (node, number) in [(0, number), (1, forced)] {
+        let ended = kept.cluster.nodes[node].administered.remove(&number);
+        assert_eq!(ended, Some(Ok(())), "{}", kept.cluster.describe());
+    }
+    let again = kept.cluster.nodes[1].administer(&force);
+    kept.cluster.pass(1_000);
+    let ended = kept.cluster.nodes[1].administered.remove(&again);
+    assert!(matches!(ended, Some(Err(_))), "{ended:?}");
+    kept.write(0);
+    kept.write(1);
+}
+
+#[test]
+fn two_dead_nodes_are_taken_out_one_after_the_other() {
+    let mut kept = Kept::new(47, 5, 5, 2);
+    for node in [3, 4] {
+        kept.cluster.crash(node);
+    }
+    kept.cluster.pass(5_000);
+    for node in [3, 4] {
+        let work = AdminWork::ChangeRing(RingWork::Assassinate(address(node).ip()));
+        let number = kept.cluster.nodes[0].administer(&work);
+        kept.cluster.pass(60_000);
+        let ended = kept.cluster.nodes[0].administered.remove(&number);
+        assert_eq!(ended, Some(Ok(())), "{}", kept.cluster.describe());
+    }
+    kept.write(0);
+    let work = AdminWork::ChangeRing(RingWork::Assassinate(address(1).ip()));
+    let number = kept.cluster.nodes[0].administer(&work);
+    kept.cluster.pass(1_000);
+    let ended = kept.cluster.nodes[0].administered.remove(&number);
+    assert!(matches!(ended, Some(Err(_))), "it lives: {ended:?}");
+}
+
+#[test]
+fn a_keyspace_gets_more_replicas_which_have_everything_before_they_are_read() {
+    let mut kept = Kept::new(48, 3, 3, 1);
+    let alter = |factor: u32| {
+        format!(
+            "ALTER KEYSPACE ks WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': {factor}}}"
+        )
+    };
+    kept.cluster
+        .must(0, Consistency::Quorum, &alter(3))
+        .unwrap();
+    for _ in 0..100 {
+        kept.write(1);
+        for key in [kept.rows - 1, kept.rows * 7 % kept.rows, kept.rows / 2] {
+            for node in 0..3 {
+                kept.read(node, Consistency::One, key);
+                kept.read(node, Consistency::Quorum, key);
+            }
+        }
+        kept.cluster.pass(50);
+    }
+    kept.cluster.pass(20_000);
+    // Each has all: one after the other is asked alone.
+    for away in 0..3 {
+        let others: Vec<usize> = (0..3).filter(|node| *node != away).collect();
+        kept.cluster.crash(away);
+        kept.cluster.pass(5_000);
+        kept.read_all(&others, Consistency::Quorum);
+        kept.cluster.start(away, 1);
+        kept.cluster.wait_until_served(START_MS).unwrap();
+        kept.cluster.pass(5_000);
+    }
+    kept.read_all(&[0, 1, 2], Consistency::All);
+    // Who would be gained has to be there.
+    kept.cluster
+        .must(0, Consistency::Quorum, &alter(2))
+        .unwrap();
+    kept.cluster.crash(2);
+    kept.cluster.pass(5_000);
+    let refused = kept.cluster.ask(0, Consistency::Quorum, &alter(3));
+    assert!(
+        matches!(refused, Ok(Answer::Error(0x2300, _))),
+        "{refused:?}"
+    );
+}
+
+/// Sends a node a write of another that was planned at an epoch; how it ended.
+fn write_planned_at(
+    kept: &mut Kept,
+    epoch: u64,
+    from: usize,
+    to: usize,
+) -> Result<(), ReplicaError> {
+    let metadata = kept.cluster.nodes[from].metadata().unwrap();
+    let mut tables = metadata.schema.tables();
+    let table = tables.find(|table| table.name == "t").unwrap().id;
+    let mut mutation = Mutation::new(DecoratedKey::new(7u64.to_be_bytes()));
+    mutation.update(table);
+    let terms = Terms {
+        request: PeerRequest {
+            shard: 0,
+            id: RequestId {
+                operation: 1 << 40,
+                part: 0,
+            },
+        },
+        epoch,
+        wait_ms: 1_000,
+    };
+    let message = PeerMessage::Write {
+        terms,
+        counts: None,
+        mutation: mutation.encode(),
+    };
+    let mut bytes = Vec::new();
+    message.encode(&mut bytes);
+    let identity = kept.cluster.nodes[from].identity(0).unwrap();
+    let node = &mut kept.cluster.nodes[to];
+    node.hear(&identity, Class::Small, bytes);
+    for _ in 0..1_000 {
+        let nanos = node.next_at().unwrap();
+        node.run_to(nanos);
+        for (_, _, _, bytes) in node.take_sent() {
+            match PeerMessage::decode(&bytes) {
+                Some(PeerMessage::Wrote { request, result }) if request == terms.request => {
+                    return result;
+                }
+                _ => {}
+            }
+        }
+    }
+    panic!("it is answered")
+}
+
+#[test]
+fn a_source_that_was_restarted_refuses_what_was_planned_before_it_gave_data_away() {
+    let mut kept = Kept::new(50, 4, 3, 3);
+    let before = kept.cluster.nodes[0].metadata().unwrap().epoch;
+    assert_eq!(write_planned_at(&mut kept, before, 0, 1), Ok(()));
+    kept.cluster.start(3, 1);
+    let begun = |kept: &mut Kept| {
+        let metadata = kept.cluster.nodes[0].metadata().unwrap();
+        let mut transitions = metadata.transitions.values();
+        transitions.any(|transition| transition.step == Step::WriteBoth)
+    };
+    while !begun(&mut kept) {
+        kept.cluster.pass(2);
+    }
+    kept.cluster.crash(3);
+    kept.cluster.kill(1);
+    kept.cluster.start(1, 1);
+    kept.cluster.wait_until_served(START_MS).unwrap();
+    kept.cluster.pass(5_000);
+    assert!(
+        begun(&mut kept),
+        "it stands still without the one that joins"
+    );
+    let refused = write_planned_at(&mut kept, before, 0, 1);
+    assert_eq!(refused, Err(ReplicaError::Outdated));
 }
