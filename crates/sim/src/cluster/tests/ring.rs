@@ -405,7 +405,7 @@ fn a_removal_goes_on_with_too_few_when_an_operator_says_so() {
     kept.cluster.pass(30_000);
     for (node, number) in [(0, number), (1, forced)] {
         let ended = kept.cluster.nodes[node].administered.remove(&number);
-        assert_eq!(ended, Some(Ok(())), "{}", kept.cluster.describe());
+        assert!(matches!(ended, Some(Ok(_))), "{}", kept.cluster.describe());
     }
     let again = kept.cluster.nodes[1].administer(&force);
     kept.cluster.pass(1_000);
@@ -427,7 +427,7 @@ fn two_dead_nodes_are_taken_out_one_after_the_other() {
         let number = kept.cluster.nodes[0].administer(&work);
         kept.cluster.pass(60_000);
         let ended = kept.cluster.nodes[0].administered.remove(&number);
-        assert_eq!(ended, Some(Ok(())), "{}", kept.cluster.describe());
+        assert!(matches!(ended, Some(Ok(_))), "{}", kept.cluster.describe());
     }
     kept.write(0);
     let work = AdminWork::ChangeRing(RingWork::Assassinate(address(1).ip()));
