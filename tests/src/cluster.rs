@@ -46,6 +46,7 @@ fn node(start: &Start, number: u8, datacenter: &str) -> Start {
     ];
     Start {
         host: host(number),
+        port: None,
         data: name.into(),
         settings: settings
             .into_iter()

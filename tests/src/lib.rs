@@ -13,6 +13,7 @@
 //! - [`nodetool`] gives every command of the tool and compares what it prints.
 //! - [`disk`] fills its disk up and damages its files.
 //! - [`cluster`] and [`datacenters`] run several processes as one cluster, and take some of them away.
+//! - [`chaos`] has real nodes in network namespaces killed, paused, cut off and replaced under a driver's load.
 //! - [`process`] starts and stops the Helenus under test.
 //!
 //! `cargo xtask` is the command line in front of it.
@@ -20,6 +21,7 @@
 // Text tools: a few strings more or less cost nothing.
 #![allow(clippy::format_push_string)]
 
+pub mod chaos;
 pub mod checks;
 pub mod cluster;
 pub mod crash;

@@ -66,6 +66,8 @@ pub struct Start {
     pub data: PathBuf,
     /// Where clients reach it.
     pub host: Ipv4Addr,
+    /// The port they use; a free one if there is none.
+    pub port: Option<u16>,
     /// `--set key=value` pairs beside address and ports.
     pub settings: Vec<String>,
     /// A command to run it under, such as `strace -f …`.
@@ -91,7 +93,8 @@ impl Helenus {
     pub fn start(start: &Start) -> Result<Self, ProcessError> {
         std::fs::create_dir_all(&start.data)
             .map_err(|error| ProcessError(format!("{}: {error}", start.data.display())))?;
-        let (port, admin) = (free_port()?, free_port()?);
+        let (free, admin) = (free_port()?, free_port()?);
+        let port = start.port.unwrap_or(free);
         let log = start.data.with_extension("log");
         let output = File::options().create(true).append(true).open(&log);
         let output = output.map_err(|error| ProcessError(format!("{}: {error}", log.display())))?;

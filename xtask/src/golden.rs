@@ -462,6 +462,7 @@ impl Servers {
             settings,
             wrapper: Vec::new(),
             host: std::net::Ipv4Addr::LOCALHOST,
+            port: None,
         };
         let helenus = Helenus::start(&start).map_err(|error| error.to_string())?;
         let address = helenus.address;

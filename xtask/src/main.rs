@@ -23,6 +23,8 @@ use std::process::ExitCode;
 pub type TaskResult<T = ()> = Result<T, String>;
 
 const USAGE: &str = "\
+cargo xtask test --chaos [--rounds N] [--seed N]
+                                      real nodes in trouble under a driver's load
 cargo xtask test [--quick]            every test; quick leaves out those that need drivers, cqlsh and kill -9
 cargo xtask tidy                      what the compiler does not check: edges, banned calls, lengths, documents
 cargo xtask golden [--file NAME] [--address IP:PORT] [--all] [--messages]
@@ -32,7 +34,7 @@ cargo xtask golden --record [--file NAME] [--address IP:PORT]
 cargo xtask golden --count            statements, refusals and distinct shapes of the scripts
 cargo xtask sim storage|node|cluster|rot|planted|fuzz [--seeds N] [--first SEED] [--seconds S]
                                       the simulator and the fuzzers, by seed
-cargo xtask sim --minutes N           fresh seeds of whole clusters
+cargo xtask sim --minutes N           fresh seeds of everything, taking turns
 cargo xtask bench [--quick] [--only write,read,…] [--skip-oracle] [--record] …
                                       Helenus, Apache Cassandra and an empty server under the same load
 cargo xtask server cassandra start|stop|wipe|nodetool [--ip 127.0.0.9] [--sync group] [ARGUMENTS]

@@ -7,10 +7,11 @@
 //! of its own (`beside`) beside the tests that compute. It installs what it needs into the cache directory. A runtime that is
 //! missing, or a system that does not allow a test, is skipped loudly at home and fails where `CI=true`. `--address` runs the tests that only need a socket against
 //! any server, Apache Cassandra too: what fails there is a fault of the test. `--served` runs what clients and tools see alone, `--durability` the crash tests,
-//! `--cluster` those of several nodes, `--nodetool` those of the tool; with `HELENUS_RECORD=1` these write down what is expected.
+//! `--cluster` those of several nodes, `--chaos` real nodes in trouble for as many rounds as wanted, `--nodetool` those of the tool; with `HELENUS_RECORD=1` these write down what is expected.
 
 mod beside;
 mod cargo;
+mod chaos;
 mod drivers;
 mod python;
 mod report;
@@ -42,9 +43,11 @@ pub fn run(arguments: &[&str]) -> TaskResult {
         ["--served"] => alone(|start, _, report| served(start, report)),
         ["--durability"] => alone(|start, scratch, report| durability(start, scratch, report)),
         ["--cluster"] => alone(|start, _, report| several_nodes(start, report)),
+        ["--chaos", rest @ ..] => chaos::by_hand(rest),
+        [chaos::WITHIN, rest @ ..] => chaos::within(rest),
         ["--nodetool"] => alone(|start, _, report| tool(start, report)),
         ["--address", address] => clients_only(address),
-        _ => Err("cargo xtask test [--quick | --served | --durability | --cluster | --nodetool | --address IP:PORT]".into()),
+        _ => Err("cargo xtask test [--quick | --served | --durability | --cluster | --nodetool | --chaos [--rounds N] [--seed N] | --address IP:PORT]".into()),
     }
 }
 
@@ -66,6 +69,8 @@ fn whole() -> TaskResult {
     for beside in besides {
         beside.end(&mut report);
     }
+    // Alone: what it tells of latencies, and what its load may expect of nodes, is not of a machine that does other things.
+    chaos::short(&mut report);
     report.close()
 }
 
@@ -206,6 +211,7 @@ fn start_in(binary: &Path, scratch: &Path, name: &str) -> Start {
         settings: Vec::new(),
         wrapper: Vec::new(),
         host: std::net::Ipv4Addr::LOCALHOST,
+        port: None,
     }
 }
 
