@@ -16,6 +16,7 @@ pub mod limits;
 pub mod merge;
 pub mod murmur;
 pub mod mutation;
+pub mod policy;
 pub mod read;
 pub mod row;
 pub mod schema;

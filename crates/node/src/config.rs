@@ -4,6 +4,7 @@ use crate::track::gate::ReadGate;
 use crate::track::handoff::HandoffSettings;
 use model::key::Token;
 use model::limits::METADATA_LOG_BYTES;
+use model::policy::Policy;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Settings of a node that shards look at.
@@ -83,6 +84,8 @@ pub struct NodeConfig {
     pub cache_bytes_per_shard: u64,
     /// Bytes of prepared statements a shard keeps.
     pub prepared_bytes_per_shard: usize,
+    /// How promises are kept.
+    pub policy: Policy,
     /// `helenus_read_gate`.
     pub read_gate: ReadGate,
     /// Bytes of its commit log that one shard keeps for other replicas alone.
@@ -158,6 +161,7 @@ impl Default for NodeConfig {
             started_seconds: 0,
             cache_bytes_per_shard: 0,
             prepared_bytes_per_shard: 10 << 20,
+            policy: Policy::default(),
             read_gate: ReadGate::default(),
             journal_bytes_per_shard: 1 << 30,
             handoff: HandoffSettings::default(),

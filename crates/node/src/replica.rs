@@ -14,7 +14,7 @@ use model::mutation::MutationView;
 use model::read::{Partitions, ReadCommand, ReadResponse};
 use model::schema::TableId;
 use model::time::{BootNanos, Now};
-use model::track::MutationId;
+use model::track::{IdSet, MutationId};
 use std::collections::BTreeSet;
 use storage::held::Statement;
 use storage::{Applied, Farewell, ReadProgress, Rewritten, Store, StoreError};
@@ -341,8 +341,10 @@ impl Replica {
     /// The state of the store in a line.
     pub fn describe(&self) -> String {
         let stats = self.store.stats();
+        let owed = self.store.held().owed.values();
+        let owed: u64 = owed.map(IdSet::count).sum();
         format!(
-            "{} tickets, {} logs of ids, {} bytes in memtables, {} bytes in the block cache, {} jobs",
+            "{} tickets, {} logs of ids, {owed} mutations owed, {} bytes in memtables, {} bytes in the block cache, {} jobs",
             self.tickets.len(),
             self.store.held().logs.len(),
             stats.memtable_bytes,

@@ -195,11 +195,7 @@ impl Shard {
             answers: Budget::new(parts.config.answer_bytes_per_shard),
             owed_by: vec![0; shards],
             facts: vec![None; shards],
-            tracking: Tracking::new(
-                parts.incarnation,
-                parts.number,
-                parts.config.handoff.clone(),
-            ),
+            tracking: Tracking::new(parts.incarnation, parts.number, &parts.config),
             peer_work: crate::peers::Waiting::default(),
             outlook: Arc::default(),
             streams: parts.streams,

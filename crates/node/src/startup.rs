@@ -318,7 +318,7 @@ impl NodeShard {
         loop {
             let state = std::mem::replace(&mut self.state, State::Waiting);
             let (next, again) = match state {
-                State::Reading { layout, log } => Self::read(layout, log, out),
+                State::Reading { layout, log } => self.read(layout, log, out),
                 State::Looking {
                     layout,
                     generation,
@@ -379,6 +379,7 @@ impl NodeShard {
             shard: self.config.number,
             shards: self.config.node.shards,
             generation: order.generation,
+            policy: self.config.node.policy,
             ..self.config.store.clone()
         };
         let store = Store::open(

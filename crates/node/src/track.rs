@@ -26,10 +26,10 @@ mod serve;
 mod shards;
 pub(crate) mod staleness;
 
+use crate::config::NodeConfig;
 use crate::shard::Shard;
 use cluster::topology::NodeId;
 use cluster::track::{Boot, GroupId};
-use handoff::HandoffSettings;
 use home::Home;
 use model::time::BootNanos;
 use model::track::{IdSet, LogId};
@@ -67,6 +67,8 @@ pub(crate) struct Tracking {
     own: Incarnation,
     /// Logs this shard has opened since the start, by the group they are for.
     logs: BTreeMap<Members, OwnLog>,
+    /// How stale a fresh member of a group may be, in milliseconds (docs/tracking.md, section 8).
+    gate_ms: u64,
     /// The next number of a log of this shard's; none twice on a node.
     next_number: u32,
     /// Groups whose home this shard is.
@@ -93,9 +95,10 @@ pub(crate) struct Tracking {
 
 impl Tracking {
     /// Of a shard that begins.
-    pub(crate) fn new(own: Incarnation, shard: u16, handoff: HandoffSettings) -> Self {
+    pub(crate) fn new(own: Incarnation, shard: u16, config: &NodeConfig) -> Self {
         Self {
             own,
+            gate_ms: home::gate_ms(config.policy),
             logs: BTreeMap::new(),
             next_number: u32::from(shard),
             homes: BTreeMap::new(),
@@ -108,7 +111,7 @@ impl Tracking {
             next_serving: 0,
             told: Told::default(),
             budget: budget::JournalBudget::default(),
-            handoff: handoff::Handoff::new(handoff),
+            handoff: handoff::Handoff::new(config.handoff.clone()),
             freshness: facts::FreshnessTable::default(),
             proofs: proof::Proofs::default(),
         }

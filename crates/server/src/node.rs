@@ -8,6 +8,7 @@ use ::node::config::{MetadataLogBound, NodeConfig};
 use ::node::startup::{NodeShard, StartupConfig};
 use cql::plan::ddl::DdlConfig;
 use model::env::Clock;
+use model::policy::Policy;
 use node::track::gate::ReadGate;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -114,6 +115,7 @@ fn node_config(settings: &Settings, seeds: Seeds, addresses: &Addresses) -> Node
         cache_bytes_per_shard: memory::of_shard(settings, memory::CACHE) as u64,
         prepared_bytes_per_shard: (settings.prepared_bytes / u64::from(settings.shards)) as usize,
         answer_bytes_per_shard: memory::of_shard(settings, memory::ANSWERS),
+        policy: Policy::default(),
         read_gate: if settings.strict_reads {
             ReadGate::Strict
         } else {

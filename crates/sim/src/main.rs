@@ -10,14 +10,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const USAGE: &str = "usage:
   sim storage [--seeds N] [--first SEED] [--seconds S] [--operations N]   crash and check the storage engine
   sim node [--seeds N] [--first SEED] [--seconds S] [--operations N]      crash a whole node and check what clients were told
-  sim cluster [--kind NAME] [--seeds N] [--first SEED] [--seconds S] [--standard]
+  sim cluster [--kind NAME] [--seeds N] [--first SEED] [--seconds S] [--standard | --ring]
                                                                           whole clusters in trouble, each seed twice
-  sim --minutes N                                                         fresh seeds of all kinds of clusters
+  sim --minutes N                                                         fresh seeds of everything, taking turns
   sim rot [--seeds N] [--first SEED] [--seconds S]                        flip a byte of a file and see that it is found
   sim planted                                                             see that planted defects are seen
   sim fixture                                                             print a data directory to be kept in crates/sim/fixtures
   sim fuzz [--seconds S] [--first SEED] [--only NAME]                     run every fuzzer
 ";
+
+/// Operations of a seed, unless told otherwise.
+const STORAGE_OPERATIONS: u64 = 500;
+const NODE_OPERATIONS: u64 = 300;
 
 /// Which seeds are run, and until when at most.
 struct Seeds {
@@ -51,8 +55,8 @@ fn main() -> ExitCode {
         end: seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds)),
     };
     let ended = match arguments.0.first().map(String::as_str) {
-        Some("storage") => storage(&seeds, arguments.number("--operations", 500)),
-        Some("node") => node(&seeds, arguments.number("--operations", 300)),
+        Some("storage") => storage(&seeds, arguments.number("--operations", STORAGE_OPERATIONS)),
+        Some("node") => node(&seeds, arguments.number("--operations", NODE_OPERATIONS)),
         Some("cluster") => cluster(&seeds, &arguments),
         Some("--minutes") => minutes(arguments.number("--minutes", 1)),
         Some("rot") => rot(&seeds),
@@ -161,11 +165,17 @@ fn cluster(seeds: &Seeds, arguments: &Arguments) -> Result<(), ExitCode> {
         } else {
             Options::short(kind)
         };
-        run_twice(seed, options, standard)
+        let ring = arguments.0.iter().any(|argument| argument == "--ring");
+        run_twice(seed, Options { ring, ..options }, standard)
     })?;
-    let hours = (cpu_seconds() - began).max(0.01) / 3_600.0;
+    tell(&runs, cpu_seconds() - began);
+    Ok(())
+}
+
+/// What clusters came to, and how fast: each seed was run twice.
+fn tell(runs: &[Summary], seconds: f64) {
+    let hours = seconds.max(0.01) / 3_600.0;
     let sum = |figure: fn(&Summary) -> u64| runs.iter().map(figure).sum::<u64>();
-    // Each seed is run twice, and its time has passed twice.
     let simulated = 2.0 * sum(|run| run.millis) as f64 / 3_600_000.0;
     println!(
         "cluster: {} seeds, each twice: {} requests done, {} of open fate, {} faults: all promises held\n\
@@ -177,15 +187,15 @@ fn cluster(seeds: &Seeds, arguments: &Arguments) -> Result<(), ExitCode> {
         simulated / hours,
         2.0 * sum(|run| run.done + run.open) as f64 / hours,
     );
-    Ok(())
 }
 
 /// A seed must give the same history twice; the error has the command that shows what went wrong.
 fn run_twice(seed: u64, options: Options, standard: bool) -> Result<Summary, String> {
     let replay = || {
         let standard = if standard { " --standard" } else { "" };
+        let ring = if options.ring { " --ring" } else { "" };
         format!(
-            "cargo xtask sim cluster --kind {} --first {seed} --seeds 1{standard}",
+            "cargo xtask sim cluster --kind {} --first {seed} --seeds 1{standard}{ring}",
             options.kind
         )
     };
@@ -207,16 +217,84 @@ fn run_twice(seed: u64, options: Options, standard: bool) -> Result<Summary, Str
     ))
 }
 
-/// Fresh seeds of all kinds, for so many minutes.
+/// What fresh seeds came to.
+#[derive(Default)]
+struct Tally {
+    storage: u64,
+    nodes: u64,
+    rot: u64,
+    fuzzed: u64,
+    clusters: Vec<Summary>,
+    /// Processor time that clusters took, in seconds.
+    seconds: f64,
+}
+
+impl Tally {
+    /// One seed of everything: the kinds of clusters and the fuzzers take turns.
+    fn turn(&mut self, seed: u64) -> Result<(), String> {
+        let ran = |what: &str, run: &dyn Fn() -> Result<(), String>| {
+            let replay = format!("cargo xtask sim {what} --first {seed} --seeds 1");
+            match catch_unwind(AssertUnwindSafe(run)) {
+                Ok(ended) => ended.map_err(|failure| format!("{failure}\n{replay}")),
+                Err(_) => Err(format!("{what}: seed {seed} panicked\n{replay}")),
+            }
+        };
+        ran("storage", &|| {
+            let run = sim::storage::run(seed, STORAGE_OPERATIONS);
+            run.map(drop).map_err(|failure| failure.to_string())
+        })?;
+        self.storage += 1;
+        ran("node", &|| {
+            let run = sim::node::run(seed, NODE_OPERATIONS);
+            run.map(drop).map_err(|failure| failure.to_string())
+        })?;
+        self.nodes += 1;
+        ran("rot", &|| {
+            let run = sim::storage::rot(seed);
+            run.map(drop).map_err(|failure| failure.to_string())
+        })?;
+        self.rot += 1;
+        let fuzzer = &sim::fuzz::REGISTRY[seed as usize % sim::fuzz::REGISTRY.len()];
+        let only = format!("fuzz --only {} --seconds 0", fuzzer.name);
+        ran(&only, &|| sim::fuzz::run(fuzzer, seed))?;
+        self.fuzzed += 1;
+        let kind = KINDS[seed as usize % KINDS.len()];
+        // Every fifth in the shape that is measured.
+        let standard = seed.is_multiple_of(5);
+        let options = if standard {
+            Options::standard(kind)
+        } else {
+            Options::short(kind)
+        };
+        let began = cpu_seconds();
+        self.clusters.push(run_twice(seed, options, standard)?);
+        self.seconds += cpu_seconds() - began;
+        Ok(())
+    }
+}
+
+/// Fresh seeds of everything, for so many minutes.
 fn minutes(minutes: u64) -> Result<(), ExitCode> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let first = since.map_or(0, |since| since.as_secs());
     println!("seeds from {first}");
-    let seeds = Seeds {
-        range: first..u64::MAX,
-        end: Some(Instant::now() + Duration::from_secs(60 * minutes)),
-    };
-    cluster(&seeds, &Arguments(Vec::new()))
+    let end = Instant::now() + Duration::from_secs(60 * minutes);
+    let mut tally = Tally::default();
+    for seed in first.. {
+        if Instant::now() >= end {
+            break;
+        }
+        if let Err(failure) = tally.turn(seed) {
+            eprintln!("{failure}");
+            return Err(ExitCode::FAILURE);
+        }
+    }
+    println!(
+        "storage: {} seeds, node: {}, rot: {}, fuzzers: {}",
+        tally.storage, tally.nodes, tally.rot, tally.fuzzed
+    );
+    tell(&tally.clusters, tally.seconds);
+    Ok(())
 }
 
 /// Processor time of this process, in seconds.

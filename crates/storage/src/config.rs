@@ -2,6 +2,7 @@
 
 use model::hybrid_clock::HybridClock;
 use model::limits;
+use model::policy::Policy;
 use std::sync::Arc;
 
 /// When a write counts as durable (`commitlog_sync`).
@@ -73,6 +74,8 @@ pub struct StoreConfig {
     pub answer_bytes: usize,
     /// Whether SSTables are compacted without being asked.
     pub compaction: bool,
+    /// How promises are kept.
+    pub policy: Policy,
 }
 
 impl StoreConfig {
@@ -96,6 +99,7 @@ impl StoreConfig {
             filter_bytes: 64 << 20,
             answer_bytes: 64 << 20,
             compaction: true,
+            policy: Policy::default(),
         }
     }
 }

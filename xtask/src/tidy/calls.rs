@@ -38,6 +38,9 @@ const LEFTOVERS: [&str; 4] = [
 ];
 const LEFTOVER_WORD: &str = concat!("FIX", "ME");
 
+/// What makes a node break a promise.
+const BROKEN: &str = concat!("Policy::", "defective(");
+
 /// Crates without any `unsafe`.
 const SAFE: [&str; 3] = ["model", "cql", "cluster"];
 /// How far above `unsafe` its reason may stand.
@@ -68,6 +71,9 @@ pub fn check(source: &Source) -> Vec<String> {
         }
         for leftover in LEFTOVERS.iter().filter(|leftover| code.contains(*leftover)) {
             found(format!("{leftover} left over"));
+        }
+        if code.contains(BROKEN) && source.home() != "sim" {
+            found(format!("{BROKEN}: only the simulator has promises broken"));
         }
         if line.contains(LEFTOVER_WORD) {
             found(format!("{LEFTOVER_WORD} left over"));
@@ -129,6 +135,9 @@ mod tests {
             1
         );
         assert_eq!(findings("crates/storage/src/a.rs", "unsafe { x() }\n"), 1);
+        let broken = concat!("Policy::", "defective(x);\n");
+        assert_eq!(findings("crates/node/src/a.rs", broken), 1);
+        assert_eq!(findings("crates/sim/src/a.rs", broken), 0);
         let map = "a: HashMap<u8, u8>,\n";
         assert_eq!(findings("crates/storage/src/a.rs", map), 1);
         assert_eq!(findings("crates/server/src/a.rs", map), 0);

@@ -2,6 +2,7 @@
 
 use super::{Answer, Ballot, Proposal, Request};
 use crate::topology::NodeId;
+use model::policy::{Defect, Policy};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who takes part.
@@ -100,6 +101,7 @@ pub struct Proposer {
     proposed: BTreeMap<Ballot, Proposal>,
     /// The last commit that a majority was known to have.
     last: Option<Proposal>,
+    policy: Policy,
 }
 
 impl Proposer {
@@ -112,7 +114,13 @@ impl Proposer {
             phase: Phase::Idle,
             proposed: BTreeMap::new(),
             last: None,
+            policy: Policy::default(),
         }
+    }
+
+    /// As it is, but for how promises are kept.
+    pub fn of_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
     }
 
     /// Whether the statement's update was proposed: then whoever gives up does not know how it ended.
@@ -196,6 +204,7 @@ impl Proposer {
         let (accepted, committed) = (accepted.take(), committed.take());
         let promises = std::mem::take(promises);
         if let Some(unfinished) = accepted
+            && !self.policy.has(Defect::UnfinishedIgnored)
             && Some(unfinished.ballot) > ballot_of(committed.as_ref())
         {
             return self.finish(unfinished, out);

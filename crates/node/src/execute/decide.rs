@@ -5,8 +5,7 @@
 //! The machine is the proposer's; this sends what it sends, reads what it wants read, and commits at the statement's level: also to
 //! replicas that took no part in the decision, those of other data centres at LOCAL_SERIAL. What must stay true:
 //! - a try is by the replicas of one epoch, which everything it sends names; the next is by those there are then;
-//! - ballots of a shard only grow, and are later than any it has seen;
-//! - whoever waits hears once.
+//! - ballots of a shard only grow, and are later than any it has seen; whoever waits hears once.
 
 mod told;
 
@@ -144,7 +143,8 @@ impl Shard {
         let decision = Decision {
             parent,
             purpose,
-            proposer: Proposer::new(participants.clone(), self.topology.epoch),
+            proposer: Proposer::new(participants.clone(), self.topology.epoch)
+                .of_policy(self.config.policy),
             question,
             participants,
             reading: None,

@@ -10,6 +10,7 @@ use cluster::metadata::{ClusterIdentity, Member, Metadata};
 use cluster::ring::Location;
 use model::env::{IoRequest, Random};
 use model::key::Token;
+use model::policy::Defect;
 use model::schema::Schema;
 use model::time::Now;
 use std::sync::Arc;
@@ -17,7 +18,12 @@ use storage::{Generation, LayoutFile, MetaLog};
 
 impl NodeShard {
     /// Shard 0: are the layout and the metadata log read?
-    pub(super) fn read(layout: LayoutFile, mut log: MetaLog, out: &mut Effects) -> (State, bool) {
+    pub(super) fn read(
+        &self,
+        layout: LayoutFile,
+        mut log: MetaLog,
+        out: &mut Effects,
+    ) -> (State, bool) {
         if let Some(error) = layout.error() {
             return (State::Failed(error.to_string()), false);
         }
@@ -45,7 +51,9 @@ impl NodeShard {
                 return (state, false);
             }
         };
-        stored.boot += 1;
+        if !self.config.node.policy.has(Defect::BootRepeated) {
+            stored.boot += 1;
+        }
         let boot = DiskRecord::Boot(stored.boot).encode();
         log.append(&boot, COUNTED, &mut out.io);
         let state = State::Counting {

@@ -7,6 +7,7 @@ use crate::effects::{Effects, LogLevel};
 use crate::message::ReplicaError;
 use crate::replica::Caller;
 use cluster::topology::NodeId;
+use model::policy::Defect;
 use model::time::{BootNanos, Now};
 use model::track::{IdSet, Intervals, LogId};
 use std::collections::BTreeMap;
@@ -127,7 +128,7 @@ impl Shard {
         lacking: Vec<(NodeId, LogId, Intervals)>,
         out: &mut Effects,
     ) {
-        if lacking.is_empty() {
+        if lacking.is_empty() || self.config.policy.has(Defect::DebtForgotten) {
             return self.replica.store.release(ids, &mut out.io);
         }
         let owed: u64 = lacking.iter().map(|(.., left)| left.count()).sum();

@@ -12,6 +12,7 @@ use cluster::topology::{NodeId, Topology};
 use cluster::track::{
     Boot, Effect, Freshness, Group, GroupConfig, GroupId, LogBirth, Restored, Summary,
 };
+use model::policy::{Defect, Policy};
 use model::time::{BootNanos, Now};
 use model::track::{IdSet, Intervals, LogId};
 use std::collections::BTreeSet;
@@ -22,6 +23,8 @@ use storage::held::Members;
 const SUMMARY_MS: u64 = 100;
 /// How stale a fresh member may be, in milliseconds (docs/tracking.md, section 8).
 pub(super) const GATE_MS: u64 = 1_000;
+/// What who trusts silence takes for fresh, in milliseconds.
+const SILENT_MS: u64 = 3_600_000;
 /// How often shards are told what all members hold, in milliseconds.
 const RECONCILED_MS: u64 = 500;
 
@@ -41,14 +44,23 @@ pub(super) struct Home {
     pub(super) noted: Option<NotedGone>,
 }
 
+/// The bound of the read gate.
+pub(super) fn gate_ms(policy: Policy) -> u64 {
+    if policy.has(Defect::SilenceTrusted) {
+        SILENT_MS
+    } else {
+        GATE_MS
+    }
+}
+
 impl Home {
     fn new(
         members: Members,
-        (own, topology): (Incarnation, &Topology),
+        (own, gate_ms, topology): (Incarnation, u64, &Topology),
         restored: Restored,
         now: Now,
     ) -> Self {
-        let config = config(&members, own, topology);
+        let config = config(&members, (own, gate_ms), topology);
         Self {
             members,
             group: Group::new(config, restored, now.boot),
@@ -102,7 +114,11 @@ impl Home {
 }
 
 /// What a group is made of: those of the members it was named by that are still members of the cluster.
-fn config(members: &Members, own: Incarnation, topology: &Topology) -> GroupConfig {
+fn config(
+    members: &Members,
+    (own, gate_ms): (Incarnation, u64),
+    topology: &Topology,
+) -> GroupConfig {
     let known = |id: &NodeId| topology.nodes.iter().any(|node| node.id == *id);
     let nodes = members.iter().map(|node| NodeId(*node));
     let live: Vec<NodeId> = nodes.filter(known).collect();
@@ -116,14 +132,14 @@ fn config(members: &Members, own: Incarnation, topology: &Topology) -> GroupConf
         local_members: here.filter(|id| live.contains(id)).collect(),
         members: live,
         summary_ms: SUMMARY_MS,
-        gate_ms: GATE_MS,
+        gate_ms,
     }
 }
 
 impl Tracking {
     /// The group of these members, whose home this shard is.
     fn home(&mut self, members: &Members, topology: &Topology, now: Now) -> &mut Home {
-        let own = self.own;
+        let (own, gate_ms) = (self.own, self.gate_ms);
         let home = self.homes.entry(group_of(members));
         let retired = self.retired.get(members);
         home.or_insert_with(|| {
@@ -132,7 +148,7 @@ impl Tracking {
                 retired: retired.cloned().unwrap_or_default(),
                 ..Restored::default()
             };
-            Home::new(members, (own, topology), restored, now)
+            Home::new(members, (own, gate_ms, topology), restored, now)
         })
     }
 }
@@ -157,7 +173,7 @@ impl Shard {
                 placed.push(id);
             }
         }
-        let own = self.tracking.own;
+        let own = (self.tracking.own, self.tracking.gate_ms);
         for home in self.tracking.homes.values_mut() {
             let config = config(&home.members, own, &topology);
             if config != *home.group.config() {

@@ -11,8 +11,11 @@ mod asking;
 mod converge;
 mod faults;
 mod founding;
+mod meddling;
 pub mod network;
+mod ring_change;
 mod run;
+pub mod stories;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -24,7 +27,7 @@ use crate::random::Rng;
 use ::node::config::NodeConfig;
 use network::Network;
 pub use run::{KINDS, LONG_KINDS, Options, Summary, run};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use storage::{Generation, StoreConfig};
 
@@ -34,6 +37,8 @@ pub struct Cluster {
     pub nodes: Vec<Machine>,
     /// What is between them.
     pub network: Network,
+    /// Machines that are no members: they never were, or are gone.
+    pub out: BTreeSet<usize>,
     /// Nodes that do not run for a while, and until when.
     paused: BTreeMap<usize, u64>,
     /// Nodes whose clients are connected.
@@ -59,10 +64,30 @@ impl Cluster {
         Self {
             nodes: nodes.collect(),
             network: Network::new(rng.fork()),
+            out: BTreeSet::new(),
             paused: BTreeMap::new(),
             connected: vec![false; count],
             nanos: 1,
         }
+    }
+
+    /// One more machine with an empty disk, like another.
+    pub fn add_spare(&mut self, rng: &mut Rng) {
+        let number = self.nodes.len();
+        let like = &self.nodes[0].config;
+        let mut spare = machine(number, number, rng);
+        spare.config.datacenter.clone_from(&like.datacenter);
+        spare.config.rack.clone_from(&like.rack);
+        spare.config.num_tokens = like.num_tokens;
+        self.nodes.push(spare);
+        self.connected.push(false);
+        self.out.insert(number);
+    }
+
+    /// The machines that are members, or are to be.
+    pub fn members(&self) -> Vec<usize> {
+        let all = 0..self.nodes.len();
+        all.filter(|node| !self.out.contains(node)).collect()
     }
 
     /// Virtual time so far, in nanoseconds.

@@ -1,7 +1,9 @@
 //! The seeded run: clients of one workload, faults, and the questions afterwards.
 
-use super::converge;
+use super::converge::{self, Load};
 use super::faults::Faults;
+use super::meddling::Meddler;
+use super::ring_change::RingChange;
 use super::workload::{self, Check, Ended, Rows, Workload};
 use super::{Cluster, asking::Ticket};
 use crate::node::machine::{Answer, Asking};
@@ -36,12 +38,18 @@ const ANSWER_MS: u64 = 130_000;
 const QUESTION_MS: u64 = 60_000;
 /// How far apart a run looks at its clients, in nanoseconds.
 const LOOK_NANOS: u64 = 5_000_000;
-/// Longest time a client thinks, in nanoseconds.
-const THINK_NANOS: u64 = 120_000_000;
+/// How long replicas may take to be proved equal before a change of the ring, and it to end after the faults, in milliseconds.
+const CHANGE_MS: u64 = 120_000;
+/// How often it is looked at, in milliseconds.
+const LOOK_MS: u64 = 500;
+/// In how many runs of a hundred somebody changes the schema meanwhile.
+const MEDDLED_PERCENT: u64 = 30;
 /// What requests may end with in any trouble: unavailable, overloaded, timeouts, failures, a conditional write of open fate.
 const OPEN: [i32; 8] = [
     0x1000, 0x1001, 0x1002, 0x1100, 0x1200, 0x1300, 0x1500, 0x1700,
 ];
+/// What a node says whose tokens others have taken over, until its process ends.
+const HAS_LEFT: &str = "This node has left the cluster";
 /// Errors that leave a counter's increment open, and that a driver must not try again.
 const WRITE_TIMEOUT: i32 = 0x1100;
 
@@ -58,6 +66,10 @@ pub struct Options {
     pub nodes: usize,
     /// Clients that ask.
     pub clients: usize,
+    /// Whether the schema may change meanwhile.
+    pub changes: bool,
+    /// Whether the ring changes.
+    pub ring: bool,
     /// A defect that has to be seen.
     pub planted: Planted,
 }
@@ -71,6 +83,8 @@ impl Options {
             every_ms: 1_500,
             nodes: 0,
             clients: 8,
+            changes: true,
+            ring: false,
             planted: Planted::Nothing,
         }
     }
@@ -83,6 +97,8 @@ impl Options {
             every_ms: 30_000,
             nodes: 5,
             clients: 10,
+            changes: false,
+            ring: false,
             planted: Planted::Nothing,
         }
     }
@@ -129,6 +145,8 @@ struct Run {
     number: u64,
     /// No fault has happened yet.
     calm: bool,
+    /// Who changes the schema meanwhile, if anybody does.
+    meddler: Option<Meddler>,
     summary: Summary,
 }
 
@@ -162,6 +180,9 @@ impl Run {
         };
         let tokens = *rng.pick(&[1, 4, 16]);
         let mut cluster = Cluster::founded(rng.below(u64::MAX), nodes, tokens, 1)?;
+        if options.ring {
+            cluster.add_spare(&mut rng);
+        }
         for node in &mut cluster.nodes {
             node.disk.planted = options.planted;
             node.shrink(64 << 10, 128 << 10);
@@ -172,10 +193,14 @@ impl Run {
             next_at: 0,
             waits: None,
         };
+        let workload = workload::of(options.kind).ok_or("there is no such workload")?;
+        let meddled = options.changes && rng.chance(MEDDLED_PERCENT);
+        let meddler = meddled.then(|| Meddler::of(&workload.prepare()));
         Ok(Self {
             rng,
             cluster,
-            workload: workload::of(options.kind).ok_or("there is no such workload")?,
+            workload,
+            meddler,
             clients: (0..options.clients).map(client).collect(),
             options,
             number: 1,
@@ -185,7 +210,7 @@ impl Run {
     }
 
     fn all(&mut self, faults: &mut Faults) -> Check {
-        for node in 0..self.cluster.nodes.len() {
+        for node in self.cluster.members() {
             self.cluster.start(node, 1 + self.rng.below(2) as u16);
         }
         self.cluster.wait_until_served(START_MS)?;
@@ -197,11 +222,70 @@ impl Run {
         *faults = Faults::new(rng, self.options.every_ms, self.cluster.nanos());
         self.ask_for(self.options.seconds * 1_000, faults)?;
         faults.end_all(&mut self.cluster);
+        if !self.cluster.out.is_empty() && !faults.reshards {
+            self.change_ring(faults)?;
+        }
         self.finish()?;
+        let mended = self.cluster.nanos();
         self.cluster.wait_until_served(START_MS)?;
         self.cluster.pass(HEAR_MS + self.workload.settle_ms());
-        self.question()?;
-        converge::compare(&mut self.cluster, &self.workload.compared())
+        // Before anything is read of all replicas, which would bring them what they lack.
+        if !faults.reshards {
+            converge::check(&mut self.cluster, &self.workload.compared(), mended)?;
+        }
+        self.question()
+    }
+
+    /// Changes the ring while faults happen, once all replicas are equal.
+    fn change_ring(&mut self, faults: &mut Faults) -> Check {
+        let end = self.cluster.nanos() + CHANGE_MS * 1_000_000;
+        self.ask_for(HEAR_MS, faults)?;
+        let mended = self.cluster.nanos();
+        while let Some(open) = converge::unproved(&mut self.cluster, mended, Load::GoesOn)? {
+            if self.cluster.nanos() > end {
+                return Err(format!("replicas are not proved equal under load: {open}"));
+            }
+            self.ask_for(LOOK_MS, faults)?;
+        }
+        let mut rng = self.rng.fork();
+        let mut change = RingChange::begin(&mut self.cluster, &mut rng);
+        for node in 0..self.cluster.nodes.len() {
+            if self.cluster.nodes[node].shard_count() == 0 {
+                self.lost(node)?;
+            }
+        }
+        faults.tell(&self.cluster, &change.describe());
+        self.ask_for(HEAR_MS, faults)?;
+        faults.resume(&self.cluster);
+        let calm = self.cluster.nanos() + self.options.seconds * 1_000_000_000;
+        let end = calm + CHANGE_MS * 1_000_000;
+        let mut is_calm = false;
+        loop {
+            self.ask_for(LOOK_MS, faults)?;
+            if !is_calm && self.cluster.nanos() >= calm {
+                is_calm = true;
+                faults.end_all(&mut self.cluster);
+            }
+            let before = self.cluster.out.clone();
+            if change.go_on(&mut self.cluster, &mut rng)? {
+                for node in self
+                    .cluster
+                    .out
+                    .difference(&before)
+                    .copied()
+                    .collect::<Vec<_>>()
+                {
+                    self.lost(node)?;
+                }
+                faults.tell(&self.cluster, "the change of the ring is done");
+                break;
+            }
+            if self.cluster.nanos() > end {
+                return Err(format!("it never ends that {}", change.describe()));
+            }
+        }
+        faults.end_all(&mut self.cluster);
+        Ok(())
     }
 
     /// Makes the keyspace and what the workload wants, and waits until all nodes know it.
@@ -218,7 +302,7 @@ impl Run {
         let version = "SELECT schema_version FROM system.local";
         loop {
             let mut versions = Vec::new();
-            for node in 0..self.cluster.nodes.len() {
+            for node in self.cluster.members() {
                 versions.push(self.cluster.must(node, Consistency::One, version)?);
             }
             if versions.windows(2).all(|pair| pair[0] == pair[1]) {
@@ -237,6 +321,7 @@ impl Run {
         while self.cluster.nanos() < end {
             self.collect()?;
             self.ask()?;
+            self.meddle()?;
             let look = self.cluster.nanos() + LOOK_NANOS;
             self.cluster.run_to(look.min(faults.next_at()).min(end));
             if self.cluster.nanos() >= faults.next_at() {
@@ -251,9 +336,24 @@ impl Run {
 
     /// Waits for what is under way.
     fn finish(&mut self) -> Check {
-        while self.clients.iter().any(|client| client.waits.is_some()) {
+        let is_quiet = |meddler: &Meddler| meddler.is_quiet();
+        while self.clients.iter().any(|client| client.waits.is_some())
+            || !self.meddler.as_ref().is_none_or(is_quiet)
+        {
             self.cluster.run_to(self.cluster.nanos() + LOOK_NANOS);
             self.collect()?;
+        }
+        Ok(())
+    }
+
+    /// Somebody changes the schema, in trouble as in calm.
+    fn meddle(&mut self) -> Check {
+        if self.calm || self.meddler.is_none() {
+            return Ok(());
+        }
+        let node = self.node()?;
+        if let Some(meddler) = &mut self.meddler {
+            meddler.ask(node, &mut self.cluster, &mut self.rng);
         }
         Ok(())
     }
@@ -273,7 +373,7 @@ impl Run {
             if idle.waits.is_some() || idle.next_at > now {
                 continue;
             }
-            let think = self.rng.below(THINK_NANOS);
+            let think = self.rng.below(self.workload.think_nanos());
             self.clients[client].next_at = now + think;
             if let Some(node) = self.node()? {
                 self.number += 1;
@@ -299,6 +399,9 @@ impl Run {
 
     /// Takes the answers that came.
     fn collect(&mut self) -> Check {
+        if let Some(meddler) = &mut self.meddler {
+            meddler.collect(&mut self.cluster)?;
+        }
         for client in 0..self.clients.len() {
             let Some(waiting) = self.clients[client].waits.take() else {
                 continue;
@@ -336,7 +439,8 @@ impl Run {
             Answer::Done | Answer::Prepared(_) => Ok(Ended::Done),
             Answer::Rows(rows) => Ok(Ended::Rows(rows, page)),
             Answer::Error(code, message) => {
-                let expected = !self.calm && OPEN.contains(&code);
+                let has_left = message == HAS_LEFT;
+                let expected = !self.calm && (OPEN.contains(&code) || has_left);
                 if expected || self.workload.may_end_with(code) {
                     return Ok(Ended::Open);
                 }
@@ -381,6 +485,9 @@ impl Run {
 
     /// A node has ended, and with it what it was asked.
     fn lost(&mut self, node: usize) -> Check {
+        if let Some(meddler) = &mut self.meddler {
+            meddler.lost(node);
+        }
         for client in 0..self.clients.len() {
             let on_it = |waiting: &mut Waiting| waiting.ticket.0 == node;
             if let Some(waiting) = self.clients[client].waits.take_if(on_it) {
@@ -396,14 +503,11 @@ impl Run {
         let end = self.cluster.nanos() + QUESTION_MS * 1_000_000;
         for (number, question) in self.workload.questions().into_iter().enumerate() {
             let mut answers: BTreeMap<usize, Rows> = BTreeMap::new();
-            let nodes = self.cluster.nodes.len();
-            let asked = if question.everywhere { 0..nodes } else { 0..1 };
+            let mut asked = self.cluster.members();
+            if !question.everywhere {
+                asked = vec![*self.rng.pick(&asked)];
+            }
             for node in asked {
-                let node = if question.everywhere {
-                    node
-                } else {
-                    self.rng.index(nodes)
-                };
                 let rows = self.answer(node, &question.asking, end)?;
                 answers.insert(node, rows);
             }

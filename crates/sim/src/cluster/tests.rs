@@ -7,8 +7,10 @@ mod repair;
 mod ring;
 mod statements;
 
+use super::stories::{self, STORIES};
 use super::{Cluster, KINDS, Options, run};
 use crate::node::machine::Answer;
+use crate::planted::Planted;
 use model::error::Consistency;
 
 /// Longest time a start may take, in milliseconds.
@@ -92,6 +94,14 @@ fn promises_hold() {
             panic!("{failure}");
         }
     }
+}
+
+#[test]
+fn stories_end_well() {
+    let ended = STORIES.map(|(name, _)| (name, stories::tell(name, 31, Planted::Nothing)));
+    let wrong = ended.iter().filter(|(_, told)| told.is_err());
+    let wrong: Vec<_> = wrong.collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use storage::{StoreConfig, SyncMode};
+use uuid::Uuid;
 
 /// First second of virtual time: late enough that TTLs and ages are positive.
 const EPOCH_SECONDS: i64 = 1_700_000_000;
@@ -197,6 +198,7 @@ impl Machine {
         self.log.clear();
         let node = Arc::new(NodeConfig {
             shards,
+            policy: self.disk.planted.policy(),
             ..self.config.clone()
         });
         self.store.clock = Arc::default();
@@ -235,6 +237,21 @@ impl Machine {
         let shard = self.shards.first_mut().and_then(NodeShard::running);
         let log = shard.as_ref().and_then(|shard| shard.metadata_log());
         log.map(|log| log.voters().clone()).unwrap_or_default()
+    }
+
+    /// The members as this node knows them, by where they are reached, and how many tokens each has.
+    pub fn ring(&mut self) -> Vec<(SocketAddr, usize)> {
+        let shard = self.shards.first_mut().and_then(NodeShard::running);
+        let nodes = shard.iter().flat_map(|shard| &shard.topology.nodes);
+        nodes
+            .map(|node| (node.internode_address, node.tokens.len()))
+            .collect()
+    }
+
+    /// Who this node is to operators; `None` before it is a member.
+    pub fn host_id(&mut self) -> Option<Uuid> {
+        let shard = self.shards.first_mut()?.running()?;
+        Some(shard.topology.local().host_id)
     }
 
     /// Whether every shard serves; an error if one cannot.

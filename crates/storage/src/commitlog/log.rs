@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::io::{Purpose, Requests};
 use model::env::{FileId, IoError, IoOutcome, IoQueue, IoRequest};
 use model::hybrid_clock::HybridClock;
+use model::policy::{Defect, Policy};
 use model::time::{BootNanos, Now};
 use model::track::{IdSet, MutationId};
 use model::varint;
@@ -57,6 +58,7 @@ pub(crate) struct LogConfig {
     pub segment_bytes: u32,
     pub sync: SyncMode,
     pub clock: Arc<HybridClock>,
+    pub policy: Policy,
 }
 
 #[derive(Debug)]
@@ -294,6 +296,9 @@ impl Log {
             Some(id) => {
                 self.active.ids.push((id, position.offset));
                 self.open_batch().ids.insert(id);
+                if self.config.policy.has(Defect::UnsyncedTold) {
+                    self.held.insert(id);
+                }
                 self.put(Kind::Tracked, Some(ticket), |out| {
                     varint::put(out, id.log.0);
                     varint::put(out, id.sequence);

@@ -8,6 +8,7 @@ use crate::config::SyncMode;
 use crate::held::Held;
 use crate::io::{Purpose, Requests};
 use model::env::{IoDone, IoError, IoQueue, IoRequest};
+use model::policy::Policy;
 use model::time::{BootNanos, Now, WallMicros};
 use model::track::IdSet;
 use proptest::prelude::*;
@@ -28,6 +29,7 @@ fn config() -> LogConfig {
         segment_bytes: SEGMENT_BYTES,
         sync: SyncMode::Group,
         clock: Arc::default(),
+        policy: Policy::default(),
     }
 }
 

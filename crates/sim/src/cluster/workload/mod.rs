@@ -18,6 +18,9 @@ use crate::node::machine::Asking;
 use crate::random::Rng;
 use model::error::Consistency;
 
+/// Longest time a client thinks, in nanoseconds.
+const THINK_NANOS: u64 = 120_000_000;
+
 /// Rows of cells.
 pub(super) type Rows = Vec<Vec<Option<Vec<u8>>>>;
 /// What is wrong, in words.
@@ -53,6 +56,10 @@ pub(super) trait Workload {
     /// How long what was begun may take to end by itself after the faults, in milliseconds.
     fn settle_ms(&self) -> u64 {
         0
+    }
+    /// Longest time a client thinks between two requests, in nanoseconds.
+    fn think_nanos(&self) -> u64 {
+        THINK_NANOS
     }
     /// What is asked after the faults.
     fn questions(&self) -> Vec<Question>;

@@ -150,6 +150,11 @@ impl Workload for Schemas {
         Ok(())
     }
 
+    /// People change schemas, now and then.
+    fn think_nanos(&self) -> u64 {
+        3_000_000_000
+    }
+
     fn compared(&self) -> Vec<String> {
         Vec::new()
     }

@@ -416,6 +416,7 @@ impl Store {
             segment_bytes: self.config.segment_bytes as u32,
             sync: self.config.sync,
             clock: self.config.clock.clone(),
+            policy: self.config.policy,
         };
         // What is written from now on is younger than every truncation.
         for state in self.tables.values() {
