@@ -7,7 +7,7 @@ use crate::peers::PeerWork;
 use crate::peers::message::Answer;
 use crate::repair::RepairMail;
 use crate::statement::Statement;
-use crate::stream::StreamMail;
+use crate::stream::{Kept, StreamMail};
 use crate::system::NodeFacts;
 use crate::track::{Origination, TrackNote};
 use bytes::Bytes;
@@ -223,12 +223,14 @@ pub enum ShardMessage {
     Stream(Box<StreamMail>),
     /// Another node says something of a repair, to shard 0.
     Repair(Box<RepairMail>),
-    /// What the receiver owns of a chunk of such data; answered by `Acknowledged` once it is applied.
+    /// What the receiver owns of what others sent; answered by `Acknowledged` once it is applied.
     Take {
         /// Answer under this number.
         request: u64,
         /// Encoded mutations.
         mutations: Vec<Vec<u8>>,
+        /// What makes them durable.
+        kept: Kept,
     },
     /// Make durable what is in a table's memory; answered by `Acknowledged` once it is.
     Flush {

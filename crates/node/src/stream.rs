@@ -100,6 +100,15 @@ pub enum StreamOperation {
     },
 }
 
+/// What makes durable what other nodes sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The commit log, synced before it is acknowledged.
+    ByLog,
+    /// The flush that follows when all of it is here.
+    ByFlush,
+}
+
 /// How durable is what was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Durable {

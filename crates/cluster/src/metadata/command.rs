@@ -114,6 +114,11 @@ pub enum Refused {
         "the replication of a keyspace is being changed: it is over when its new replicas have the data, or altered back"
     )]
     Replicates,
+    /// No step on the way to the other strategy gains one replica alone.
+    #[error(
+        "the keyspace would gain several replicas at once: change its strategy with as few replicas as it has first, in the data centre that has them, and their number after that"
+    )]
+    GainsSeveral,
     /// All numbers of nodes were given out.
     #[error("the cluster has no number left for another node")]
     NoNumber,

@@ -80,6 +80,16 @@ impl Metadata {
         )
     }
 
+    /// How many replicas a stretch of the ring gains by another replication, at most.
+    fn gained(&self, from: &Replication, to: &Replication) -> usize {
+        let gains = |moved: &Moved| {
+            let new = moved.new.iter();
+            new.filter(|id| !moved.old.contains(id)).count()
+        };
+        let differing = self.differing(from, to);
+        differing.iter().map(gains).max().unwrap_or(0)
+    }
+
     /// The schema has changed from this one: begins what follows for keyspaces whose replication did.
     pub(super) fn replicate(&mut self, before: &Schema) -> Result<(), Refused> {
         let schema = self.schema.clone();
@@ -134,10 +144,13 @@ impl Metadata {
         self.placement_epoch = self.epoch;
         while from != keyspace.replication {
             let to = self.next_replication(&from, &keyspace.replication);
-            let gains = |moved: &Moved| moved.new.iter().any(|id| !moved.old.contains(id));
-            if !self.differing(&from, &to).iter().any(gains) {
-                from = to;
-                continue;
+            match self.gained(&from, &to) {
+                0 => {
+                    from = to;
+                    continue;
+                }
+                1 => {}
+                _ => return Err(Refused::GainsSeveral),
             }
             let mut others = self.transitions.iter();
             let of_ring = others.find(|(_, other)| !other.change.is_of_replication());
@@ -196,8 +209,44 @@ impl Metadata {
                     return with(datacenter, factor);
                 }
             }
+            (Strategy::Simple(now), Strategy::NetworkTopology(then)) => {
+                // The strategy first, with the replicas there are; those to come are gained by it.
+                let sizes = then.iter().map(|(datacenter, then)| {
+                    let most = members.get(datacenter.as_str()).copied().unwrap_or(0);
+                    (datacenter, now.min(*then).min(most))
+                });
+                let same = sizes
+                    .filter(|(_, size)| *size > 0)
+                    .map(|(datacenter, size)| Replication {
+                        class: to.class.clone(),
+                        options: [(datacenter.clone(), size.to_string())].into(),
+                    });
+                return self.first_of(from, same, to);
+            }
+            (Strategy::NetworkTopology(now), Strategy::Simple(then)) => {
+                let size = now.values().sum::<u32>().min(then).max(1);
+                let same = Replication {
+                    class: to.class.clone(),
+                    options: [(FACTOR.to_owned(), size.to_string())].into(),
+                };
+                return self.first_of(from, std::iter::once(same), to);
+            }
             _ => {}
         }
         to.clone()
+    }
+
+    /// The last replication if it gains one replica at most, else the first on the way to it that does.
+    fn first_of(
+        &self,
+        from: &Replication,
+        mut on_the_way: impl Iterator<Item = Replication>,
+        last: &Replication,
+    ) -> Replication {
+        if self.gained(from, last) <= 1 {
+            return last.clone();
+        }
+        let step = on_the_way.find(|step| step != last && self.gained(from, step) <= 1);
+        step.unwrap_or_else(|| last.clone())
     }
 }

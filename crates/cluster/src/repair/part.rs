@@ -12,6 +12,8 @@ use model::schema::TableId;
 
 /// Bytes of this node's rows in a part, about: it ends with the row that reaches them.
 pub const PART_BYTES: usize = 1 << 20;
+/// Bytes that a shard reads at least to find out where a part ends.
+const LEAST_BYTES: usize = 32 << 10;
 /// Bytes that a digest is made of at most. Who has more in a part differs from this node anyway.
 const DIGEST_BYTES: usize = 4 * PART_BYTES;
 
@@ -88,9 +90,14 @@ impl Rest {
         }
     }
 
-    /// The read of this node's rows that finds out where the next part ends.
-    pub fn bound(&self, table: TableId, moment: Moment) -> ReadCommand {
-        self.everything().command(table, PART_BYTES, moment)
+    /// The read of this node's rows that finds out where the next part ends. Each of its shards reads up to a limit of a range, and one
+    /// alone has a partition.
+    pub fn bound(&self, table: TableId, moment: Moment, shards: u16) -> ReadCommand {
+        let bytes = match &self.inside {
+            Some(_) => PART_BYTES,
+            None => (PART_BYTES / usize::from(shards.max(1))).max(LEAST_BYTES),
+        };
+        self.everything().command(table, bytes, moment)
     }
 
     /// All that is left, or all that is left of the partition that was begun.

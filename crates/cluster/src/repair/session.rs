@@ -139,6 +139,7 @@ struct Active {
 #[derive(Debug)]
 pub struct Session {
     me: NodeId,
+    shards: u16,
     purpose: Purpose,
     pace: Pace,
     waiting: VecDeque<Unit>,
@@ -153,15 +154,21 @@ pub struct Session {
 }
 
 impl Session {
-    /// A repair of these stretches, driven by `me`. `first` is where its numbers begin: no other of this node, of an earlier
+    /// A repair of these stretches, driven by `me`, which has so many shards. `first` is where its numbers begin: no other of this node, of an earlier
     /// start neither, comes near.
-    pub fn new(me: NodeId, units: Vec<Unit>, (purpose, pace): (Purpose, Pace), first: u64) -> Self {
+    pub fn new(
+        (me, shards): (NodeId, u16),
+        units: Vec<Unit>,
+        (purpose, pace): (Purpose, Pace),
+        first: u64,
+    ) -> Self {
         let progress = Progress {
             units: units.len() as u64,
             ..Progress::default()
         };
         Self {
             me,
+            shards,
             purpose,
             pace,
             waiting: units.into(),
@@ -244,13 +251,8 @@ impl Session {
     }
 
     fn begin(&mut self, unit: Unit, now: Now) {
-        let seconds = now.wall.seconds();
-        let grace = i64::from(unit.table.options.gc_grace_seconds);
         self.active = Some(Active {
-            moment: Moment {
-                now_seconds: seconds,
-                purge_before: seconds.saturating_sub(grace),
-            },
+            moment: moment(&unit, now),
             rest: Rest::new(unit.range.clone()),
             after: None,
             step: Step::Due(now.boot),
@@ -269,7 +271,11 @@ impl Session {
             return;
         };
         (active.part_began, active.step_began) = (now.boot, now.boot);
-        let command = active.rest.bound(active.unit.table.id, active.moment);
+        // A stretch may take days: what expires meanwhile is dead for all members.
+        active.moment = moment(&active.unit, now);
+        let command = active
+            .rest
+            .bound(active.unit.table.id, active.moment, self.shards);
         active.step = Step::Bounding;
         out.push(Effect::Rows(question, Box::new(command)));
     }
@@ -556,5 +562,15 @@ impl Session {
             self.active = None;
             self.progress.units_done += 1;
         }
+    }
+}
+
+/// The moment at which members look at a part of a stretch.
+fn moment(unit: &Unit, now: Now) -> Moment {
+    let seconds = now.wall.seconds();
+    let grace = i64::from(unit.table.options.gc_grace_seconds);
+    Moment {
+        now_seconds: seconds,
+        purge_before: seconds.saturating_sub(grace),
     }
 }

@@ -212,7 +212,7 @@ impl World {
         };
         Self {
             stores,
-            session: Session::new(NodeId(1), vec![unit], (purpose, Pace::Full), seed),
+            session: Session::new((NodeId(1), 1), vec![unit], (purpose, Pace::Full), seed),
             now: Now {
                 wall: WallMicros(NOW * 1_000_000),
                 boot: BootNanos(1),

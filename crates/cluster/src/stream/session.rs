@@ -24,7 +24,7 @@ const ANSWER_MS: u64 = 10_000;
 /// After a failure the source is left alone for so long, in milliseconds.
 const PAUSE_MS: u64 = 200;
 /// Where there was no room for a chunk it is asked for again after so long, in milliseconds.
-const FULL_MS: u64 = 20;
+const FULL_MS: u64 = 200;
 /// Failures in a row after which a unit begins anew.
 const MOST_FAILURES: u32 = 5;
 

@@ -404,6 +404,7 @@ impl Group {
         out: &mut Vec<Effect>,
     ) {
         self.merge(from, summary);
+        self.listen(from, now);
         self.ask(now, out);
     }
 
@@ -418,6 +419,7 @@ impl Group {
         if peer.incarnation != Some(summary.incarnation) {
             // Another disk: what the earlier one held is not there.
             if peer.incarnation.is_some() {
+                (self.proof, self.proved) = (None, None);
                 self.logs.values_mut().for_each(|log| {
                     log.held.remove(&from);
                     // What it alone held may be nobody's now.

@@ -61,6 +61,8 @@ pub struct ReplicaRead {
     parent: u64,
     terms: ReadTerms,
     plan: ReplicaPlan,
+    /// Whether the plan was gated: the replicas left in it are no group that anything is known of.
+    is_gated: bool,
     pub(super) read: Read,
     /// What the statement wants from where the last answer ended, of the piece at hand.
     command: ReadCommand,
@@ -192,7 +194,7 @@ impl Shard {
         let (table, level) = (&operation.terms.table, operation.terms.level);
         match self.admit(Access::Range, level, &table.keyspace, piece.token) {
             Ok(plan) => {
-                operation.plan = plan;
+                (operation.plan, operation.is_gated) = (plan, false);
                 self.begin_round(operation, now, out);
             }
             Err(error) => self.end_replica_read(operation, Err(error)),
@@ -206,23 +208,27 @@ impl Shard {
         first_piece(placement, operation.rest.as_ref()?)
     }
 
-    /// Asks the replicas of the plan.
-    fn begin_round(&mut self, mut operation: Box<ReplicaRead>, now: Now, out: &mut Effects) {
+    /// Sees to it that the plan of a read rests on replicas that may be trusted, as far as it asks for that.
+    fn gate_read(&mut self, operation: &mut ReplicaRead) -> Result<(), RequestError> {
         let plan = operation.plan.clone();
-        let gated = match operation.terms.max_staleness_ms {
+        let (plan, trust) = match operation.terms.max_staleness_ms {
             Some(most) => {
                 let keyspace = &operation.terms.table.keyspace;
-                let kept = self.keep_bound(plan, (keyspace, most));
-                kept.map(|plan| (plan, Trust::Fresh))
+                (self.keep_bound(plan, (keyspace, most))?, Trust::Fresh)
             }
-            None => self.gate(plan),
+            None => self.gate(plan)?,
         };
-        match gated {
-            Ok((plan, trust)) => {
-                operation.plan = plan;
-                self.note_trust(operation.parent, trust);
-            }
-            Err(error) => return self.end_replica_read(operation, Err(error)),
+        operation.plan = plan;
+        self.note_trust(operation.parent, trust);
+        Ok(())
+    }
+
+    /// Asks the replicas of the plan.
+    fn begin_round(&mut self, mut operation: Box<ReplicaRead>, now: Now, out: &mut Effects) {
+        if !std::mem::replace(&mut operation.is_gated, true)
+            && let Err(error) = self.gate_read(&mut operation)
+        {
+            return self.end_replica_read(operation, Err(error));
         }
         let read = Read::new(operation.plan.clone());
         let delay = if read.has_spare() {
@@ -579,6 +585,7 @@ impl ReplicaRead {
             terms,
             read: Read::new(plan.clone()),
             plan,
+            is_gated: false,
             command,
             rest,
             local_wanted: Wanted::Data,

@@ -2,7 +2,8 @@
 //! replica of now and then, gently.
 //!
 //! What it lacks is noted by the homes of its groups before a row is read (docs/tracking.md, section 7, R5), and counts as held
-//! once all stretches that this node replicates were made equal with all of their replicas.
+//! once all stretches that this node replicates were made equal with all of their replicas. So nothing is begun while one of those is
+//! away, and nothing counts if who replicates what has changed meanwhile, or is changing.
 
 use super::drive::Begun;
 use super::facts::{RepairReason, RepairState};
@@ -11,6 +12,7 @@ use crate::shard::Shard;
 use crate::track::TrackNote;
 use cluster::repair::plan::{self, Scope, Unit};
 use cluster::repair::session::Pace;
+use cluster::topology::NodeId;
 use model::env::Random;
 use model::schema::{Table, TableKind};
 use model::time::{BootNanos, Now};
@@ -41,9 +43,13 @@ enum Owed {
     #[default]
     Idle,
     /// Homes are asked to note it; so many have to say that they have.
-    Noting { ticket: u64, left: u16 },
+    Noting { ticket: u64, left: u16, placed: u64 },
     /// It is noted, and this repair brings it.
-    Repairing { ticket: u64, repair: u64 },
+    Repairing {
+        ticket: u64,
+        repair: u64,
+        placed: u64,
+    },
 }
 
 impl BySelf {
@@ -73,17 +79,29 @@ impl Shard {
     fn repair_what_is_owed(&mut self, now: Now, out: &mut Effects) {
         match self.repairs.by_self.owed {
             Owed::Idle => {
-                if now.boot >= self.repairs.by_self.owed_from && self.lacks_for_good(now.boot) {
+                if now.boot >= self.repairs.by_self.owed_from
+                    && self.lacks_for_good(now.boot)
+                    && self.are_replicas_there()
+                    && let Some(placed) = self.placement()
+                {
                     let ticket = self.random.next_u64();
                     let left = self.config.shards;
-                    self.repairs.by_self.owed = Owed::Noting { ticket, left };
+                    self.repairs.by_self.owed = Owed::Noting {
+                        ticket,
+                        left,
+                        placed,
+                    };
                     self.tell_all(|| TrackNote::NoteGone(ticket), now, out);
                 }
             }
             Owed::Noting { .. } => {}
-            Owed::Repairing { ticket, repair } => match self.repair_state(repair) {
+            Owed::Repairing {
+                ticket,
+                repair,
+                placed,
+            } => match self.repair_state(repair) {
                 Some(RepairState::Running) => {}
-                Some(RepairState::Completed) => {
+                Some(RepairState::Completed) if self.placement() == Some(placed) => {
                     self.repairs.by_self.owed = Owed::Idle;
                     // What was marked is told by the time of the next look but one.
                     self.repairs.by_self.owed_from = now.boot.plus_millis(5 * LOOK_MS);
@@ -92,6 +110,30 @@ impl Shard {
                 _ => self.pause_owed(now),
             },
         }
+    }
+
+    /// The epoch that says who replicates what; `None` while that changes: what is to be replicated here soon may not be here.
+    fn placement(&self) -> Option<u64> {
+        let changes = self
+            .topology
+            .groups()
+            .any(|replicas| !replicas.pending.is_empty());
+        let metadata = self.metadata().filter(|_| !changes)?;
+        Some(metadata.placement_epoch)
+    }
+
+    /// Whether all who replicate something with this node are alive: without one of them nothing of it could be finished.
+    fn are_replicas_there(&self) -> bool {
+        let (topology, local) = (&self.topology, self.topology.local);
+        let groups = topology.groups();
+        let mut own = groups.filter(|replicas| replicas.natural.contains(&local));
+        let is_alive = |id: &NodeId| {
+            topology
+                .nodes
+                .iter()
+                .any(|node| node.id == *id && node.alive)
+        };
+        own.all(|replicas| replicas.natural.iter().all(is_alive))
     }
 
     fn pause_owed(&mut self, now: Now) {
@@ -113,6 +155,7 @@ impl Shard {
         let Owed::Noting {
             ticket: awaited,
             left,
+            placed,
         } = &mut self.repairs.by_self.owed
         else {
             return;
@@ -124,11 +167,18 @@ impl Shard {
         if *left > 0 {
             return;
         }
+        let placed = *placed;
         let tables = self.all_tables();
         let units = plan::units(&self.topology, &tables, &Scope::default());
         let begun = by_self(units, RepairReason::Owed, Pace::Full);
         match self.begin_repair(begun, now) {
-            Ok(repair) => self.repairs.by_self.owed = Owed::Repairing { ticket, repair },
+            Ok(repair) => {
+                self.repairs.by_self.owed = Owed::Repairing {
+                    ticket,
+                    repair,
+                    placed,
+                };
+            }
             Err(_) => self.pause_owed(now),
         }
     }

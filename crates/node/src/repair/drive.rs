@@ -92,7 +92,12 @@ impl Shard {
         let own = self.topology.local;
         let how = (fact.purpose(), begun.pace);
         let running = Running {
-            session: Session::new(own, begun.units, how, self.random.next_u64()),
+            session: Session::new(
+                (own, self.config.shards),
+                begun.units,
+                how,
+                self.random.next_u64(),
+            ),
             fact,
             epoch: 0,
             waits: begun.waits,

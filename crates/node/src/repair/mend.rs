@@ -8,6 +8,7 @@ use crate::execute::operation::Operation;
 use crate::message::{ReplicaError, ShardMessage};
 use crate::peers::message::PeerMessage;
 use crate::shard::Shard;
+use crate::stream::Kept;
 use model::mutation::MutationView;
 use model::schema::TableId;
 use model::time::Now;
@@ -40,9 +41,15 @@ impl Shard {
         let request = self.operations.insert(Operation::Repair(mending));
         for (shard, mutations) in parts {
             if shard == self.number {
-                self.apply_chunk(shard, request, mutations, now, out);
+                let chunk = (mutations, Kept::ByLog);
+                self.apply_chunk(shard, request, chunk, now, out);
             } else {
-                self.tell(shard, ShardMessage::Take { request, mutations }, out);
+                let message = ShardMessage::Take {
+                    request,
+                    mutations,
+                    kept: Kept::ByLog,
+                };
+                self.tell(shard, message, out);
             }
         }
     }

@@ -147,9 +147,11 @@ impl Shard {
             }
             ShardMessage::Stream(mail) => self.on_stream_mail(*mail, now, out),
             ShardMessage::Repair(mail) => self.on_repair_mail(*mail, now, out),
-            ShardMessage::Take { request, mutations } => {
-                self.apply_chunk(from, request, mutations, now, out);
-            }
+            ShardMessage::Take {
+                request,
+                mutations,
+                kept,
+            } => self.apply_chunk(from, request, (mutations, kept), now, out),
             ShardMessage::Flush { request, table } => {
                 self.replica
                     .flush(table, Caller::Shard(from, request.into()));

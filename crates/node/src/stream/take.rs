@@ -2,7 +2,7 @@
 //! on. When it has everything, all tables it is of are flushed; then it is done.
 
 use super::message::{Pull, StreamMessage};
-use super::{Durable, StreamOperation, Taking};
+use super::{Durable, Kept, StreamOperation, Taking};
 use crate::effects::{Effects, LogLevel};
 use crate::execute::operation::Operation;
 use crate::message::{ReplicaError, ShardMessage};
@@ -215,9 +215,15 @@ impl Shard {
         let request = self.operations.insert(Operation::Stream(take));
         for (shard, mutations) in parts {
             if shard == self.number {
-                self.apply_chunk(shard, request, mutations, now, out);
+                let chunk = (mutations, Kept::ByFlush);
+                self.apply_chunk(shard, request, chunk, now, out);
             } else {
-                self.tell(shard, ShardMessage::Take { request, mutations }, out);
+                let message = ShardMessage::Take {
+                    request,
+                    mutations,
+                    kept: Kept::ByFlush,
+                };
+                self.tell(shard, message, out);
             }
         }
     }
@@ -299,27 +305,29 @@ impl Shard {
         }
     }
 
-    /// Applies what this shard owns of a chunk; `from` hears when it is.
+    /// Applies what this shard owns of a chunk; `from` hears when it is, durably if the log keeps it.
     pub(crate) fn apply_chunk(
         &mut self,
         from: u16,
         request: u64,
-        mutations: Vec<Vec<u8>>,
+        (mutations, kept): (Vec<Vec<u8>>, Kept),
         now: Now,
         out: &mut Effects,
     ) {
         // A chunk is of one table.
         let first = mutations.first();
         let adopts = first.is_some_and(|first| self.adopted_rows(first).is_some());
-        if !adopts {
+        if !adopts && kept == Kept::ByFlush {
             let mut parts = mutations.iter();
             let result = parts.try_for_each(|part| self.replica.apply_unlogged(part, now));
             return self.tell_applied(from, request, result, now, out);
         }
-        let awaited: usize = mutations
-            .iter()
-            .filter_map(|part| self.adopted_rows(part))
-            .sum();
+        let awaited = if adopts {
+            let rows = mutations.iter().filter_map(|part| self.adopted_rows(part));
+            rows.sum()
+        } else {
+            mutations.len()
+        };
         let apply = StreamOperation::Apply {
             from,
             request,
@@ -329,7 +337,11 @@ impl Shard {
         let operation = self.operations.insert(Operation::Stream(apply));
         let caller = Caller::Local(operation.into());
         for mutation in mutations {
-            self.adopt(&mutation, operation, now, out);
+            if adopts {
+                self.adopt(&mutation, operation, now, out);
+            } else {
+                self.replica.apply(&mutation, caller, now);
+            }
         }
         // The source may forget it then.
         self.replica.confirm_synced(caller);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use storage::held::Members;
 
 /// A member that was fresh so long ago is not known to be, in milliseconds: two looks of its home, and the way from there.
-const FRESH_MS: u64 = 250;
+pub(super) const FRESH_MS: u64 = 250;
 
 /// What is known of a group at its home.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,13 +152,15 @@ impl FreshnessTable {
         })
     }
 
-    /// Up to which moment everything is held by all who are read as these; `None` if this node is none of them.
+    /// Up to which moment everything is held by all who are read as these; `None` if that was never proved, or this node is none of
+    /// them.
     pub(super) fn proved_of(&self, read: &[u32]) -> Option<BootNanos> {
-        match self.written.get(read) {
-            Some(written) => Some(self.proved(written)),
-            None if self.groups.contains_key(read) => Some(self.proved(&[read.into()])),
-            None => None,
-        }
+        let proved = match self.written.get(read) {
+            Some(written) => self.proved(written),
+            None => self.proved(&[read.into()]),
+        };
+        // The machine's start is no moment of which anything is known.
+        (proved > BootNanos(0)).then_some(proved)
     }
 
     fn of_group(&self, members: &[u32], node: NodeId, now: BootNanos) -> Option<Freshness> {

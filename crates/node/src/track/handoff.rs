@@ -159,7 +159,9 @@ impl Shard {
             };
             let is_disabled = settings.disabled_datacenters.contains(&node.datacenter);
             let is_truncated = handoff.truncating.contains_key(&node.id);
-            if !settings.enabled || is_gone || is_disabled || is_truncated {
+            // Who lives fetches what it lacks at this moment, and has it soon.
+            let is_refused = !node.alive && (!settings.enabled || is_disabled);
+            if is_refused || is_gone || is_truncated {
                 none.insert(node.id);
             }
         }

@@ -61,9 +61,11 @@ impl Home {
         now: Now,
     ) -> Self {
         let config = config(&members, (own, gate_ms), topology);
+        let mut group = Group::new(config, restored, now.boot);
+        end_removed(&mut group, &members);
         Self {
             members,
-            group: Group::new(config, restored, now.boot),
+            group,
             asked: None,
             reconciled: IdSet::default(),
             next_reconciled: now.boot,
@@ -136,6 +138,15 @@ fn config(
     }
 }
 
+/// Nothing of members that were removed from the cluster is taken in any more: their logs end.
+fn end_removed(group: &mut Group, members: &Members) {
+    for node in members.iter().map(|node| NodeId(*node)) {
+        if !group.config().members.contains(&node) {
+            group.on_removed(node);
+        }
+    }
+}
+
 impl Tracking {
     /// The group of these members, whose home this shard is.
     fn home(&mut self, members: &Members, topology: &Topology, now: Now) -> &mut Home {
@@ -181,11 +192,7 @@ impl Shard {
                 home.group = Group::new(config, restored, now.boot);
                 home.asked = None;
             }
-            let gone = home.members.iter().map(|node| NodeId(*node));
-            let gone = gone.filter(|node| !home.group.config().members.contains(node));
-            gone.collect::<Vec<_>>()
-                .into_iter()
-                .for_each(|node| home.group.on_removed(node));
+            end_removed(&mut home.group, &home.members);
         }
         let mut dropped = Vec::new();
         self.tracking.homes.retain(|id, home| {
@@ -458,6 +465,8 @@ impl Shard {
     /// What the groups at home here know.
     pub(crate) fn group_facts(&self, now: BootNanos) -> Vec<GroupFact> {
         let homes = self.tracking.homes.values();
+        // Of what replicates nothing and has settled everything there is nothing to tell.
+        let homes = homes.filter(|home| home.is_placed || !home.group.is_all_settled());
         let facts = homes.map(|home| {
             let debts = home.group.debts().into_iter();
             GroupFact {

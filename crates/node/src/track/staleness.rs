@@ -1,16 +1,21 @@
 //! Reads with a bound (docs/tracking.md, section 8): an answer at ONE or LOCAL_ONE that misses nothing which was acknowledged longer ago
 //! than the client, or the role's default, says.
 //!
-//! A replica that is fresh keeps a bound of G or more; any replica keeps one that reaches back to a moment up to which its group is
+//! A replica that is known to be fresh keeps a bound of 1.75 s or more (G, and how old that knowledge may be); any replica keeps one that reaches back to a moment up to which its group is
 //! proved equal. Where neither is known the read is made at QUORUM, or LOCAL_QUORUM: that misses nothing acknowledged by as many.
 
 use super::Shard;
+use super::facts::FRESH_MS;
 use super::home::GATE_MS;
 use cluster::coordinate::{Replica, ReplicaPlan};
 use cluster::topology::NodeId;
 use model::error::{Consistency, RequestError};
 use model::staleness;
 use smallvec::SmallVec;
+
+/// The bound that a replica keeps of which this node knows that it is fresh, in milliseconds: G, and how old that knowledge may be:
+/// half of G from the replica to this node, and the way to the shard that asks.
+const FRESH_BOUND_MS: u64 = GATE_MS + GATE_MS / 2 + FRESH_MS;
 
 /// The key of a request's custom payload that asks for a bound.
 pub(crate) const PAYLOAD_KEY: &str = "helenus.max_staleness";
@@ -60,7 +65,7 @@ impl Shard {
             .live()
             .filter(|replica| is_near(replica) && self.is_fresh(&plan, replica.node) == Some(true));
         let fresh: SmallVec<[NodeId; 3]> = fresh.map(|replica| replica.node).collect();
-        if !fresh.is_empty() && most_ms >= GATE_MS {
+        if !fresh.is_empty() && most_ms >= FRESH_BOUND_MS {
             // Nobody else is asked should it be slow.
             plan.replicas
                 .retain(|replica| fresh.contains(&replica.node));

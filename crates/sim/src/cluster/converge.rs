@@ -67,12 +67,7 @@ pub(super) fn unproved(
                 && is_zero(&row[4])
                 && age.is_some_and(|age| age < age_ms)
         };
-        // A group with a member that was removed is settled by who is left, and not proved any more (docs/clusters.md).
-        let is_whole = |row: &&Vec<Option<Vec<u8>>>| {
-            let replicas = String::from_utf8_lossy(row[0].as_deref().unwrap_or_default());
-            !replicas.contains("removed")
-        };
-        let mut open = rows.iter().filter(is_whole).filter(|row| !settled(row));
+        let mut open = rows.iter().filter(|row| !settled(row));
         if let Some(row) = open.next() {
             let replicas = String::from_utf8_lossy(row[0].as_deref().unwrap_or_default());
             return Ok(Some(format!(

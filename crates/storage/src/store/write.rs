@@ -32,7 +32,7 @@ impl Store {
         now: Now,
     ) -> Result<Applied, StoreError> {
         let view = MutationView::parse(mutation).ok_or(StoreError::Malformed)?;
-        self.admit(&view)?;
+        self.admit(&view, self.config.memtable_bytes)?;
         let mut durable_writes = false;
         let mut first = None;
         for (table, _) in view.updates() {
@@ -56,20 +56,21 @@ impl Store {
     /// process ends before. For data that can be had again until then.
     pub fn apply_unlogged(&mut self, mutation: &[u8], now: Now) -> Result<(), StoreError> {
         let view = MutationView::parse(mutation).ok_or(StoreError::Malformed)?;
-        self.admit(&view)?;
+        // What clients write meanwhile needs room, too.
+        self.admit(&view, self.config.memtable_bytes / 4 * 3)?;
         self.merge(&view, None, None, now);
         Ok(())
     }
 
-    /// Whether a mutation is taken now.
-    fn admit(&self, view: &MutationView<'_>) -> Result<(), StoreError> {
+    /// Whether a mutation is taken now, with so many bytes in memtables at most.
+    fn admit(&self, view: &MutationView<'_>, budget: usize) -> Result<(), StoreError> {
         if let Some(error) = self.write_error() {
             return Err(error);
         }
-        if self.memtable_bytes > self.config.memtable_bytes {
+        if self.memtable_bytes > budget {
             return Err(StoreError::Overloaded {
                 bytes: self.memtable_bytes,
-                budget: self.config.memtable_bytes,
+                budget,
             });
         }
         let mut tables = view.updates().map(|(table, _)| table);

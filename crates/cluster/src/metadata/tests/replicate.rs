@@ -60,14 +60,25 @@ fn with_keyspace(tokens: &[i64], factor: u32) -> Cluster {
 }
 
 fn alter(cluster: &mut Cluster, factor: u32) -> Result<(), Refused> {
+    alter_to(cluster, simple(factor))
+}
+
+fn alter_to(cluster: &mut Cluster, replication: Replication) -> Result<(), Refused> {
     cluster.propose(Command::Edit {
         planned_on: cluster.metadata.schema.epoch,
         edits: vec![SchemaEdit::PutKeyspace {
             name: "grows".into(),
-            replication: simple(factor),
+            replication,
             durable_writes: true,
         }],
     })
+}
+
+fn network(factor: u32) -> Replication {
+    Replication {
+        class: "NetworkTopologyStrategy".into(),
+        options: [("dc".into(), factor.to_string())].into(),
+    }
 }
 
 /// The change of the keyspace's replication that is under way.
@@ -112,6 +123,23 @@ fn a_factor_grows_by_one_replica_at_a_time() {
     }
     assert_eq!(counts, [(1, 1), (2, 0), (2, 1), (3, 0)]);
     assert_eq!(replicas(&cluster.metadata, Token(15)).natural.len(), 3);
+}
+
+#[test]
+fn another_strategy_gains_one_replica_at_a_time_too() {
+    for (from, to) in [(simple(1), network(3)), (network(1), simple(3))] {
+        let mut cluster = with_keyspace(&[10, 20, 30, 40], 1);
+        alter_to(&mut cluster, from).expect("nothing is gained");
+        assert_eq!(under_way(&cluster.metadata), None);
+        alter_to(&mut cluster, to).expect("nothing else is under way");
+        let mut counts = Vec::new();
+        while let Some((number, step)) = under_way(&cluster.metadata) {
+            let now = replicas(&cluster.metadata, Token(15));
+            counts.push((now.natural.len(), now.pending.len()));
+            cluster.advance(number.0, step).expect("it is under way");
+        }
+        assert_eq!(counts, [(1, 1), (2, 0), (2, 1), (3, 0)]);
+    }
 }
 
 #[test]

@@ -99,6 +99,15 @@ impl Group {
         self.is_quiet = is_quiet;
     }
 
+    /// A member that does not have what a quiet group says is told soon: it may have started anew, and trusts nobody before.
+    pub(super) fn listen(&mut self, from: NodeId, now: BootNanos) {
+        let peer = self.peers.get(&from);
+        if self.is_quiet && peer.is_some_and(|peer| peer.acknowledged < self.version) {
+            let soon = now.plus_millis(self.config.summary_ms);
+            self.next_look = self.next_look.min(soon);
+        }
+    }
+
     pub(super) fn look_again(&mut self, now: BootNanos) {
         let looks = if self.is_quiet { QUIET_LOOKS } else { 1 };
         self.next_look = now.plus_millis(looks * self.config.summary_ms);

@@ -239,6 +239,21 @@ fn a_node_that_dies_in_the_middle_of_a_repair_is_repaired_later() {
 }
 
 #[test]
+fn what_was_repaired_survives_the_crash_of_all() {
+    let mut cluster = founded(41);
+    let all = made_unequal(&mut cluster);
+    let fact = repair(&mut cluster, 0, options());
+    assert_eq!(fact.state, RepairState::Completed, "{fact:?}");
+    (0..3).for_each(|node| cluster.crash(node));
+    (0..3).for_each(|node| cluster.start(node, 1));
+    cluster.wait_until_served(START_MS).unwrap();
+    cluster.pass(3_000);
+    for own in own_keys(&mut cluster, 0..60) {
+        assert_eq!(own, all);
+    }
+}
+
+#[test]
 fn what_was_deleted_long_ago_does_not_come_back() {
     let mut cluster = founded(37);
     let text = "ALTER TABLE ks.t WITH gc_grace_seconds = 5";
