@@ -129,6 +129,8 @@ struct Taking {
     /// The tables that are taken.
     tables: BTreeSet<TableId>,
     durable: Durable,
+    /// It is not flushed before.
+    flush_from: BootNanos,
     /// When the operator is told next how far it is.
     next_tell: BootNanos,
     /// Whether the operator was told that it is done.

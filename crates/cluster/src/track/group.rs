@@ -368,19 +368,6 @@ impl Group {
         }
     }
 
-    /// What this node lacks and no pull can bring.
-    pub fn gone(&self) -> impl Iterator<Item = (LogBirth, Intervals)> + '_ {
-        let told = self.logs.iter().filter(|(_, log)| !log.gone.is_empty());
-        let lost = told.map(|(id, log)| {
-            let birth = LogBirth {
-                log: *id,
-                boot: log.boot,
-            };
-            (birth, log.lost(self.config.me))
-        });
-        lost.filter(|(_, lost)| !lost.is_empty())
-    }
-
     /// All shards have answered a question: what they had made durable and assigned by then was told.
     pub fn on_asked(&mut self, round: u64) {
         let Some(question) = self.asking.take_if(|question| question.round == round) else {
@@ -437,7 +424,9 @@ impl Group {
         }
         peer.nonce = peer.nonce.max(summary.nonce);
         if summary.seen.0 == self.config.boot {
-            peer.acknowledged = peer.acknowledged.max(summary.seen.1);
+            // Less than before, too: a member whose group was made anew within its boot has forgotten what it saw. A summary that
+            // comes late only makes the next one longer.
+            peer.acknowledged = summary.seen.1;
         }
         // One that starts from a version this node never had says less than it seems to.
         let whole = summary.since <= peer.version;

@@ -121,6 +121,27 @@ fn what_was_acknowledged_is_held_whatever_happens() {
 }
 
 #[test]
+fn members_whose_groups_are_made_anew_hear_each_other() {
+    for pause in 0..40 {
+        let mut world = World::new(pause, 3);
+        world.run(1_000);
+        world.write();
+        for id in [2, 1, 3] {
+            world.renew(NodeId(id));
+            world.run(pause * 5);
+        }
+        world.run(2_000);
+        for (id, member) in &world.members {
+            let group = member.group.as_ref().expect("it runs");
+            for other in world.ids() {
+                let fresh = group.freshness(other, BootNanos(world.now));
+                assert!(fresh.all, "{other:?} at {id:?}, {pause}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_debt_is_paid_when_the_other_has_it_or_is_no_member() {
     let mut world = World::new(3, 3);
     world.run(1_000);

@@ -22,6 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How often the operator is told how far a session is, in milliseconds.
 const TELL_MS: u64 = 10_000;
 
+/// How soon after one that failed what was taken is flushed again, in milliseconds.
+const FLUSH_PAUSE_MS: u64 = 1_000;
+
 /// Why a chunk is asked for again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failure {
@@ -50,6 +53,7 @@ impl Taking {
                 Durable::No
             },
             session: Session::new(units, random.next_u64()),
+            flush_from: now,
             next_tell: now.plus_millis(TELL_MS),
             told: false,
         }
@@ -98,8 +102,11 @@ impl Shard {
         let (since, mut asks) = (taking.since, Vec::new());
         let shards = |id| living.get(&id).copied();
         taking.session.poll(shards, now.boot, &mut asks);
-        if taking.session.is_done() && taking.durable == Durable::No {
+        let flushes = taking.durable == Durable::No && now.boot >= taking.flush_from;
+        if taking.session.is_done() && flushes {
             taking.durable = Durable::UnderWay;
+            // Where there is no room for it, it is not tried again at once.
+            taking.flush_from = now.boot.plus_millis(FLUSH_PAUSE_MS);
             let tables = std::mem::take(&mut taking.tables);
             self.flush_taken((reason, since), tables, out);
         }

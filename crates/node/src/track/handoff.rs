@@ -117,11 +117,16 @@ impl Handoff {
 impl Shard {
     /// An operator says something of hints.
     pub(crate) fn change_handoff(&mut self, change: &HandoffChange) {
-        let settings = &mut self.tracking.handoff.settings;
+        let handoff = &mut self.tracking.handoff;
+        let settings = &mut handoff.settings;
         match change {
             HandoffChange::Enable(enabled) => settings.enabled = *enabled,
             HandoffChange::Pause(paused) => settings.paused = *paused,
-            HandoffChange::Throttle(bytes) => settings.throttle_bytes = *bytes,
+            // What was served at the rate of before is not held against the new one.
+            HandoffChange::Throttle(bytes) => {
+                settings.throttle_bytes = *bytes;
+                handoff.next_serve = BootNanos(0);
+            }
             HandoffChange::Window(millis) => settings.window_ms = *millis,
             HandoffChange::Datacenter(name, true) => {
                 settings.disabled_datacenters.remove(name);

@@ -3,6 +3,7 @@
 use super::{Effect, Group, LogBirth};
 use crate::topology::NodeId;
 use model::time::BootNanos;
+use model::track::Intervals;
 
 /// Ids that one pull asks for at most.
 const PULL_IDS: u64 = 4_096;
@@ -10,6 +11,19 @@ const PULL_IDS: u64 = 4_096;
 const PULL_MS: u64 = 2_000;
 
 impl Group {
+    /// What this node lacks and no pull can bring.
+    pub fn gone(&self) -> impl Iterator<Item = (LogBirth, Intervals)> + '_ {
+        let told = self.logs.iter().filter(|(_, log)| !log.gone.is_empty());
+        let lost = told.map(|(id, log)| {
+            let birth = LogBirth {
+                log: *id,
+                boot: log.boot,
+            };
+            (birth, log.lost(self.config.me))
+        });
+        lost.filter(|(_, lost)| !lost.is_empty())
+    }
+
     /// Fetches what is overdue, the oldest first, with one pull a peer.
     pub(super) fn pull(&mut self, now: BootNanos, out: &mut Vec<Effect>) {
         let me = self.config.me;

@@ -163,6 +163,17 @@ impl World {
         member.group = Some(Group::new(config, restored, now));
     }
 
+    /// A member's group is made anew within its boot, as when the members of the cluster change.
+    pub fn renew(&mut self, id: NodeId) {
+        let now = BootNanos(self.now);
+        let member = self.members.get_mut(&id).expect("a member");
+        if let Some(group) = member.group.take() {
+            let config = group.config().clone();
+            member.answers.clear();
+            member.group = Some(Group::new(config, group.to_restore(), now));
+        }
+    }
+
     pub fn crash(&mut self, id: NodeId) {
         let survives = self.random.below(2) == 0;
         let member = self.members.get_mut(&id).expect("a member");

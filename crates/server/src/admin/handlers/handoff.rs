@@ -56,7 +56,7 @@ async fn change(state: State<Shared>, Query(wanted): Query<Wanted>) -> Answer<Ha
         wanted.paused.map(HandoffChange::Pause),
         wanted
             .throttle_kib
-            .map(|kib| HandoffChange::Throttle(kib << 10)),
+            .map(|kib| HandoffChange::Throttle(kib.saturating_mul(1024))),
         wanted.window_ms.map(HandoffChange::Window),
         wanted
             .enable_dc
