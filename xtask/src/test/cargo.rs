@@ -55,12 +55,16 @@ pub fn build(report: &mut Report) {
     step("cargo build", &all, report);
 }
 
-/// `cargo test`, counted test by test.
-pub fn tests(report: &mut Report) {
-    let ended = command::run(
-        &mut cargo(&["test", "--workspace", "--no-fail-fast"]),
-        LIMIT,
-    );
+/// Stories of simulated clusters: minutes of processor time.
+const STORIES: [&str; 4] = ["--skip", "cluster::tests", "--skip", "cluster::tracking"];
+
+/// `cargo test`, counted test by test; without the stories of simulated clusters if that is to be quick.
+pub fn tests(stories: bool, report: &mut Report) {
+    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    if !stories {
+        command.arg("--").args(STORIES);
+    }
+    let ended = command::run(&mut command, LIMIT);
     let (passed, failed) = count(&ended.output);
     println!("{passed} passed, {failed} failed in the crates");
     if !ended.success {

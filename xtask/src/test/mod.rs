@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the one test command.
 //!
 //! `--quick` is what a developer runs before every commit: formats, lints, tidy, unit and property tests, simulator and
-//! fuzzers for some seconds, golden scripts.
+//! fuzzers for some seconds, golden scripts; without the stories of simulated clusters.
 //! The whole adds a running server as others see it: connections of every version, cqlsh, five drivers, `kill -9`, other
 //! numbers of shards, the order of sync and answer. What needs servers mostly waits: once all is built it runs in processes
 //! of its own (`beside`) beside the tests that compute. It installs what it needs into the cache directory. A runtime that is
@@ -29,9 +29,23 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Seeds of the simulator and seconds of the fuzzers, in the quick tier and in the whole.
-const QUICK: (u64, u64) = (2, 6);
-const WHOLE: (u64, u64) = (60, 60);
+/// How much is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tier {
+    Quick,
+    Whole,
+}
+
+impl Tier {
+    /// Seeds of the simulator and seconds of the fuzzers.
+    fn bounds(self) -> (u64, u64) {
+        match self {
+            Self::Quick => (2, 6),
+            Self::Whole => (60, 60),
+        }
+    }
+}
+
 /// Rounds of `kill -9` in the middle of the load.
 const KILLS: u64 = 10;
 
@@ -54,7 +68,7 @@ pub fn run(arguments: &[&str]) -> TaskResult {
 fn quick() -> TaskResult {
     let mut report = Report::default();
     looks(&mut report);
-    computes(QUICK, &mut report);
+    computes(Tier::Quick, &mut report);
     scripts(&mut report);
     report.close()
 }
@@ -65,7 +79,7 @@ fn whole() -> TaskResult {
     report.section("build");
     cargo::build(&mut report);
     let besides = ["--served", "--durability"].map(Beside::start);
-    computes(WHOLE, &mut report);
+    computes(Tier::Whole, &mut report);
     for beside in besides {
         beside.end(&mut report);
     }
@@ -83,10 +97,11 @@ fn looks(report: &mut Report) {
 }
 
 /// What needs no server.
-fn computes((seeds, seconds): (u64, u64), report: &mut Report) {
+fn computes(tier: Tier, report: &mut Report) {
     report.section("unit and property tests");
-    cargo::tests(report);
+    cargo::tests(tier == Tier::Whole, report);
     report.section("simulator and fuzzers");
+    let (seeds, seconds) = tier.bounds();
     cargo::simulator(seeds, seconds, report);
 }
 
