@@ -3,6 +3,7 @@
 //! other node waits for as long as it takes, and says so, so that nodes that are started at once make one cluster, not several.
 //!
 //! What must stay true:
+//! - connections that it opened as a node without a number end when it has one: what comes on them is no member's;
 //! - who it is, is on disk before anybody hears of it: a node that was let in and stops before it knows asks again as the same;
 //! - a node that is to take another's place never founds, nor does one that a member has answered, whatever it said.
 
@@ -43,6 +44,8 @@ pub(super) struct Joining {
     founds_at: Option<BootNanos>,
     /// Seeds that are in no cluster either.
     unfounded: BTreeSet<SocketAddr>,
+    /// Others that ask, and were answered.
+    askers: BTreeSet<SocketAddr>,
     next_tell: BootNanos,
     joined: Option<(NodeId, Snapshot)>,
 }
@@ -87,6 +90,7 @@ impl NodeShard {
             next_ask: now.boot,
             founds_at: founds.then(|| now.boot.plus_millis(FOUND_MS)),
             unfounded: BTreeSet::new(),
+            askers: BTreeSet::new(),
             next_tell: now.boot.plus_millis(TELL_MS),
             joined: None,
         }
@@ -107,6 +111,7 @@ impl NodeShard {
                 out.log.push((LogLevel::Warn, text));
             }
             Some(PeerMessage::Join(_)) => {
+                joining.askers.insert(from);
                 let answer = PeerMessage::NoMember;
                 out.peers
                     .send(from, answer.class(), |buffer| answer.encode(buffer));
@@ -150,11 +155,7 @@ impl NodeShard {
         let seeds = &self.config.node.seeds;
         let all_unfounded = seeds.iter().all(|seed| joining.unfounded.contains(seed));
         let stored = match joining.joined.take() {
-            Some((node, snapshot)) => {
-                // Those connections are of a node without a number: what comes on them would not be taken for a member's.
-                out.peers.closes.extend(seeds);
-                Stored::joined(joining.identity.clone(), node, snapshot)
-            }
+            Some((node, snapshot)) => Stored::joined(joining.identity.clone(), node, snapshot),
             None if joining
                 .founds_at
                 .is_some_and(|at| all_unfounded || now.boot >= at) =>
@@ -183,8 +184,11 @@ impl NodeShard {
             layout,
             generation,
             log,
+            askers,
             ..
         } = *joining;
+        out.peers.closes.extend(seeds);
+        out.peers.closes.extend(askers);
         (Self::write_down(layout, generation, log, stored, out), true)
     }
 

@@ -142,14 +142,21 @@ impl Cluster {
     }
 
     fn send(&mut self, number: usize) {
+        let find = |to, nodes: &[Machine]| (0..nodes.len()).find(|other| address(*other) == to);
         for (shard, to, class, bytes) in self.nodes[number].take_sent() {
-            let Some(to) = (0..self.nodes.len()).find(|other| address(*other) == to) else {
+            let Some(to) = find(to, &self.nodes) else {
                 continue;
             };
             let identity = self.nodes[number].identity(shard);
             if let Some(from) = identity.filter(|_| self.nodes[to].shard_count() > 0) {
                 self.network
                     .send((number, from), to, class, bytes, self.nanos);
+            }
+        }
+        for peer in self.nodes[number].take_closed() {
+            if let Some(peer) = find(peer, &self.nodes) {
+                let is_now = self.nodes[peer].identity(0);
+                self.network.close(number, peer, is_now);
             }
         }
     }

@@ -12,12 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Longest time a message takes in calm, in nanoseconds.
 const DELAY_NANOS: u64 = 2_000_000;
 
+/// A node's shard, the node it sends to, and the class.
+type Connection = (usize, u16, usize, u8);
+
 /// A message under way.
 #[derive(Debug, Clone)]
 pub struct Flying {
     /// Which node sent it.
     pub sender: usize,
-    /// Who that node says it is.
+    /// Who that node said it is when the connection was opened.
     pub from: PeerIdentity,
     /// Which node it is for.
     pub to: usize,
@@ -37,7 +40,9 @@ pub struct Network {
     slow: BTreeMap<(usize, usize), u64>,
     flying: BTreeMap<(u64, u64), Flying>,
     /// When the last message of a connection arrives: they do not overtake each other.
-    arrivals: BTreeMap<(usize, u16, usize, u8), u64>,
+    arrivals: BTreeMap<Connection, u64>,
+    /// Who opened each connection said it is: that holds until it is closed, whatever the node has become since.
+    opened: BTreeMap<Connection, PeerIdentity>,
     count: u64,
     rng: Rng,
     /// A digest of what arrived, in order.
@@ -55,6 +60,7 @@ impl Network {
             slow: BTreeMap::new(),
             flying: BTreeMap::new(),
             arrivals: BTreeMap::new(),
+            opened: BTreeMap::new(),
             count: 0,
             rng,
             history: 0,
@@ -74,9 +80,10 @@ impl Network {
         if self.cut.contains(&(sender, to)) {
             return;
         }
+        let connection = (sender, from.shard, to, class.code());
         let flying = Flying {
             sender,
-            from,
+            from: *self.opened.entry(connection).or_insert(from),
             to,
             class,
             bytes,
@@ -162,8 +169,32 @@ impl Network {
         }
     }
 
+    /// A node ends its connections with another, both ways: what it sent leaves, what it has not read is lost. The other opens its
+    /// own again, as who it is by now.
+    pub(super) fn close(&mut self, node: usize, peer: usize, is_now: Option<PeerIdentity>) {
+        self.opened
+            .retain(|(sender, _, to, _), _| (*sender, *to) != (node, peer));
+        for ((sender, shard, to, _), identity) in &mut self.opened {
+            if let Some(is_now) = is_now
+                && (*sender, *to) == (peer, node)
+            {
+                *identity = PeerIdentity {
+                    shard: *shard,
+                    ..is_now
+                };
+            }
+        }
+        self.flying
+            .retain(|_, flying| (flying.sender, flying.to) != (peer, node));
+        if let Some(waiting) = self.stalled.get_mut(&(peer, node)) {
+            waiting.clear();
+        }
+    }
+
     /// A node's connections end with it.
     pub(super) fn lose_connections(&mut self, node: usize, now: u64) {
+        self.opened
+            .retain(|(sender, _, to, _), _| *sender != node && *to != node);
         self.flying.retain(|_, flying| flying.to != node);
         self.lose(now, |flying| flying.sender == node);
         for ((from, to), waiting) in &mut self.stalled {

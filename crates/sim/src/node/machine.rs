@@ -104,6 +104,8 @@ pub struct Machine {
     next_client: u64,
     /// What was sent to other nodes: by which shard, to whom, as what.
     sent: Vec<(u16, SocketAddr, Class, Vec<u8>)>,
+    /// Peers that there is nothing more to say to.
+    closed: Vec<SocketAddr>,
     /// Who this node says it is.
     identity: Option<PeerIdentity>,
     out: Effects,
@@ -140,6 +142,7 @@ impl Machine {
             wall_offset: 0,
             next_client: 0,
             sent: Vec::new(),
+            closed: Vec::new(),
             identity: None,
             out: Effects::default(),
             rng,
@@ -275,6 +278,11 @@ impl Machine {
         std::mem::take(&mut self.sent)
     }
 
+    /// Whose connections were closed since the last call, after what was sent.
+    pub fn take_closed(&mut self) -> Vec<SocketAddr> {
+        std::mem::take(&mut self.closed)
+    }
+
     /// Who a shard says it is to others, once it talks to them.
     pub fn identity(&self, shard: u16) -> Option<PeerIdentity> {
         self.identity
@@ -334,6 +342,7 @@ impl Machine {
         self.out.peers.drain(0, |to, class, message| {
             sent.push((number, to, class, message.to_vec()));
         });
+        self.closed.append(&mut self.out.peers.closes);
         let buffer = std::mem::take(&mut self.out.buffer);
         for (client, range) in std::mem::take(&mut self.out.responses) {
             self.answered(client, &buffer[range]);
@@ -422,6 +431,7 @@ impl Machine {
         self.answers.clear();
         self.pages.clear();
         self.sent.clear();
+        self.closed.clear();
         self.identity = None;
         self.out = Effects::default();
     }
