@@ -121,10 +121,7 @@ fn run(options: &Options) -> Outcome {
 fn targets(options: &Options) -> Vec<(&'static str, Box<dyn Target>)> {
     let oracle = |ip, seed: Option<IpAddr>| -> Box<dyn Target> {
         let node = Cassandra::new(&options.launcher, &options.cassandra_home, ip);
-        Box::new(match seed {
-            Some(seed) => node.joining(seed),
-            None => node,
-        })
+        Box::new(node.joining(seed))
     };
     let helenus = |ip: IpAddr, seed: Option<IpAddr>| -> Box<dyn Target> {
         let data = options.output.join(match seed {
@@ -132,10 +129,7 @@ fn targets(options: &Options) -> Vec<(&'static str, Box<dyn Target>)> {
             None => "data".to_owned(),
         });
         let node = Helenus::new(&options.helenus, ip, &data, &options.settings);
-        Box::new(match seed {
-            Some(seed) => node.joining(seed),
-            None => node,
-        })
+        Box::new(node.joining(seed))
     };
     let null = Null::new(SocketAddr::new(options.null_ip, NULL_PORT));
     let mut targets: Vec<(&str, Box<dyn Target>)> = vec![

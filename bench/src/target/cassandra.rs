@@ -40,9 +40,9 @@ impl Cassandra {
         }
     }
 
-    /// The node, as one of a cluster that this one is in.
-    pub fn joining(mut self, seed: IpAddr) -> Self {
-        self.seed = Some(seed);
+    /// The node, as one of the cluster that another is in, if there is one.
+    pub fn joining(mut self, seed: Option<IpAddr>) -> Self {
+        self.seed = seed;
         self
     }
 

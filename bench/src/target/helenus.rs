@@ -44,9 +44,9 @@ impl Helenus {
         }
     }
 
-    /// The node, as one of a cluster that this one is in.
-    pub fn joining(mut self, seed: IpAddr) -> Self {
-        self.seed = Some(seed);
+    /// The node, as one of the cluster that another is in, if there is one.
+    pub fn joining(mut self, seed: Option<IpAddr>) -> Self {
+        self.seed = seed;
         self
     }
 

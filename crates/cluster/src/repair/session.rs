@@ -13,6 +13,7 @@ use crate::topology::NodeId;
 use model::mutation::Mutation;
 use model::read::{ReadCommand, ReadResponse, Resume};
 use model::time::{BootNanos, Now};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A question that was not answered after so long, in milliseconds, is asked again.
@@ -67,7 +68,7 @@ pub struct Question {
 }
 
 /// How far a repair is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Stretches that are done, failed ones among them.
     pub units_done: u64,

@@ -13,7 +13,7 @@ use crate::replica::{Caller, Finished};
 use crate::shard::Shard;
 use model::clustering::Slice;
 use model::key::Token;
-use model::read::{ReadCommand, ReadEntry, ReadResponse};
+use model::read::{Partitions, ReadCommand, ReadEntry, ReadResponse};
 use model::row::Row;
 use model::time::{BootNanos, Now};
 use std::collections::VecDeque;
@@ -34,6 +34,52 @@ pub struct ShardsRead {
 }
 
 impl Shard {
+    /// Has this node read, as one of the replicas, for an operation of this shard. What is not known at once comes as any read of its.
+    pub(crate) fn read_own(
+        &mut self,
+        number: u64,
+        command: ReadCommand,
+        deadline: BootNanos,
+        now: Now,
+        out: &mut Effects,
+    ) -> Option<Result<ReadResponse, ReplicaError>> {
+        let token = match &command.partitions {
+            Partitions::Key(key) => key.token,
+            Partitions::Range(_) => {
+                let caller = Caller::Local(number.into());
+                self.read_own_shards(command, caller, deadline, now, out);
+                return None;
+            }
+        };
+        self.read_at_owner(number, token, command, deadline, now, out)
+    }
+
+    /// Has the shard that owns a token read for an operation of this one. What is not known at once comes as any read of its.
+    pub(super) fn read_at_owner(
+        &mut self,
+        number: u64,
+        token: Token,
+        command: ReadCommand,
+        deadline: BootNanos,
+        now: Now,
+        out: &mut Effects,
+    ) -> Option<Result<ReadResponse, ReplicaError>> {
+        let owner = self.owner(token);
+        if owner != self.number {
+            let message = ShardMessage::Read {
+                request: number,
+                command: Box::new(command),
+                deadline,
+                turn: Queueing::AtOnce,
+            };
+            self.tell(owner, message, out);
+            return None;
+        }
+        self.metrics.replica_reads += 1;
+        let caller = Caller::Local(number.into());
+        self.replica.read(&command, caller, now, &mut out.io)
+    }
+
     /// Reads a range of this node; the caller hears.
     pub(crate) fn read_own_shards(
         &mut self,

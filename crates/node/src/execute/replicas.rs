@@ -11,12 +11,10 @@
 //! - whoever waits hears once, and not before the turn's event is done with: what answers at once does not recurse.
 
 use super::operation::Operation;
-use super::serial::Queueing;
 use crate::budget::{Held, SMALL_ANSWER_BYTES, TOO_MANY_ANSWERS};
 use crate::effects::Effects;
-use crate::message::{ReplicaError, RequestId, ShardMessage};
+use crate::message::{ReplicaError, RequestId};
 use crate::peers::message::{Answer, Wanted as PeerWanted};
-use crate::replica::Caller;
 use crate::shard::Shard;
 use crate::track::gate::{MAY_BE_STALE, Trust};
 use cluster::coordinate::ranges::{self, first_piece, later};
@@ -27,7 +25,6 @@ use cluster::paxos::Ballot;
 use cluster::topology::NodeId;
 use model::error::{Consistency, RequestError};
 use model::filter::{RowFilter, Target};
-use model::key::Token;
 use model::read::{Columns, Dead, KeyBound, KeyRange, Partitions, ReadCommand, ReadResponse};
 use model::schema::Table;
 use model::time::{BootNanos, Now};
@@ -302,41 +299,9 @@ impl Shard {
             return self.send_read(ask.replica, &terms, (&command, wanted), out);
         }
         operation.local_wanted = ask.wanted;
-        let Partitions::Key(key) = &command.partitions else {
-            let caller = Caller::Local(number.into());
-            return self.read_own_shards(command, caller, deadline, now, out);
-        };
-        let token = key.token;
-        let read = self.read_at_owner(number, token, command, deadline, now, out);
-        if let Some(result) = read {
+        if let Some(result) = self.read_own(number, command, deadline, now, out) {
             self.local_replica_read(number, result, now, out);
         }
-    }
-
-    /// Has the shard that owns a token read for an operation of this one. What is not known at once comes as any read of its.
-    pub(crate) fn read_at_owner(
-        &mut self,
-        number: u64,
-        token: Token,
-        command: ReadCommand,
-        deadline: BootNanos,
-        now: Now,
-        out: &mut Effects,
-    ) -> Option<Result<ReadResponse, ReplicaError>> {
-        let owner = self.owner(token);
-        if owner != self.number {
-            let message = ShardMessage::Read {
-                request: number,
-                command: Box::new(command),
-                deadline,
-                turn: Queueing::AtOnce,
-            };
-            self.tell(owner, message, out);
-            return None;
-        }
-        self.metrics.replica_reads += 1;
-        let caller = Caller::Local(number.into());
-        self.replica.read(&command, caller, now, &mut out.io)
     }
 
     /// This node has read, as one of the replicas.

@@ -8,13 +8,12 @@ use crate::execute::admin::AdminAnswer;
 use crate::execute::operation::Operation;
 use crate::message::{ReplicaError, ShardMessage};
 use crate::peers::message::{Answer, PeerMessage, Wanted as PeerWanted};
-use crate::replica::Caller;
 use crate::shard::Shard;
 use cluster::repair::plan::Unit;
-use cluster::repair::session::{Effect, Pace, Question, Session};
+use cluster::repair::session::{Effect, Pace, Progress, Question, Session};
 use cluster::topology::NodeId;
 use model::env::Random;
-use model::read::{Partitions, ReadCommand, ReadResponse};
+use model::read::{ReadCommand, ReadResponse};
 use model::schema::TableId;
 use model::time::{BootNanos, Now};
 use std::collections::BTreeSet;
@@ -80,14 +79,7 @@ impl Shard {
             failure: None,
             started_millis: now_millis,
             updated_millis: now_millis,
-            units: begun.units.len() as u64,
-            units_done: 0,
-            units_failed: 0,
-            parts: 0,
-            parts_different: 0,
-            bytes_compared: 0,
-            mutations: 0,
-            mutation_bytes: 0,
+            progress: Progress::default(),
         };
         let own = self.topology.local;
         let how = (fact.purpose(), begun.pace);
@@ -178,10 +170,9 @@ impl Shard {
         session.forget_tables(|unit| !known.contains(&unit.table.id));
         session.poll(|id| alive.contains(&id), now, &mut effects);
         let due = session.next_deadline(now.boot);
-        running.fact.update(session.progress(), now.wall.millis());
-        running.fact.failure = session.failure().map(str::to_owned);
+        running.fact.update(session, now.wall.millis());
         if session.is_done() {
-            let failed = running.fact.units_failed > 0;
+            let failed = running.fact.progress.units_failed > 0;
             let state = if failed {
                 RepairState::Failed
             } else {
@@ -204,8 +195,7 @@ impl Shard {
             waits,
             ..
         } = running;
-        fact.update(session.progress(), now.wall.millis());
-        fact.failure = session.failure().map(str::to_owned);
+        fact.update(&session, now.wall.millis());
         fact.state = state;
         tell_operator(&fact, out);
         if let Some(id) = waits {
@@ -213,7 +203,7 @@ impl Shard {
             out.admin.push((id, Ok(answer)));
         }
         let metrics = &mut self.metrics;
-        metrics.repair_parts_different += fact.parts_different;
+        metrics.repair_parts_different += fact.progress.parts_different;
         metrics.repairs_failed += u64::from(state == RepairState::Failed);
         metrics.repairs_completed += u64::from(state == RepairState::Completed);
         self.repairs.over.push_back(fact);
@@ -276,13 +266,7 @@ impl Shard {
             };
             return self.send_read(question.member, &terms, (&command, wanted), out);
         }
-        let Partitions::Key(key) = &command.partitions else {
-            let caller = Caller::Local(number.into());
-            return self.read_own_shards(command, caller, deadline, now, out);
-        };
-        let token = key.token;
-        let read = self.read_at_owner(number, token, command, deadline, now, out);
-        if let Some(result) = read {
+        if let Some(result) = self.read_own(number, command, deadline, now, out) {
             self.repair_read(number, result, now, out);
         }
     }
@@ -507,17 +491,18 @@ fn tell_operator(fact: &RepairFact, out: &mut Effects) {
         RepairReason::Owed => "the repair of what no journal has any more",
         RepairReason::Round => "the round over everything",
     };
+    let progress = &fact.progress;
     let text = format!(
         "{what} is over ({:?}): {} of {} stretches, {} of {} parts differed, {} mutations of {} bytes sent",
         fact.state,
-        fact.units_done - fact.units_failed,
-        fact.units,
-        fact.parts_different,
-        fact.parts,
-        fact.mutations,
-        fact.mutation_bytes
+        progress.units_done - progress.units_failed,
+        progress.units,
+        progress.parts_different,
+        progress.parts,
+        progress.mutations,
+        progress.mutation_bytes
     );
-    let found = fact.reason == RepairReason::Round && fact.parts_different > 0;
+    let found = fact.reason == RepairReason::Round && progress.parts_different > 0;
     let level = match (fact.state, found) {
         (RepairState::Failed, _) | (_, true) => LogLevel::Warn,
         _ if fact.reason == RepairReason::Round => return,

@@ -1,6 +1,6 @@
 //! Repairs as operators see them.
 
-use cluster::repair::session::{Progress, Purpose};
+use cluster::repair::session::{Progress, Purpose, Session};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -57,42 +57,17 @@ pub struct RepairFact {
     pub started_millis: i64,
     /// When it was last heard of, in milliseconds since 1970.
     pub updated_millis: i64,
-    /// Stretches of tables.
-    pub units: u64,
-    /// Those that are done, failed ones among them.
-    pub units_done: u64,
-    /// Those that failed.
-    pub units_failed: u64,
-    /// Parts that were compared, of a mebibyte at most.
-    pub parts: u64,
-    /// Those in which members differed.
-    pub parts_different: u64,
-    /// Bytes of this node's rows that were compared.
-    pub bytes_compared: u64,
-    /// Mutations that members lacked.
-    pub mutations: u64,
-    /// Bytes of those.
-    pub mutation_bytes: u64,
+    /// How far it is.
+    #[serde(flatten)]
+    pub progress: Progress,
 }
 
 impl RepairFact {
-    /// Takes over how far the repair is.
-    pub(super) fn update(&mut self, progress: Progress, now_millis: i64) {
-        let Progress {
-            units_done,
-            units,
-            units_failed,
-            parts,
-            parts_different,
-            bytes_compared,
-            mutations,
-            mutation_bytes,
-        } = progress;
+    /// Takes over how its session stands.
+    pub(super) fn update(&mut self, session: &Session, now_millis: i64) {
         self.updated_millis = now_millis;
-        (self.units, self.units_done, self.units_failed) = (units, units_done, units_failed);
-        (self.parts, self.parts_different) = (parts, parts_different);
-        self.bytes_compared = bytes_compared;
-        (self.mutations, self.mutation_bytes) = (mutations, mutation_bytes);
+        self.progress = session.progress();
+        self.failure = session.failure().map(str::to_owned);
     }
 
     /// What it does about differences.

@@ -25,7 +25,10 @@ pub(super) fn repairs(view: &NodeView<'_>, rows: &mut Rows<'_>) {
         let updated = at(fact.updated_millis);
         let success = format!(
             "{} parts compared, {} different, {} mutations of {} bytes",
-            fact.parts, fact.parts_different, fact.mutations, fact.mutation_bytes
+            fact.progress.parts,
+            fact.progress.parts_different,
+            fact.progress.mutations,
+            fact.progress.mutation_bytes
         );
         let status = match fact.state {
             RepairState::Running => "running",

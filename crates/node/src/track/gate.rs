@@ -5,7 +5,7 @@
 //! trusts whoever lives.
 
 use super::Shard;
-use cluster::coordinate::{Replica, ReplicaPlan};
+use cluster::coordinate::ReplicaPlan;
 use cluster::topology::NodeId;
 use model::error::{Consistency, RequestError};
 use smallvec::SmallVec;
@@ -33,18 +33,41 @@ pub(crate) enum Trust {
     Stale,
 }
 
+/// The group that is read by a plan, as nobody was left out of it yet.
+pub(super) fn members_of(plan: &ReplicaPlan) -> SmallVec<[u32; 8]> {
+    let replicas = plan.replicas.iter();
+    let mut members: SmallVec<[u32; 8]> = replicas.map(|replica| replica.node.0).collect();
+    members.sort_unstable();
+    members
+}
+
 impl Shard {
     /// Whether a replica is known to be good for a read of one replica; `None` if this node knows nothing of the group.
     pub(super) fn is_fresh(&self, plan: &ReplicaPlan, node: NodeId) -> Option<bool> {
-        let mut members: SmallVec<[u32; 8]> =
-            plan.replicas.iter().map(|replica| replica.node.0).collect();
-        members.sort_unstable();
-        let now = self.stopwatch.boot();
+        let (members, now) = (members_of(plan), self.stopwatch.boot());
         let fresh = self.tracking.freshness.of(&members, node, now)?;
         Some(match plan.consistency {
             Consistency::LocalOne => fresh.local,
             _ => fresh.all,
         })
+    }
+
+    /// The living replicas that a read of one of them may rest on: those of which `is_good` says so, by whether they are known to be
+    /// fresh; at LOCAL_ONE those of the first one's data centre.
+    pub(super) fn near_and(
+        &self,
+        plan: &ReplicaPlan,
+        is_good: impl Fn(Option<bool>) -> bool,
+    ) -> SmallVec<[NodeId; 3]> {
+        let here = plan.replicas.first().map(|replica| replica.datacenter);
+        let local = plan.consistency == Consistency::LocalOne;
+        let near = plan
+            .live()
+            .filter(|replica| !local || Some(replica.datacenter) == here);
+        let nodes = near.map(|replica| replica.node);
+        nodes
+            .filter(|node| is_good(self.is_fresh(plan, *node)))
+            .collect()
     }
 
     /// Whether a read by this plan that rests on a replica may miss something.
@@ -65,15 +88,13 @@ impl Shard {
             Consistency::LocalOne => true,
             _ => return Ok((plan, Trust::Fresh)),
         };
+        let trusted = self.near_and(&plan, |fresh| fresh != Some(false));
         // The first is of this data centre, if any is.
         let here = plan.replicas.first().map(|replica| replica.datacenter);
-        let is_far = |replica: &Replica| local && Some(replica.datacenter) != here;
-        let trusted = plan
-            .live()
-            .filter(|replica| !is_far(replica) && self.trust(&plan, replica.node) == Trust::Fresh);
-        let trusted: SmallVec<[NodeId; 3]> = trusted.map(|replica| replica.node).collect();
-        plan.replicas
-            .sort_by_key(|replica| (is_far(replica), !trusted.contains(&replica.node)));
+        plan.replicas.sort_by_key(|replica| {
+            let is_far = local && Some(replica.datacenter) != here;
+            (is_far, !trusted.contains(&replica.node))
+        });
         match (trusted.is_empty(), self.config.read_gate) {
             (false, ReadGate::Warn) => Ok((plan, Trust::Fresh)),
             (false, ReadGate::Strict) => {

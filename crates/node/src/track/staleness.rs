@@ -6,12 +6,11 @@
 
 use super::Shard;
 use super::facts::FRESH_MS;
+use super::gate::members_of;
 use super::home::GATE_MS;
-use cluster::coordinate::{Replica, ReplicaPlan};
-use cluster::topology::NodeId;
+use cluster::coordinate::ReplicaPlan;
 use model::error::{Consistency, RequestError};
 use model::staleness;
-use smallvec::SmallVec;
 
 /// The bound that a replica keeps of which this node knows that it is fresh, in milliseconds: G, and how old that knowledge may be:
 /// half of G from the replica to this node, and the way to the shard that asks.
@@ -46,25 +45,17 @@ impl Shard {
         mut plan: ReplicaPlan,
         (keyspace, most_ms): (&str, u64),
     ) -> Result<ReplicaPlan, RequestError> {
-        let (local, raised) = match plan.consistency {
-            Consistency::One => (false, Consistency::Quorum),
-            Consistency::LocalOne => (true, Consistency::LocalQuorum),
+        let raised = match plan.consistency {
+            Consistency::One => Consistency::Quorum,
+            Consistency::LocalOne => Consistency::LocalQuorum,
             _ => return Ok(plan),
         };
-        let mut members: SmallVec<[u32; 8]> =
-            plan.replicas.iter().map(|replica| replica.node.0).collect();
-        members.sort_unstable();
-        let proved = self.tracking.freshness.proved_of(&members);
+        let proved = self.tracking.freshness.proved_of(&members_of(&plan));
         let now = self.stopwatch.boot();
         if proved.is_some_and(|proved| now.since(proved) <= most_ms * 1_000_000) {
             return Ok(plan);
         }
-        let here = plan.replicas.first().map(|replica| replica.datacenter);
-        let is_near = |replica: &Replica| !local || Some(replica.datacenter) == here;
-        let fresh = plan
-            .live()
-            .filter(|replica| is_near(replica) && self.is_fresh(&plan, replica.node) == Some(true));
-        let fresh: SmallVec<[NodeId; 3]> = fresh.map(|replica| replica.node).collect();
+        let fresh = self.near_and(&plan, |fresh| fresh == Some(true));
         if !fresh.is_empty() && most_ms >= FRESH_BOUND_MS {
             // Nobody else is asked should it be slow.
             plan.replicas

@@ -116,7 +116,7 @@ fn repairable(client: &Client) -> Result<Vec<String>, Failure> {
 
 /// What Cassandra's tool tells of a repair, and what was found.
 fn tell(fact: &RepairFact, keyspace: &str, text: &mut String) {
-    if fact.units == 0 && fact.state == RepairState::Completed {
+    if fact.progress.units == 0 && fact.state == RepairState::Completed {
         let _ = writeln!(
             text,
             "Replication factor is 1. No repair is needed for keyspace '{keyspace}'"
@@ -131,7 +131,7 @@ fn tell(fact: &RepairFact, keyspace: &str, text: &mut String) {
         fact.primary,
         fact.tables.join(", "),
         if fact.preview { "ALL" } else { "NONE" },
-        fact.units
+        fact.progress.units
     );
     let verb = if fact.preview {
         "would be sent"
@@ -141,11 +141,11 @@ fn tell(fact: &RepairFact, keyspace: &str, text: &mut String) {
     let _ = writeln!(
         text,
         "{} compared in {} parts, {} of them different; {} mutations of {} {verb}",
-        size(fact.bytes_compared),
-        fact.parts,
-        fact.parts_different,
-        fact.mutations,
-        size(fact.mutation_bytes)
+        size(fact.progress.bytes_compared),
+        fact.progress.parts,
+        fact.progress.parts_different,
+        fact.progress.mutations,
+        size(fact.progress.mutation_bytes)
     );
     let seconds = (fact.updated_millis - fact.started_millis) / 1_000;
     let ended = match (fact.state, &fact.failure) {
@@ -153,8 +153,8 @@ fn tell(fact: &RepairFact, keyspace: &str, text: &mut String) {
         (RepairState::Cancelled, _) => "Repair was cancelled".to_owned(),
         (_, failure) => format!(
             "{} of {} ranges failed: {}",
-            fact.units_failed,
-            fact.units,
+            fact.progress.units_failed,
+            fact.progress.units,
             failure.as_deref().unwrap_or("no reason is known")
         ),
     };
@@ -214,9 +214,9 @@ fn list(invocation: &Invocation, client: &Client) -> Outcome {
             reason.to_owned(),
             fact.keyspace.clone().unwrap_or_else(|| "all".to_owned()),
             format!("{:?}", fact.state).to_uppercase(),
-            format!("{}/{}", fact.units_done, fact.units),
-            format!("{}/{}", fact.parts_different, fact.parts),
-            size(fact.mutation_bytes),
+            format!("{}/{}", fact.progress.units_done, fact.progress.units),
+            format!("{}/{}", fact.progress.parts_different, fact.progress.parts),
+            size(fact.progress.mutation_bytes),
             fact.failure.clone().unwrap_or_default(),
         ]);
     }

@@ -172,7 +172,10 @@ fn replicas_that_nobody_knows_to_be_unequal_are_repaired() {
     };
     let fact = repair(&mut cluster, 1, preview);
     assert_eq!(fact.state, RepairState::Completed);
-    assert!(fact.mutations > 0 && fact.parts_different > 0, "{fact:?}");
+    assert!(
+        fact.progress.mutations > 0 && fact.progress.parts_different > 0,
+        "{fact:?}"
+    );
     assert!(own_keys(&mut cluster, 0..60).iter().all(|own| *own != all));
     let fact = repair(&mut cluster, 0, options());
     assert_eq!(fact.state, RepairState::Completed, "{fact:?}");
@@ -180,7 +183,11 @@ fn replicas_that_nobody_knows_to_be_unequal_are_repaired() {
         assert_eq!(own, all);
     }
     let fact = repair(&mut cluster, 2, options());
-    assert_eq!((fact.mutations, fact.parts_different), (0, 0), "{fact:?}");
+    assert_eq!(
+        (fact.progress.mutations, fact.progress.parts_different),
+        (0, 0),
+        "{fact:?}"
+    );
 }
 
 #[test]
