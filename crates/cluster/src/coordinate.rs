@@ -32,6 +32,8 @@ pub enum ReplicaError {
     /// The ring has changed since it was planned, and who asks may not know all replicas; or the table was emptied, and who decides
     /// about it does not know. Nothing was done.
     Outdated,
+    /// The replica may miss recent writes, and rows of one that may were not wanted.
+    Behind,
 }
 
 /// What a client is told of [`ReplicaError::Outdated`].
@@ -44,6 +46,7 @@ impl ReplicaError {
             Self::Overloaded(text) | Self::Failed(_, text) | Self::Invalid(text) => text,
             Self::Told(error) => error.to_string(),
             Self::Outdated => OUTDATED.to_owned(),
+            Self::Behind => "it may miss recent writes".to_owned(),
         }
     }
 
@@ -51,7 +54,11 @@ impl ReplicaError {
     fn reason(&self) -> u16 {
         match self {
             Self::Failed(reason, _) => *reason,
-            Self::Overloaded(_) | Self::Invalid(_) | Self::Told(_) | Self::Outdated => 0,
+            Self::Overloaded(_)
+            | Self::Invalid(_)
+            | Self::Told(_)
+            | Self::Outdated
+            | Self::Behind => 0,
         }
     }
 }

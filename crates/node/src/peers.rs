@@ -76,8 +76,8 @@ pub enum ReplicaRequest {
     Originate(Box<Origination>),
     /// Apply a mutation with the id it has.
     Append(Box<Replicated>),
-    /// Read.
-    Read(Box<ReadCommand>),
+    /// Read, and what is wanted of it.
+    Read(Box<ReadCommand>, Wanted),
     /// Take part in a decision.
     Decide(Box<DecisionRequest>),
 }
@@ -138,7 +138,7 @@ impl Shard {
                 wanted,
                 command,
             } => {
-                let request = ReplicaRequest::Read(command);
+                let request = ReplicaRequest::Read(command, wanted);
                 self.take_peer_work(work(node, &terms, wanted, request, now), now, out);
             }
             PeerMessage::Stream(message) => {
@@ -257,7 +257,7 @@ impl Shard {
             ReplicaRequest::Originate(origination) => of_mutation(&origination.mutation),
             ReplicaRequest::Append(replicated) => of_mutation(&replicated.mutation),
             ReplicaRequest::Decide(asked) => Some(self.owner(asked.key.token)),
-            ReplicaRequest::Read(command) => Some(match &command.partitions {
+            ReplicaRequest::Read(command, _) => Some(match &command.partitions {
                 Partitions::Key(key) => self.owner(key.token),
                 Partitions::Range(_) => self.number,
             }),
@@ -269,7 +269,7 @@ impl Shard {
             ReplicaRequest::Write(..)
             | ReplicaRequest::Originate(_)
             | ReplicaRequest::Append(_) => self.tell_peer_written(work.caller, Err(error), out),
-            ReplicaRequest::Read(_) => self.tell_peer_read(work.caller, Err(error), out),
+            ReplicaRequest::Read(..) => self.tell_peer_read(work.caller, Err(error), out),
             ReplicaRequest::Decide(_) => self.tell_peer_decided(work.caller, Err(error), out),
         }
     }
@@ -303,7 +303,12 @@ impl Shard {
             ReplicaRequest::Append(replicated) => {
                 self.append_replicated(&replicated, work.epoch, caller, now);
             }
-            ReplicaRequest::Read(command) => {
+            ReplicaRequest::Read(command, Wanted::FreshRows { local })
+                if !self.is_fresh_for(&command, local) =>
+            {
+                self.tell_peer_read(work.caller, Err(ReplicaError::Behind), out);
+            }
+            ReplicaRequest::Read(command, _) => {
                 if let Partitions::Range(_) = command.partitions {
                     return self.read_own_shards(*command, caller, work.deadline, now, out);
                 }

@@ -65,6 +65,8 @@ pub struct Read {
     /// Who is asked for data and has not failed.
     data_asked: SmallVec<[NodeId; 1]>,
     data_present: bool,
+    /// Whether a replica has rows and did not send them, as it may be behind.
+    held_back: bool,
     stage: Stage,
 }
 
@@ -86,6 +88,7 @@ impl Read {
             digests: SmallVec::new(),
             data_asked: SmallVec::new(),
             data_present: false,
+            held_back: false,
             stage: Stage::Digests,
         };
         while !read.can_reach() {
@@ -152,6 +155,7 @@ impl Read {
         endpoint: IpAddr,
         error: ReplicaError,
     ) -> Progress {
+        self.held_back |= matches!(error, ReplicaError::Behind);
         if self.stage == Stage::Told || !self.tally.failed(replica, endpoint, error) {
             return Progress::Pending;
         }
@@ -164,6 +168,11 @@ impl Read {
             return Progress::Pending;
         }
         self.replace(replica)
+    }
+
+    /// Whether a replica did not send what it has, as it may be behind ([`ReplicaError::Behind`]).
+    pub fn was_held_back(&self) -> bool {
+        self.held_back
     }
 
     /// Those asked take longer than they usually do: one more is asked, if there is one. For data, as long as none came.

@@ -85,7 +85,7 @@ impl Shard {
     }
 
     /// Checks a level and finds who replicates a token of a keyspace.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &self,
         access: Access,
         level: Consistency,

@@ -60,6 +60,8 @@ pub struct ReplicaRead {
     plan: ReplicaPlan,
     /// Whether the plan was gated: the replicas left in it are no group that anything is known of.
     is_gated: bool,
+    /// How far its replicas are trusted.
+    trust: Trust,
     pub(super) read: Read,
     /// What the statement wants from where the last answer ended, of the piece at hand.
     command: ReadCommand,
@@ -215,7 +217,7 @@ impl Shard {
             }
             None => self.gate(plan)?,
         };
-        operation.plan = plan;
+        (operation.plan, operation.trust) = (plan, trust);
         self.note_trust(operation.parent, trust);
         Ok(())
     }
@@ -253,7 +255,7 @@ impl Shard {
 
     /// Counts an answer that may be stale, and tells the client, once.
     fn note_trust(&mut self, parent: u64, trust: Trust) {
-        if trust == Trust::Fresh {
+        if trust != Trust::Stale {
             return;
         }
         self.metrics.unfresh_reads += 1;
@@ -290,6 +292,9 @@ impl Shard {
         let (command, deadline) = (asked(&operation.command), operation.terms.deadline);
         if ask.replica != local {
             let wanted = match ask.wanted {
+                Wanted::Data if operation.trust == Trust::Asked => PeerWanted::FreshRows {
+                    local: operation.plan.consistency == Consistency::LocalOne,
+                },
                 Wanted::Data => PeerWanted::Rows,
                 Wanted::Digest => PeerWanted::Digest,
             };
@@ -399,9 +404,30 @@ impl Shard {
             }
             Progress::Failed(error) => {
                 if let Some(operation) = self.take_replica_read(number) {
-                    self.end_replica_read(operation, Err(error));
+                    self.read_failed(operation, error, now, out);
                 }
             }
+        }
+    }
+
+    /// Nobody is left to be asked. Where nobody but those who may be behind could be, they are asked for what they have, if that will do.
+    fn read_failed(
+        &mut self,
+        mut operation: Box<ReplicaRead>,
+        error: RequestError,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if operation.trust != Trust::Asked || !operation.read.was_held_back() {
+            return self.end_replica_read(operation, Err(error));
+        }
+        match self.distrust(&operation.plan) {
+            Ok(trust) => {
+                operation.trust = trust;
+                self.note_trust(operation.parent, trust);
+                self.begin_round(operation, now, out);
+            }
+            Err(error) => self.end_replica_read(operation, Err(error)),
         }
     }
 
@@ -551,6 +577,7 @@ impl ReplicaRead {
             read: Read::new(plan.clone()),
             plan,
             is_gated: false,
+            trust: Trust::Fresh,
             command,
             rest,
             local_wanted: Wanted::Data,

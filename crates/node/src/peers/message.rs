@@ -51,6 +51,11 @@ pub enum Wanted {
     Rows,
     /// What stands for them.
     Digest,
+    /// The rows, if the replica knows itself to be fresh: among all, or where `local` among those of its data centre.
+    FreshRows {
+        /// For LOCAL_ONE.
+        local: bool,
+    },
 }
 
 /// Who wants to be a member.
@@ -174,6 +179,7 @@ const TRACKED: u8 = 22;
 /// An error of a request that the answering node coordinated.
 const TOLD: u8 = 4;
 const OUTDATED: u8 = 5;
+const BEHIND: u8 = 6;
 
 impl PeerMessage {
     /// As what it travels.
@@ -314,10 +320,12 @@ impl PeerMessage {
             TRACKED => Self::Tracked(TrackMessage::decode(input)?),
             READ => Self::Read {
                 terms: Terms::decode(input)?,
-                wanted: if flag(input)? {
-                    Wanted::Digest
-                } else {
-                    Wanted::Rows
+                wanted: match varint::take(input, 1)? {
+                    [0] => Wanted::Rows,
+                    [1] => Wanted::Digest,
+                    [2] => Wanted::FreshRows { local: false },
+                    [3] => Wanted::FreshRows { local: true },
+                    _ => return None,
                 },
                 command: Box::new(ReadCommand::decode(input)?),
             },
@@ -361,7 +369,11 @@ pub fn put_decide(out: &mut Vec<u8>, terms: &Terms, asked: &DecisionRequest) {
 pub fn put_read(out: &mut Vec<u8>, terms: &Terms, wanted: Wanted, command: &ReadCommand) {
     out.push(READ);
     terms.encode(out);
-    out.push(u8::from(wanted == Wanted::Digest));
+    out.push(match wanted {
+        Wanted::Rows => 0,
+        Wanted::Digest => 1,
+        Wanted::FreshRows { local } => 2 + u8::from(local),
+    });
     command.encode(out);
 }
 
@@ -461,6 +473,7 @@ fn put_result<T>(
         Err(ReplicaError::Failed(reason, text)) => (2, *reason, text.as_str()),
         Err(ReplicaError::Invalid(text)) => (3, 0, text.as_str()),
         Err(ReplicaError::Outdated) => (OUTDATED, 0, ""),
+        Err(ReplicaError::Behind) => (BEHIND, 0, ""),
         Err(ReplicaError::Told(error)) => {
             out.push(TOLD);
             let text = serde_json::to_vec(error).expect("a plain record");
@@ -491,6 +504,7 @@ fn result<T>(
         2 => ReplicaError::Failed(reason, text),
         3 => ReplicaError::Invalid(text),
         OUTDATED => ReplicaError::Outdated,
+        BEHIND => ReplicaError::Behind,
         _ => return None,
     }))
 }

@@ -1,13 +1,15 @@
 //! The read gate (docs/tracking.md, section 8): a replica that is behind is not what a read of one replica rests on, while another
 //! is to be had.
 //!
-//! A coordinator knows who is fresh if it is a member of the group itself. Of groups that it is no member of it knows nothing, and
-//! trusts whoever lives.
+//! A coordinator knows who is fresh if it is a member of the group itself. Of groups that it is no member of it knows nothing: it asks
+//! for rows of a replica that knows itself to be fresh, one after the other.
 
 use super::Shard;
-use cluster::coordinate::ReplicaPlan;
+use cluster::coordinate::ranges::first_piece;
+use cluster::coordinate::{Access, ReplicaPlan};
 use cluster::topology::NodeId;
 use model::error::{Consistency, RequestError};
+use model::read::{Partitions, ReadCommand};
 use smallvec::SmallVec;
 
 /// What becomes of a read of one replica if none that lives is known to be fresh (`read_gate`).
@@ -29,6 +31,8 @@ pub(crate) const MAY_BE_STALE: &str =
 pub(crate) enum Trust {
     /// As far as is known.
     Fresh,
+    /// If the replica itself says so: this node knows nothing of the group.
+    Asked,
     /// The replica may be behind.
     Stale,
 }
@@ -70,6 +74,30 @@ impl Shard {
             .collect()
     }
 
+    /// Whether this node may be rested on by a read of one replica, as far as it knows itself.
+    pub(crate) fn is_fresh_for(&self, command: &ReadCommand, local: bool) -> bool {
+        let token = match &command.partitions {
+            Partitions::Key(key) => Some(key.token),
+            Partitions::Range(range) => first_piece(None, range).map(|piece| piece.token),
+        };
+        let (Some(token), Some(table)) = (token, self.replica.store.table(command.table)) else {
+            // There is nothing to miss.
+            return true;
+        };
+        let level = if local {
+            Consistency::LocalOne
+        } else {
+            Consistency::One
+        };
+        let own = self.topology.local;
+        self.admit(Access::Read, level, &table.keyspace, token)
+            .is_ok_and(|plan| {
+                // Nobody else has what there is one replica of.
+                plan.has(own)
+                    && (plan.replicas.len() == 1 || self.is_fresh(&plan, own) == Some(true))
+            })
+    }
+
     /// Whether a read by this plan that rests on a replica may miss something.
     pub(crate) fn trust(&self, plan: &ReplicaPlan, node: NodeId) -> Trust {
         let is_gated = matches!(plan.consistency, Consistency::One | Consistency::LocalOne);
@@ -95,15 +123,28 @@ impl Shard {
             let is_far = local && Some(replica.datacenter) != here;
             (is_far, !trusted.contains(&replica.node))
         });
-        match (trusted.is_empty(), self.config.read_gate) {
-            (false, ReadGate::Warn) => Ok((plan, Trust::Fresh)),
-            (false, ReadGate::Strict) => {
-                plan.replicas
-                    .retain(|replica| trusted.contains(&replica.node));
-                Ok((plan, Trust::Fresh))
-            }
-            (true, ReadGate::Warn) => Ok((plan, Trust::Stale)),
-            (true, ReadGate::Strict) => Err(RequestError::Unavailable {
+        if trusted.is_empty() {
+            return self.distrust(&plan).map(|trust| (plan, trust));
+        }
+        if self.config.read_gate == ReadGate::Strict {
+            plan.replicas
+                .retain(|replica| trusted.contains(&replica.node));
+        }
+        let nearest = plan.replicas.first().map(|replica| replica.node);
+        let is_known = nearest.is_none_or(|node| self.is_fresh(&plan, node).is_some());
+        let trust = if is_known || plan.replicas.len() == 1 {
+            Trust::Fresh
+        } else {
+            Trust::Asked
+        };
+        Ok((plan, trust))
+    }
+
+    /// No replica that lives is known to be fresh: whether the read goes on all the same.
+    pub(crate) fn distrust(&self, plan: &ReplicaPlan) -> Result<Trust, RequestError> {
+        match self.config.read_gate {
+            ReadGate::Warn => Ok(Trust::Stale),
+            ReadGate::Strict => Err(RequestError::Unavailable {
                 consistency: plan.consistency,
                 required: 1,
                 alive: 0,

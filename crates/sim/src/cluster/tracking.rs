@@ -222,6 +222,37 @@ fn a_coordinator_without_the_data_hands_its_commits_over() {
     assert!((1..10).contains(&without), "{without} of 20 are elsewhere");
 }
 
+#[test]
+fn a_coordinator_without_the_data_does_not_rest_on_who_is_behind() {
+    let mut cluster = Cluster::founded(18, 4, 4, 1).expect("a cluster");
+    for node in &mut cluster.nodes {
+        // What the one that was down missed does not come.
+        node.config.handoff.paused = true;
+    }
+    ready(&mut cluster);
+    cluster.nodes[0].crash();
+    cluster.pass(5_000);
+    for key in 0..WRITES {
+        let text = format!("INSERT INTO ks.t (k, v) VALUES ({key}, {key})");
+        done(&mut cluster, 1 + key % 3, Consistency::Quorum, &text);
+    }
+    start(&mut cluster, 0);
+    for coordinator in 1..4 {
+        for key in (0..WRITES).step_by(5) {
+            let text = format!("SELECT v FROM ks.t WHERE k = {key}");
+            match ask(&mut cluster, coordinator, Consistency::One, &text) {
+                Answer::Rows(found) => assert_eq!(found.len(), 1, "{key} by {coordinator}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+    assert_eq!(
+        own_rows(&mut cluster, 0),
+        0,
+        "it has caught up all the same"
+    );
+}
+
 /// Increments whose leader's power fails before a periodic sync is due, and which it goes on counting from.
 fn counted_by_one_who_dies(seed: u64) {
     let mut cluster = Cluster::founded(seed, 3, 4, 1).expect("a cluster");

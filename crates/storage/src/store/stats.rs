@@ -144,6 +144,11 @@ impl Store {
         self.tables.contains_key(&id)
     }
 
+    /// A table of the schema in force here.
+    pub fn table(&self, id: TableId) -> Option<&Table> {
+        self.tables.get(&id).map(|state| &*state.table)
+    }
+
     /// The directory of a table.
     pub fn table_directory(&self, table: &Table) -> String {
         crate::manifest::table_directory(&self.config.data_directory, table)

@@ -4,6 +4,7 @@ use super::*;
 use cluster::ring::Location;
 use model::error::{RequestError, WriteType};
 use model::key::DecoratedKey;
+use model::read::Partitions;
 use model::schema::TableId;
 
 fn of_the_cluster() -> Vec<PeerMessage> {
@@ -113,9 +114,35 @@ fn of_work() -> Vec<PeerMessage> {
     ]
 }
 
+/// Reads of who is to know itself fresh.
+fn of_reads() -> Vec<PeerMessage> {
+    let terms = Terms {
+        request: PeerRequest {
+            shard: 1,
+            id: 7.into(),
+        },
+        epoch: 9,
+        wait_ms: 100,
+    };
+    let key = Partitions::Key(DecoratedKey::new(*b"key"));
+    let command = ReadCommand::all(TableId(Uuid::from_u128(5)), key, 7);
+    let wanted = [false, true].map(|local| Wanted::FreshRows { local });
+    let reads = wanted.map(|wanted| PeerMessage::Read {
+        terms,
+        wanted,
+        command: Box::new(command.clone()),
+    });
+    let refused = PeerMessage::Answered {
+        request: terms.request,
+        result: Err(ReplicaError::Behind),
+    };
+    reads.into_iter().chain([refused]).collect()
+}
+
 #[test]
 fn messages_survive_their_bytes_and_no_part_of_them_does() {
-    for message in of_the_cluster().into_iter().chain(of_work()) {
+    let all = [of_the_cluster(), of_work(), of_reads()];
+    for message in all.into_iter().flatten() {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         assert_eq!(PeerMessage::decode(&bytes).as_ref(), Some(&message));
