@@ -144,6 +144,8 @@ pub struct Streams {
     serving: usize,
     /// Writes of other nodes that were planned before this epoch come too late: their data may have been given away.
     refused_before: u64,
+    /// The latest step of a change by which somebody asked for what this shard has, by its epoch, and when that began.
+    asked_since: (u64, BootNanos),
     /// Whether this node has left its cluster.
     has_left: bool,
     /// By whose tokens change; shard 0's, as is all that follows.

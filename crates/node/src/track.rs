@@ -90,6 +90,8 @@ pub(crate) struct Tracking {
     handoff: handoff::Handoff,
     /// What groups are good for, as homes last said.
     freshness: facts::FreshnessTable,
+    /// Whether somebody gains what others replicate.
+    ring_changes: bool,
     proofs: proof::Proofs,
 }
 
@@ -113,6 +115,7 @@ impl Tracking {
             budget: budget::JournalBudget::default(),
             handoff: handoff::Handoff::new(config.handoff.clone()),
             freshness: facts::FreshnessTable::default(),
+            ring_changes: false,
             proofs: proof::Proofs::default(),
         }
     }

@@ -4,7 +4,7 @@ mod closing;
 mod pulling;
 mod trust;
 
-use super::gate::{Asked, Freshness, Gate, Proof};
+use super::gate::{Asked, Catching, Freshness, Gate, Proof};
 use super::log::Log;
 use super::{Boot, GroupId, LogSummary, Summary};
 use crate::topology::NodeId;
@@ -153,6 +153,10 @@ pub struct Group {
     gate: Gate,
     proof: Option<Proof>,
     proved: Option<BootNanos>,
+    /// Members that live, where it matters whether this one has all that they have.
+    living: Option<BTreeSet<NodeId>>,
+    catching: Option<Catching>,
+    caught_up: Option<BootNanos>,
     /// What was retired and nobody was told of.
     newly_retired: Vec<(NodeId, Boot)>,
 }
@@ -188,6 +192,9 @@ impl Group {
             gate: Gate::default(),
             proof: None,
             proved: None,
+            living: None,
+            catching: None,
+            caught_up: None,
             newly_retired: Vec::new(),
             config,
         };
@@ -484,6 +491,7 @@ impl Group {
         self.look_at_gate(now, out);
         self.pull(now, out);
         self.look_at_proof(now, out);
+        self.look_at_own(now);
         self.send_summaries(now, out);
         self.ask(now, out);
         self.look_again(now);

@@ -57,6 +57,8 @@ pub struct Pull {
     pub epoch: u64,
     /// The epoch from which on everybody writes to the asking node too: what was planned before comes too late.
     pub since: u64,
+    /// Whether it will do although the source may lack what other replicas have.
+    pub as_it_is: bool,
     /// What to read.
     pub command: Box<ReadCommand>,
 }
@@ -86,6 +88,7 @@ impl StreamMessage {
                 varint::put(out, u64::from(pull.shards));
                 varint::put(out, pull.epoch);
                 varint::put(out, pull.since);
+                out.push(u8::from(pull.as_it_is));
                 pull.command.encode(out);
             }
             Self::Chunk {
@@ -141,6 +144,11 @@ impl StreamMessage {
                 shards: u16::try_from(varint::get(input)?).ok()?,
                 epoch: varint::get(input)?,
                 since: varint::get(input)?,
+                as_it_is: match varint::take(input, 1)? {
+                    [0] => false,
+                    [1] => true,
+                    _ => return None,
+                },
                 command: Box::new(ReadCommand::decode(input)?),
             }),
             CHUNK => Self::Chunk {
@@ -212,6 +220,7 @@ mod tests {
                 shards: 2,
                 epoch: 400,
                 since: 300,
+                as_it_is: true,
                 command: Box::new(command),
             }),
             StreamMessage::Chunk {

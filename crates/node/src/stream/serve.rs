@@ -19,7 +19,7 @@ const MAX_SERVING: usize = 32;
 impl Shard {
     /// Another node asks for a chunk of what this shard has.
     pub(super) fn serve_pull(&mut self, node: NodeId, pull: Pull, now: Now, out: &mut Effects) {
-        if let Some(reason) = self.pull_refused(&pull) {
+        if let Some(reason) = self.pull_refused(&pull, now) {
             return self.tell_chunk(node, (pull.number, pull.epoch), Err(reason), out);
         }
         let streams = &mut self.streams;
@@ -37,14 +37,26 @@ impl Shard {
         }
     }
 
-    fn pull_refused(&self, pull: &Pull) -> Option<String> {
+    fn pull_refused(&mut self, pull: &Pull, now: Now) -> Option<String> {
         if pull.shards != self.config.shards {
             return Some(format!("this node has {} shards", self.config.shards));
         }
         if self.topology.epoch < pull.epoch.max(pull.since) {
             return Some(format!("epoch {} is not known here yet", pull.epoch));
         }
-        (self.streams.serving >= MAX_SERVING).then(|| "busy with other chunks".to_owned())
+        if self.streams.serving >= MAX_SERVING {
+            return Some("busy with other chunks".to_owned());
+        }
+        // By the first question everybody writes to who asks as well: what replicas have of before is all that there will be of it.
+        let (first_of, first_at) = self.streams.asked_since;
+        let asked_at = if pull.since > first_of {
+            self.streams.asked_since = (pull.since, now.boot);
+            now.boot
+        } else {
+            first_at
+        };
+        let has_all = pull.as_it_is || self.has_caught_up(asked_at);
+        (!has_all).then(|| "it has not caught up with the other replicas yet".to_owned())
     }
 
     /// A chunk was read, or could not be.

@@ -99,6 +99,8 @@ impl Shard {
         if takes_fewer {
             taking.session.set_patience(Patience::Over);
         }
+        // Who rebuilds hears of what its source lacks as of any write.
+        let as_it_is = takes_fewer || reason.is_none();
         let (since, mut asks) = (taking.since, Vec::new());
         let shards = |id| living.get(&id).copied();
         taking.session.poll(shards, now.boot, &mut asks);
@@ -118,6 +120,7 @@ impl Shard {
                 shards: ask.shards,
                 epoch: self.topology.epoch,
                 since,
+                as_it_is,
                 command: Box::new(chunk::command(ask.unit.table, ask.unit.range, ask.resume)),
             };
             let message = StreamMessage::Pull(pull);

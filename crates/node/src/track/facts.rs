@@ -92,6 +92,8 @@ pub struct Standing {
     pub proved: Option<BootNanos>,
     /// Whether all members hold everything, as far as is known.
     pub is_settled: bool,
+    /// This node holds everything that any member who lives held at this moment; known while the ring changes.
+    pub caught_up: Option<BootNanos>,
     /// When that was so.
     pub at: BootNanos,
 }
@@ -172,6 +174,12 @@ impl FreshnessTable {
         Some(found.map(|(_, fresh)| *fresh).unwrap_or_default())
     }
 
+    /// Whether this node holds everything that any replica who lives held at a moment, of all that it ever replicated.
+    pub(super) fn has_caught_up(&self, at: BootNanos) -> bool {
+        let mut all = self.groups.values();
+        all.all(|standing| standing.caught_up.is_some_and(|moment| moment >= at))
+    }
+
     /// Up to which moment everything is held by all members of these groups, and of all that have something to settle: it may be of
     /// what these replicate now.
     pub(super) fn proved(&self, groups: &[Members]) -> BootNanos {
@@ -205,6 +213,7 @@ mod tests {
             doubted: doubted.iter().map(|node| NodeId(*node)).collect(),
             proved: Some(BootNanos(proved)),
             is_settled: false,
+            caught_up: None,
             at: BootNanos(100),
         })
     }

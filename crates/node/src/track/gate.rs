@@ -10,6 +10,7 @@ use cluster::coordinate::{Access, ReplicaPlan};
 use cluster::topology::NodeId;
 use model::error::{Consistency, RequestError};
 use model::read::{Partitions, ReadCommand};
+use model::time::BootNanos;
 use smallvec::SmallVec;
 
 /// What becomes of a read of one replica if none that lives is known to be fresh (`read_gate`).
@@ -96,6 +97,12 @@ impl Shard {
                 plan.has(own)
                     && (plan.replicas.len() == 1 || self.is_fresh(&plan, own) == Some(true))
             })
+    }
+
+    /// Whether this node holds everything that any replica who lives held at a moment, of all that it ever replicated. Known while the
+    /// ring changes.
+    pub(crate) fn has_caught_up(&self, at: BootNanos) -> bool {
+        self.tracking.freshness.has_caught_up(at)
     }
 
     /// Whether a read by this plan that rests on a replica may miss something.

@@ -89,6 +89,12 @@ impl Home {
             proved: self.group.proved(),
             at: now,
             is_settled,
+            // Of what is over there is nothing more to come.
+            caught_up: if is_settled && !self.is_placed {
+                Some(BootNanos(u64::MAX))
+            } else {
+                self.group.caught_up()
+            },
             fresh,
         }
     }
@@ -171,6 +177,7 @@ impl Shard {
         let local = self.topology.local;
         let topology = self.topology.clone();
         let mut placed: Vec<GroupId> = Vec::new();
+        self.tracking.ring_changes = topology.groups().any(|group| !group.pending.is_empty());
         for replicas in topology.groups() {
             let mut members: Vec<u32> = replicas.all().map(|id| id.0).collect();
             members.sort_unstable();
@@ -285,12 +292,18 @@ impl Shard {
             .filter(|(_, home)| now.boot >= home.next_deadline())
             .map(|(id, _)| *id)
             .collect();
+        // Who gives data away is to have all of it first.
+        let living = self.tracking.ring_changes.then(|| {
+            let nodes = self.topology.nodes.iter().filter(|node| node.alive);
+            nodes.map(|node| node.id).collect::<BTreeSet<NodeId>>()
+        });
         for id in due {
             let Some(home) = self.tracking.homes.get_mut(&id) else {
                 continue;
             };
             let mut effects = Vec::new();
             home.quieten(now.boot);
+            home.group.set_living(living.clone());
             home.group.tick(now.boot, &mut effects);
             let members = home.members.clone();
             if now.boot >= home.next_reconciled {

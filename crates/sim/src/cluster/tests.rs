@@ -1,5 +1,6 @@
 //! Nodes that are started together are one cluster; whatever happens to it, its promises hold.
 
+mod behind;
 mod contended;
 mod datacenters;
 mod recovery;

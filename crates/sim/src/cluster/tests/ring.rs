@@ -19,15 +19,15 @@ const ROWS: u64 = 120;
 const CHANGE_MS: u64 = 60_000;
 
 /// A cluster whose rows are known.
-struct Kept {
-    cluster: Cluster,
+pub(super) struct Kept {
+    pub(super) cluster: Cluster,
     /// Rows written so far: keys below that.
-    rows: u64,
+    pub(super) rows: u64,
 }
 
 impl Kept {
     /// So many machines, of which the first ones are started and have a keyspace with so many replicas, a table, and rows.
-    fn new(seed: u64, machines: usize, started: usize, replicas: u32) -> Self {
+    pub(super) fn new(seed: u64, machines: usize, started: usize, replicas: u32) -> Self {
         let mut kept = Self {
             cluster: Cluster::new(seed, machines),
             rows: 0,
@@ -58,7 +58,7 @@ impl Kept {
     }
 
     /// Writes the next row by a node at QUORUM; every fifth partition has a row that is deleted, every seventh a deleted range.
-    fn write(&mut self, node: usize) {
+    pub(super) fn write(&mut self, node: usize) {
         let key = self.rows;
         let mut texts = vec![format!(
             "INSERT INTO ks.t (k, c, v) VALUES ({key}, 1, {key})"
@@ -157,7 +157,12 @@ impl Kept {
     }
 
     /// Has an operator ask a node for something, while clients of another go on; how it ended.
-    fn administer(&mut self, node: usize, work: &AdminWork, other: usize) -> Result<(), String> {
+    pub(super) fn administer(
+        &mut self,
+        node: usize,
+        work: &AdminWork,
+        other: usize,
+    ) -> Result<(), String> {
         let number = self.cluster.nodes[node].administer(work);
         let end = self.cluster.nanos() + CHANGE_MS * 1_000_000;
         loop {
