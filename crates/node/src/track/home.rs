@@ -25,6 +25,9 @@ const SUMMARY_MS: u64 = 100;
 pub(super) const GATE_MS: u64 = 1_000;
 /// What who trusts silence takes for fresh, in milliseconds.
 const SILENT_MS: u64 = 3_600_000;
+/// How long after a group has ceased to replicate anything it is heard at the earliest, in milliseconds: by then all coordinators are
+/// to know, and what is heard is as of a moment since.
+const LAST_WRITES_MS: u64 = 500;
 /// How often shards are told what all members hold, in milliseconds.
 const RECONCILED_MS: u64 = 500;
 
@@ -40,6 +43,9 @@ pub(super) struct Home {
     next_reconciled: BootNanos,
     /// Whether it replicates something.
     is_placed: bool,
+    /// Where it has ceased to: when its members are to be heard once more. What this node missed of it may be what it replicates now, in
+    /// another group, whose members may know nothing of that.
+    hear_from: Option<BootNanos>,
     /// What a repair under way is to bring.
     pub(super) noted: Option<NotedGone>,
 }
@@ -70,6 +76,7 @@ impl Home {
             reconciled: IdSet::default(),
             next_reconciled: now.boot,
             is_placed: false,
+            hear_from: None,
             noted: None,
         }
     }
@@ -81,7 +88,7 @@ impl Home {
         let fresh: Vec<(NodeId, Freshness)> = fresh.collect();
         // What it replicated before may be another group's by now: who is behind here may be so there.
         let is_settled = self.group.is_all_settled();
-        let is_open = !self.is_placed && !is_settled;
+        let is_open = !self.is_placed && !self.is_over();
         let is_doubted = |fresh: &Freshness| fresh.behind || is_open && !fresh.all && !fresh.local;
         let doubted = fresh.iter().filter(|(_, fresh)| is_doubted(fresh));
         Standing {
@@ -90,7 +97,7 @@ impl Home {
             at: now,
             is_settled,
             // Of what is over there is nothing more to come.
-            caught_up: if is_settled && !self.is_placed {
+            caught_up: if self.is_over() {
                 Some(BootNanos(u64::MAX))
             } else {
                 self.group.caught_up()
@@ -105,8 +112,32 @@ impl Home {
 
     /// What replicates nothing and has settled everything costs next to nothing until it has news.
     fn quieten(&mut self, now: BootNanos) {
-        let is_over = !self.is_placed && self.group.is_all_settled();
-        self.group.set_quiet(is_over, now);
+        self.group.set_quiet(self.is_over(), now);
+    }
+
+    /// Whether it replicates nothing any more, and settled all there was.
+    fn is_over(&self) -> bool {
+        !self.is_placed && self.hear_from.is_none() && self.group.is_all_settled()
+    }
+
+    /// It replicates something, or does not.
+    fn set_placed(&mut self, is_placed: bool, now: BootNanos) {
+        if is_placed {
+            self.hear_from = None;
+        } else if self.is_placed {
+            self.hear_from = Some(now.plus_millis(LAST_WRITES_MS));
+        }
+        self.is_placed = is_placed;
+    }
+
+    /// Gives it its turn.
+    fn tick(&mut self, now: BootNanos, effects: &mut Vec<Effect>) {
+        self.quieten(now);
+        self.group.tick(now, effects);
+        let is_heard = |from: BootNanos| now >= from && self.group.hears_majority();
+        if self.hear_from.is_some_and(is_heard) {
+            self.hear_from = None;
+        }
     }
 
     /// What all members hold and no shard was told of.
@@ -203,9 +234,9 @@ impl Shard {
         }
         let mut dropped = Vec::new();
         self.tracking.homes.retain(|id, home| {
-            home.is_placed = placed.contains(id);
+            home.set_placed(placed.contains(id), now.boot);
             home.quieten(now.boot);
-            let is_kept = home.is_placed || home.group.logs() > 0;
+            let is_kept = home.is_placed || home.hear_from.is_some() || home.group.logs() > 0;
             if !is_kept {
                 dropped.push(home.members.clone());
             }
@@ -302,9 +333,8 @@ impl Shard {
                 continue;
             };
             let mut effects = Vec::new();
-            home.quieten(now.boot);
             home.group.set_living(living.clone());
-            home.group.tick(now.boot, &mut effects);
+            home.tick(now.boot, &mut effects);
             let members = home.members.clone();
             if now.boot >= home.next_reconciled {
                 home.next_reconciled = now.boot.plus_millis(RECONCILED_MS);
@@ -479,7 +509,7 @@ impl Shard {
     pub(crate) fn group_facts(&self, now: BootNanos) -> Vec<GroupFact> {
         let homes = self.tracking.homes.values();
         // Of what replicates nothing and has settled everything there is nothing to tell.
-        let homes = homes.filter(|home| home.is_placed || !home.group.is_all_settled());
+        let homes = homes.filter(|home| !home.is_over());
         let facts = homes.map(|home| {
             let debts = home.group.debts().into_iter();
             GroupFact {
@@ -498,3 +528,6 @@ impl Shard {
         facts.collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,11 @@ use model::time::BootNanos;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Group {
+    /// Whether a majority of the members, with this one, has been heard of late.
+    pub fn hears_majority(&self) -> bool {
+        self.gate.hearing.all
+    }
+
     /// Whether it matters that this member has all that those who live have: who they are.
     pub fn set_living(&mut self, living: Option<BTreeSet<NodeId>>) {
         if living.is_none() {
