@@ -181,6 +181,15 @@ impl Held {
         upto.is_some_and(|boot| log.boot() <= *boot)
     }
 
+    /// All that is held, but for what there is nothing to.
+    pub(crate) fn ids(&self) -> IdSet {
+        let mut ids = IdSet::default();
+        for (id, log) in &self.logs {
+            ids.insert_all(*id, &log.sequences.minus(&log.empty));
+        }
+        ids
+    }
+
     /// Those of these ids that there is nothing to.
     pub fn empty_of(&self, ids: &IdSet) -> IdSet {
         let mut empty = IdSet::default();

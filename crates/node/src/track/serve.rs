@@ -73,11 +73,11 @@ impl Shard {
         if self.tracking.serving.len() >= MAX_SERVING {
             return self.send_records(to, members, Vec::new(), (IdSet::default(), true), out);
         }
-        let mut owed = IdSet::default();
+        let mut gone = self.replica.store.unjournaled_of(wanted);
         let to_others = self.replica.store.held().owed.values();
-        to_others.for_each(|ids| owed.union(&wanted.both(ids)));
-        if !owed.is_empty() {
-            self.send_records(to, members.clone(), Vec::new(), (owed.clone(), false), out);
+        to_others.for_each(|ids| gone.union(&wanted.both(ids)));
+        if !gone.is_empty() {
+            self.send_records(to, members.clone(), Vec::new(), (gone.clone(), false), out);
         }
         // Of what there is nothing to, nothing stands in the log but that.
         let empty = self.replica.store.held().empty_of(wanted);
@@ -91,7 +91,7 @@ impl Shard {
         let serving = Serving {
             to,
             members,
-            left: wanted.minus(&owed).minus(&empty),
+            left: wanted.minus(&gone).minus(&empty),
             bytes: 0,
         };
         self.read_journal(serving, now, out);

@@ -44,7 +44,11 @@ fn ready(cluster: &mut Cluster) {
 }
 
 fn start(cluster: &mut Cluster, node: usize) {
-    cluster.nodes[node].start(1);
+    start_with(cluster, node, 1);
+}
+
+fn start_with(cluster: &mut Cluster, node: usize, shards: u16) {
+    cluster.nodes[node].start(shards);
     for _ in 0..300 {
         cluster.pass(100);
         if cluster.nodes[node].is_ready().expect("it starts") {
@@ -108,6 +112,23 @@ fn a_node_that_was_down_gets_all_it_missed() {
     }
     start(&mut cluster, 2);
     cluster.pass(10_000);
+    assert_eq!(own_rows(&mut cluster, 2), WRITES);
+}
+
+#[test]
+fn what_no_journal_has_after_a_start_with_other_shards_comes_by_repair() {
+    let mut cluster = started(22);
+    cluster.nodes[2].crash();
+    for key in 0..WRITES {
+        let text = format!("INSERT INTO ks.t (k, v) VALUES ({key}, {key})");
+        done(&mut cluster, key % 2, Consistency::Quorum, &text);
+    }
+    for node in 0..2 {
+        cluster.nodes[node].crash();
+        start_with(&mut cluster, node, 2);
+    }
+    start(&mut cluster, 2);
+    cluster.pass(30_000);
     assert_eq!(own_rows(&mut cluster, 2), WRITES);
 }
 

@@ -137,6 +137,14 @@ impl Log {
         })
     }
 
+    /// All ids that stand in it.
+    pub(crate) fn ids(&self) -> IdSet {
+        let mut ids = self.active.index.ids();
+        let sealed = self.sealed.values();
+        sealed.for_each(|sealed| ids.union(&sealed.index.ids()));
+        ids
+    }
+
     /// Where the oldest of these ids stand that are synced; one stretch of one segment.
     pub(crate) fn find(&self, wanted: &IdSet) -> Option<Place> {
         let active = (self.active.number, (self.active.salt, &self.active.index));

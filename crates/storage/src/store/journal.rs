@@ -124,6 +124,7 @@ impl Store {
             if self.held.is_forgotten(log) {
                 self.released.forget(log);
                 self.proven.forget(log);
+                self.unjournaled.forget(log);
             }
         }
         self.free_log(io);
@@ -142,6 +143,11 @@ impl Store {
         let floor = self.floor_segment();
         let log = self.log.as_ref()?;
         log.oldest_unreleased(floor, &self.released, &self.held)
+    }
+
+    /// Those of these ids that are held and that nobody can be sent.
+    pub fn unjournaled_of(&self, ids: &IdSet) -> IdSet {
+        self.unjournaled.both(ids)
     }
 
     /// Reads some of these mutations, the oldest first; returns whether any is there. What was read comes out of

@@ -151,6 +151,8 @@ pub struct Store {
     proven: IdSet,
     /// Which mutations the log holds, and which of them no other replica will ask for any more.
     held: Held,
+    /// What of it the log had no payload of at the start: it was settled, or written with another number of shards.
+    unjournaled: IdSet,
     released: IdSet,
     /// Reads of the log for other replicas, and what they brought.
     fetches: BTreeMap<u64, journal::Fetch>,
@@ -205,6 +207,7 @@ impl Store {
             dropping: BTreeMap::new(),
             proven: IdSet::default(),
             held: Held::default(),
+            unjournaled: IdSet::default(),
             released: IdSet::default(),
             fetches: BTreeMap::new(),
             next_fetch: 0,

@@ -426,8 +426,9 @@ impl Store {
         held.owed
             .values()
             .for_each(|owed| self.released.union(owed));
-        self.held = held;
         let mut log = Log::new(config, last + 1, found, now);
+        self.unjournaled = held.ids().minus(&log.ids());
+        self.held = held;
         if own {
             self.settle_flushed(log.end());
         }
