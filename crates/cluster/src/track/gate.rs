@@ -2,7 +2,7 @@
 
 use crate::topology::NodeId;
 use model::time::BootNanos;
-use model::track::{Intervals, LogId};
+use model::track::LogId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What was asked of another member, and when.
@@ -55,15 +55,6 @@ pub(super) struct Gate {
     pub hearing: Freshness,
     /// For what this member is fresh.
     pub fresh: Freshness,
-}
-
-/// An attempt of this member to hold everything that those who live held at a moment.
-#[derive(Debug, Clone)]
-pub(super) struct Catching {
-    /// The moment.
-    pub at: BootNanos,
-    /// What it lacks of that; `None` as long as not all have said what they hold.
-    pub lacks: Option<BTreeMap<LogId, Intervals>>,
 }
 
 /// An attempt to prove that all members hold everything up to a moment.

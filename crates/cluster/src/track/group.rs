@@ -1,10 +1,12 @@
 //! One member's view of its group.
 
 mod closing;
+mod handover;
 mod pulling;
 mod trust;
 
-use super::gate::{Asked, Catching, Freshness, Gate, Proof};
+use self::handover::Handover;
+use super::gate::{Asked, Freshness, Gate, Proof};
 use super::log::Log;
 use super::{Boot, GroupId, LogSummary, Summary};
 use crate::topology::NodeId;
@@ -153,10 +155,8 @@ pub struct Group {
     gate: Gate,
     proof: Option<Proof>,
     proved: Option<BootNanos>,
-    /// Members that live, where it matters whether this one has all that they have.
-    living: Option<BTreeSet<NodeId>>,
-    catching: Option<Catching>,
-    caught_up: Option<BootNanos>,
+    /// Where it matters who has what of whom: while the ring changes.
+    handover: Option<Handover>,
     /// What was retired and nobody was told of.
     newly_retired: Vec<(NodeId, Boot)>,
 }
@@ -192,9 +192,7 @@ impl Group {
             gate: Gate::default(),
             proof: None,
             proved: None,
-            living: None,
-            catching: None,
-            caught_up: None,
+            handover: None,
             newly_retired: Vec::new(),
             config,
         };
@@ -491,7 +489,7 @@ impl Group {
         self.look_at_gate(now, out);
         self.pull(now, out);
         self.look_at_proof(now, out);
-        self.look_at_own(now);
+        self.look_at_handover(now);
         self.send_summaries(now, out);
         self.ask(now, out);
         self.look_again(now);

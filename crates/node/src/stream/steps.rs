@@ -41,6 +41,8 @@ pub struct Drive {
     /// Who has what it gains.
     done: BTreeSet<NodeId>,
     next_ask: BootNanos,
+    /// Since when everybody knows of the step.
+    known_at: Option<BootNanos>,
     /// Whether the next step is proposed.
     is_proposed: bool,
 }
@@ -235,6 +237,7 @@ impl Shard {
                 known: BTreeMap::new(),
                 done: BTreeSet::new(),
                 next_ask: now.boot,
+                known_at: None,
                 is_proposed: false,
             };
             self.streams.drives.insert(node, drive);
@@ -247,10 +250,14 @@ impl Shard {
         let drive = &self.streams.drives[&node];
         let knows = |id: &NodeId| drive.known.get(id).is_some_and(|epoch| *epoch >= since);
         let known = here && others.iter().all(knows);
-        let asks = now.boot >= drive.next_ask;
-        let is_proposed = drive.is_proposed;
+        let drive = self.streams.drives.get_mut(&node).expect("it was begun");
+        if known {
+            drive.known_at.get_or_insert(now.boot);
+        }
+        let (asks, is_proposed) = (now.boot >= drive.next_ask, drive.is_proposed);
+        let known_at = drive.known_at;
         let has_gained = known && self.has_gained(node, since, now, out);
-        let has_to_vote = self.has_to_vote(node, transition);
+        let is_needed = self.is_needed(node, transition, known_at);
         // By an operator's word those that are away now do not come back, or begin anew.
         let excused = metadata.members.keys().copied();
         let excused = excused.filter(|id| transition.takes_fewer && self.is_away(*id));
@@ -265,7 +272,7 @@ impl Shard {
         let goes_on = known
             && match transition.step {
                 Step::WriteBoth => missing.is_empty(),
-                Step::ReadNew => !has_to_vote,
+                Step::ReadNew => !is_needed,
             };
         if asks {
             drive.next_ask = now.boot.plus_millis(ASK_MS);
@@ -277,6 +284,20 @@ impl Shard {
         if goes_on && !is_proposed {
             self.propose_step(node, transition.step, now);
         }
+    }
+
+    /// Whether a member that leaves cannot go yet: it has a vote, or may hold what nobody else has who is to have it.
+    fn is_needed(
+        &self,
+        node: NodeId,
+        transition: &Transition,
+        known_at: Option<BootNanos>,
+    ) -> bool {
+        let has_given = || known_at.is_some_and(|at| self.has_given(at));
+        let gives = transition.change == Change::Leave
+            && node == self.topology.local
+            && !transition.takes_fewer;
+        self.has_to_vote(node, transition) || gives && !has_given()
     }
 
     /// Whether a member that leaves still has a vote on the metadata log: without it the others might never decide anything again.

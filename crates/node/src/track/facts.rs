@@ -94,6 +94,8 @@ pub struct Standing {
     pub is_settled: bool,
     /// This node holds everything that any member who lives held at this moment; known while the ring changes.
     pub caught_up: Option<BootNanos>,
+    /// Everybody who lives holds what this node held at this moment; known while the ring changes.
+    pub given: Option<BootNanos>,
     /// When that was so.
     pub at: BootNanos,
 }
@@ -180,6 +182,12 @@ impl FreshnessTable {
         all.all(|standing| standing.caught_up.is_some_and(|moment| moment >= at))
     }
 
+    /// Whether every replica who lives holds what this node held at a moment, of all that it ever replicated.
+    pub(super) fn has_given(&self, at: BootNanos) -> bool {
+        let mut all = self.groups.values();
+        all.all(|standing| standing.given.is_some_and(|moment| moment >= at))
+    }
+
     /// Up to which moment everything is held by all members of these groups, and of all that have something to settle: it may be of
     /// what these replicate now.
     pub(super) fn proved(&self, groups: &[Members]) -> BootNanos {
@@ -214,6 +222,7 @@ mod tests {
             proved: Some(BootNanos(proved)),
             is_settled: false,
             caught_up: None,
+            given: None,
             at: BootNanos(100),
         })
     }

@@ -105,6 +105,11 @@ impl Shard {
         self.tracking.freshness.has_caught_up(at)
     }
 
+    /// Whether every replica who lives holds what this node held at a moment. Known while the ring changes.
+    pub(crate) fn has_given(&self, at: BootNanos) -> bool {
+        self.tracking.freshness.has_given(at)
+    }
+
     /// Whether a read by this plan that rests on a replica may miss something.
     pub(crate) fn trust(&self, plan: &ReplicaPlan, node: NodeId) -> Trust {
         let is_gated = matches!(plan.consistency, Consistency::One | Consistency::LocalOne);

@@ -91,17 +91,15 @@ impl Home {
         let is_open = !self.is_placed && !self.is_over();
         let is_doubted = |fresh: &Freshness| fresh.behind || is_open && !fresh.all && !fresh.local;
         let doubted = fresh.iter().filter(|(_, fresh)| is_doubted(fresh));
+        // Of what is over there is nothing more to come.
+        let over = self.is_over().then_some(BootNanos(u64::MAX));
         Standing {
             doubted: doubted.map(|(node, _)| *node).collect(),
             proved: self.group.proved(),
             at: now,
             is_settled,
-            // Of what is over there is nothing more to come.
-            caught_up: if self.is_over() {
-                Some(BootNanos(u64::MAX))
-            } else {
-                self.group.caught_up()
-            },
+            caught_up: self.group.caught_up().max(over),
+            given: self.group.given().max(over),
             fresh,
         }
     }

@@ -1,28 +1,15 @@
 //! Whether this member may be trusted, and up to when the group is proved equal (docs/tracking.md, sections 8 and 9).
 
-use super::{Effect, Group, Peer};
+use super::{Effect, Group};
 use crate::topology::NodeId;
-use crate::track::gate::{Catching, Freshness, Proof};
+use crate::track::gate::{Freshness, Proof};
 use model::time::BootNanos;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 impl Group {
     /// Whether a majority of the members, with this one, has been heard of late.
     pub fn hears_majority(&self) -> bool {
         self.gate.hearing.all
-    }
-
-    /// Whether it matters that this member has all that those who live have: who they are.
-    pub fn set_living(&mut self, living: Option<BTreeSet<NodeId>>) {
-        if living.is_none() {
-            (self.catching, self.caught_up) = (None, None);
-        }
-        self.living = living;
-    }
-
-    /// This member holds everything that any member who lives held at this moment; `None` if that is not known, or does not matter.
-    pub fn caught_up(&self) -> Option<BootNanos> {
-        self.caught_up
     }
 
     /// Looks whether this member hears the others, and holds what it should.
@@ -59,42 +46,6 @@ impl Group {
             self.gate.fresh = fresh;
             self.version += 1;
             out.push(Effect::Fresh(fresh));
-        }
-    }
-
-    /// Looks whether this member has all that those who live have, if that matters.
-    pub(super) fn look_at_own(&mut self, now: BootNanos) {
-        let Some(living) = &self.living else {
-            return;
-        };
-        let me = self.config.me;
-        let catching = self.catching.get_or_insert(Catching {
-            at: now,
-            lacks: None,
-        });
-        let at = catching.at;
-        let heard = |peer: &Peer| peer.asked.heard.is_some_and(|heard| heard >= at);
-        let peers = &mut self.peers.iter();
-        if catching.lacks.is_none() && !peers.all(|(id, peer)| !living.contains(id) || heard(peer))
-        {
-            return;
-        }
-        let logs = &self.logs;
-        let lacks = catching.lacks.get_or_insert_with(|| {
-            let known = logs.iter().map(|(id, log)| (*id, log.known()));
-            known.collect()
-        });
-        // What nobody holds that lives, and what is settled for good, is nothing to wait for.
-        lacks.retain(|id, lacked| {
-            let Some(log) = logs.get(id) else {
-                return false;
-            };
-            *lacked = lacked.minus(&log.held(me)).minus(&log.void);
-            !lacked.is_empty()
-        });
-        if lacks.is_empty() {
-            self.caught_up = Some(at);
-            self.catching = None;
         }
     }
 

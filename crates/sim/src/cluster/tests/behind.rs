@@ -4,7 +4,7 @@ use super::START_MS;
 use super::ring::Kept;
 use crate::node::machine::Answer;
 use model::error::Consistency;
-use node::execute::admin::{AdminWork, HandoffChange};
+use node::execute::admin::{AdminWork, HandoffChange, RingWork};
 
 /// Whether nodes fetch what they missed.
 fn pause(kept: &mut Kept, nodes: &[usize], paused: bool) {
@@ -57,5 +57,41 @@ fn who_is_behind_gives_nothing_away_before_it_has_caught_up() {
     kept.cluster.pass(5_000);
     let (found, replicated) = own_rows(&mut kept, 3);
     assert!(replicated > kept.rows / 2, "{replicated} of {}", kept.rows);
+    assert_eq!(found, replicated);
+}
+
+#[test]
+fn who_leaves_stays_until_the_others_have_what_it_has() {
+    let mut kept = Kept::new(42, 4, 4, 2);
+    pause(&mut kept, &[0, 1, 2, 3], true);
+    kept.cluster.crash(1);
+    kept.cluster.pass(5_000);
+    for key in kept.rows..kept.rows + 60 {
+        let text = format!("INSERT INTO ks.t (k, c, v) VALUES ({key}, 1, {key})");
+        kept.cluster.must(0, Consistency::One, &text).unwrap();
+    }
+    kept.rows += 60;
+    kept.cluster.nodes[1].config.handoff.paused = true;
+    // One shard: what an operator says here is said to the first.
+    kept.cluster.start(1, 1);
+    kept.cluster.wait_until_served(START_MS).unwrap();
+    let leave = AdminWork::ChangeRing(RingWork::Decommission { force: false });
+    let leaves = kept.cluster.nodes[0].administer(&leave);
+    kept.cluster.pass(20_000);
+    let ended = kept.cluster.nodes[0].administered.get(&leaves);
+    assert!(ended.is_none(), "{ended:?}");
+    pause(&mut kept, &[0, 1, 2, 3], false);
+    for _ in 0..100 {
+        kept.cluster.pass(200);
+    }
+    let ended = kept.cluster.nodes[0].administered.remove(&leaves);
+    assert!(
+        matches!(ended, Some(Ok(_))),
+        "{ended:?}\n{}",
+        kept.cluster.describe()
+    );
+    kept.cluster.crash(0);
+    let (found, replicated) = own_rows(&mut kept, 1);
+    assert!(replicated > kept.rows / 3, "{replicated} of {}", kept.rows);
     assert_eq!(found, replicated);
 }
