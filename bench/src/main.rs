@@ -5,7 +5,7 @@
 //! - [`options`] is the command line; [`session`] is what is measured on one target, in order.
 //! - [`target`] starts and stops the servers; [`null`] is the one that does nothing.
 //! - [`latte`] compares our client with another.
-//! - [`away`] is what happens when a node dies and comes back.
+//! - [`away`] is what happens when a node dies and comes back, [`tracking`] what tracking costs, [`join`] how a node gets its data.
 //! - [`load`] is the client, [`workload`] and [`orders`] what it asks, [`check`] whether the answers are right.
 //! - [`measure`] and [`process`] turn load into figures, [`results`] keeps them, [`report`] shows them.
 //!
@@ -14,6 +14,7 @@
 mod away;
 mod check;
 mod failure;
+mod join;
 mod latte;
 mod load;
 mod measure;
@@ -26,6 +27,7 @@ mod requests;
 mod results;
 mod session;
 mod target;
+mod tracking;
 mod workload;
 
 use failure::{Failure, Outcome};
@@ -114,7 +116,58 @@ fn run(options: &Options) -> Outcome {
             run.write(&oracle_kept)?;
         }
     }
+    drop(targets);
+    if options.nodes > 1 && options.targets.iter().any(|name| name == "helenus") {
+        measure_cluster(options, &pool, &mut run)?;
+        run.write(&kept)?;
+    }
     show(options, &run)
+}
+
+/// What is measured of Helenus alone, on nodes of its own.
+fn measure_cluster(options: &Options, pool: &Pool, run: &mut Run) -> Outcome {
+    let first = options.helenus_ip;
+    let others = (1..options.nodes as u8).map(|number| further(first, number));
+    let ips: Vec<IpAddr> = std::iter::once(first).chain(others).collect();
+    let node = |binary: &Path, (index, ip): (usize, IpAddr), name: &str| {
+        let data = options.output.join(format!("data-{name}-{index}"));
+        let seed = (index > 0).then_some(ips[0]);
+        Helenus::new(binary, ip, &data, &options.settings).joining(seed)
+    };
+    if let Some(binary) = &options.measured_node {
+        // Both clusters run at once, on addresses side by side.
+        let places = || ips.iter().copied().enumerate();
+        let of = |all: Vec<Box<dyn Target>>| Cluster::new(all, options.version);
+        let tracked = places().map(|place| Box::new(node(binary, place, "tracked")) as _);
+        let mut tracked = of(tracked.collect());
+        let untracked = places().map(|(index, ip)| {
+            let place = (index, beside(ip));
+            let seed = (index > 0).then_some(beside(ips[0]));
+            Box::new(node(binary, place, "untracked").joining(seed).untracked()) as _
+        });
+        let mut untracked = of(untracked.collect());
+        let costs = tracking::compare([&mut tracked, &mut untracked], options, pool);
+        for cluster in [&mut tracked, &mut untracked] {
+            cluster.stop()?;
+            cluster.wipe()?;
+        }
+        run.tracking = costs?;
+    }
+    let mut first = node(&options.helenus, (0, ips[0]), "source");
+    let mut second = node(&options.helenus, (1, ips[1]), "joining");
+    let join = join::join(&mut first, &mut second, options, pool);
+    for node in [&mut second, &mut first] {
+        node.stop()?;
+        node.wipe()?;
+    }
+    run.join = Some(join?);
+    Ok(())
+}
+
+/// The address for a second node where a target has one already.
+fn beside(ip: IpAddr) -> IpAddr {
+    const APART: u8 = 2;
+    plus(ip, APART)
 }
 
 /// All targets, by their short names.
@@ -160,14 +213,19 @@ fn nodes(
 /// The address of a target's further node: far enough from the first ones of other targets.
 fn further(first: IpAddr, number: u8) -> IpAddr {
     const APART: u8 = 10;
-    match first {
+    plus(first, APART * number)
+}
+
+/// An address whose last byte is so much more.
+fn plus(ip: IpAddr, more: u8) -> IpAddr {
+    match ip {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();
-            IpAddr::from([a, b, c, d.wrapping_add(APART * number)])
+            IpAddr::from([a, b, c, d.wrapping_add(more)])
         }
         IpAddr::V6(address) => {
             let mut octets = address.octets();
-            octets[15] = octets[15].wrapping_add(APART * number);
+            octets[15] = octets[15].wrapping_add(more);
             IpAddr::from(octets)
         }
     }
@@ -204,6 +262,8 @@ fn begin(options: &Options) -> Run {
         in_flight: options.in_flight,
         cold_cache_bytes: cold_cache_bytes(options.orders),
         targets: Vec::new(),
+        tracking: Vec::new(),
+        join: None,
     }
 }
 

@@ -39,6 +39,12 @@ impl Lengths {
         measured: Duration::from_secs(10),
         ramp: Duration::from_secs(2),
     };
+    /// For figures of several nodes: all of a run is to take twenty minutes.
+    pub const CLUSTER: Self = Self {
+        least: 20,
+        windows: 40,
+        ..Self::FULL
+    };
     /// For a look.
     pub const QUICK: Self = Self {
         window: Duration::from_secs(1),

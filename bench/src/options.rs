@@ -18,7 +18,8 @@ cargo xtask bench [--quick] [--only write,read,range,mixed,wide,cold-read,cold-r
   --quick        30,000 orders and short measurements, for a look; Cassandra does not get warm
   --skip-oracle  without Apache Cassandra; latencies at the rates of the last run with it
   --record       put table and plot into docs/performance.md
-  --nodes        so many nodes that have all data each, asked at QUORUM: read, write and mixed, without the null server
+  --nodes        so many nodes that have all data each, asked at QUORUM: read, write and mixed, without the null server; then
+                 what happens when one is away, what tracking costs, and how fast a node that joins takes its data
   --running      only this server, which runs already; nothing is flushed, killed or stopped
   --results      measure nothing: table and plot of a run that was kept (target/bench/results.json)
   --latte        compare our client with this one (crate latte-cli) instead, on the first target
@@ -27,6 +28,7 @@ cargo xtask bench [--quick] [--only write,read,range,mixed,wide,cold-read,cold-r
 /// What is asked of several nodes.
 const CLUSTER_SCENARIOS: [Scenario; 3] = [Scenario::Read, Scenario::Write, Scenario::Mixed];
 const ORDERS: u64 = 300_000;
+const CLUSTER_ORDERS: u64 = 100_000;
 const QUICK_ORDERS: u64 = 30_000;
 
 /// What is asked.
@@ -60,6 +62,10 @@ pub struct Options {
     pub settings: Vec<String>,
     /// The executable of Helenus.
     pub helenus: PathBuf,
+    /// That of a node with or without tracking, if that is to be compared.
+    pub measured_node: Option<PathBuf>,
+    /// Replicas of the data, which are asked for a quorum if there are several.
+    pub replicas: usize,
     /// The project's launcher of Cassandra, and where it keeps nodes.
     pub launcher: PathBuf,
     /// Directories of Cassandra's nodes.
@@ -107,6 +113,7 @@ impl Options {
                 "--in-flight" => options.in_flight = number(&value()?)? as usize,
                 "--set" => options.settings.push(value()?),
                 "--helenus" => options.helenus = value()?.into(),
+                "--measured-node" => options.measured_node = Some(value()?.into()),
                 "--launcher" => options.launcher = value()?.into(),
                 "--cassandra-home" => options.cassandra_home = value()?.into(),
                 "--root" => options.root = value()?.into(),
@@ -117,6 +124,7 @@ impl Options {
                 _ => return Err(Failure::new(format!("{argument} is not known\n{USAGE}"))),
             }
         }
+        options.replicas = options.nodes;
         if options.nodes > 1 {
             options.only = CLUSTER_SCENARIOS.to_vec();
             options.targets.retain(|name| name != "null");
@@ -129,7 +137,11 @@ impl Options {
         if options.nodes > 1 && options.restarts() {
             return Err(Failure::new("several nodes are not measured cold"));
         }
-        let orders = orders.unwrap_or(if options.quick { QUICK_ORDERS } else { ORDERS });
+        let orders = orders.unwrap_or(match (options.quick, options.nodes) {
+            (true, _) => QUICK_ORDERS,
+            (false, 1) => ORDERS,
+            (false, _) => CLUSTER_ORDERS,
+        });
         options.orders = orders.next_multiple_of(ROWS_PER_PARTITION);
         options.connections = options.connections.next_multiple_of(options.nodes);
         if options.orders == 0
@@ -145,10 +157,10 @@ impl Options {
 
     /// How long the parts of a measurement take.
     pub fn lengths(&self) -> Lengths {
-        if self.quick {
-            Lengths::QUICK
-        } else {
-            Lengths::FULL
+        match (self.quick, self.nodes) {
+            (true, _) => Lengths::QUICK,
+            (false, 1) => Lengths::FULL,
+            (false, _) => Lengths::CLUSTER,
         }
     }
 
@@ -208,6 +220,8 @@ impl Default for Options {
             in_flight: 256,
             settings: Vec::new(),
             helenus: PathBuf::from("target/release/helenus"),
+            measured_node: None,
+            replicas: 1,
             launcher: PathBuf::from("target/debug/xtask"),
             cassandra_home: PathBuf::new(),
             root: PathBuf::from("."),

@@ -2,7 +2,9 @@
 
 use crate::away::Away;
 use crate::failure::{Failure, Outcome};
+use crate::join::Join;
 use crate::load::Window;
+use crate::tracking::TrackingCost;
 use crate::workload::Scenario;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +37,12 @@ pub struct Run {
     pub cold_cache_bytes: u64,
     /// By target, in the order measured.
     pub targets: Vec<TargetRun>,
+    /// What tracking costs, by scenario, if that was measured.
+    #[serde(default)]
+    pub tracking: Vec<TrackingCost>,
+    /// How a node joined, if that was measured.
+    #[serde(default)]
+    pub join: Option<Join>,
 }
 
 fn one() -> usize {

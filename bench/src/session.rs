@@ -126,7 +126,7 @@ impl<'a> Session<'a> {
             self.run.idle_resident_bytes >> 20
         ));
         let mut connection = self.connect()?;
-        connection.query(&keyspace(self.options.nodes))?;
+        connection.query(&keyspace(self.options.replicas))?;
         for statement in TABLES {
             connection.query(statement)?;
         }

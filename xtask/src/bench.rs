@@ -19,6 +19,11 @@ pub fn run(arguments: &[&str]) -> TaskResult {
         benchmark
             .arg("--helenus")
             .arg(paths::helenus(Profile::Release)?);
+        if arguments.contains(&"--nodes") {
+            benchmark
+                .arg("--measured-node")
+                .arg(paths::measured_node()?);
+        }
     }
     let launcher = std::env::current_exe().map_err(|error| error.to_string())?;
     let home = paths::cache().join(format!("cassandra-{}", cassandra::VERSION));

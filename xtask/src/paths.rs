@@ -34,9 +34,20 @@ pub fn cache() -> PathBuf {
 
 /// Builds `helenus` and tells where it is.
 pub fn helenus(profile: Profile) -> TaskResult<PathBuf> {
+    build(&["--package", "helenus"], profile, "helenus")
+}
+
+/// Builds the node that the benchmark compares with one that tracks nothing, for release, and tells where it is.
+pub fn measured_node() -> TaskResult<PathBuf> {
+    let what = ["--package", "server", "--example", "measured_node"];
+    build(&what, Profile::Release, "examples/measured_node")
+}
+
+fn build(what: &[&str], profile: Profile, made: &str) -> TaskResult<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args(["build", "--quiet", "--package", "helenus"])
+        .args(["build", "--quiet"])
+        .args(what)
         .current_dir(root());
     if profile == Profile::Release {
         cargo.arg("--release");
@@ -52,5 +63,5 @@ pub fn helenus(profile: Profile) -> TaskResult<PathBuf> {
     } else {
         "debug"
     };
-    Ok(target.join(folder).join("helenus"))
+    Ok(target.join(folder).join(made))
 }

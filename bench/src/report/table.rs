@@ -17,6 +17,10 @@ mod goal {
     pub const START_S: f64 = 0.5;
     pub const IDLE_BYTES: u64 = 80 << 20;
     pub const RESTART_S_PER_GIB: f64 = 2.0;
+    /// More processor time than without tracking.
+    pub const TRACKING: f64 = 0.05;
+    /// For each second of a processor.
+    pub const JOIN_BYTES: f64 = 200e6;
 }
 
 const GIB: f64 = (1u64 << 30) as f64;
@@ -27,6 +31,7 @@ pub fn markdown(run: &Run) -> String {
     out.push_str(&operations(run));
     out.push_str(&processes(run));
     out.push_str(&absences(run));
+    out.push_str(&cluster(run));
     out.push_str(&goals(run));
     out.push_str(&doubts(run));
     out
@@ -166,6 +171,41 @@ fn absences(run: &Run) -> String {
     out
 }
 
+/// What tracking costs, and how a node joined.
+fn cluster(run: &Run) -> String {
+    let mut out = String::new();
+    if !run.tracking.is_empty() {
+        out.push_str(
+            "| what tracking costs, one build | µs each with | µs each without | more |\n|---|--:|--:|--:|\n",
+        );
+        for cost in &run.tracking {
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {:+.1} % |",
+                cost.scenario.title(),
+                readable(cost.tracked_us),
+                readable(cost.untracked_us),
+                cost.more() * 100.0
+            );
+        }
+        out.push('\n');
+    }
+    if let Some(join) = &run.join {
+        let mb = |bytes: f64| readable(bytes / 1e6);
+        let _ = write!(
+            out,
+            "A node joined another and took all of its data, {} MB of rows, which are {} MB of SSTables: {} s from its launch until it served \
+             clients, {} MB a second, {} s of processor of both nodes together.\n\n",
+            mb(join.bytes as f64),
+            mb(join.disk_bytes as f64),
+            readable(join.took_s),
+            mb(join.bytes as f64 / join.took_s),
+            readable(join.cpu_s)
+        );
+    }
+    out
+}
+
 /// What a start takes longer for each GiB of log than on an empty directory.
 fn restart_per_gib(target: &TargetRun) -> Option<f64> {
     let restart = target.restart.filter(|restart| restart.log_bytes > 0)?;
@@ -211,6 +251,7 @@ fn goals(run: &Run) -> String {
         absence_goals(away, &mut line);
     }
     if run.nodes > 1 {
+        cluster_goals(run, &mut line);
         out.push('\n');
         return out;
     }
@@ -236,6 +277,29 @@ fn goals(run: &Run) -> String {
     }
     out.push('\n');
     out
+}
+
+/// What tracking and a join are to cost.
+fn cluster_goals(run: &Run, line: &mut dyn FnMut(String, String, bool)) {
+    for cost in &run.tracking {
+        line(
+            format!(
+                "tracking costs at most {:.0} % ({})",
+                goal::TRACKING * 100.0,
+                cost.scenario.title()
+            ),
+            format!("{:+.1} %", cost.more() * 100.0),
+            cost.more() <= goal::TRACKING,
+        );
+    }
+    if let Some(join) = &run.join {
+        let found = join.bytes_per_core_s();
+        line(
+            format!("a join streams {} MB/s a core", goal::JOIN_BYTES / 1e6),
+            format!("{} MB/s", readable(found / 1e6)),
+            found >= goal::JOIN_BYTES,
+        );
+    }
 }
 
 /// What is to be so when a node is away.

@@ -26,6 +26,8 @@ pub struct Helenus {
     ip: IpAddr,
     directory: PathBuf,
     settings: Vec<String>,
+    /// What the program is asked to be.
+    role: &'static str,
     /// The node whose cluster it joins.
     seed: Option<IpAddr>,
     child: Option<Child>,
@@ -39,6 +41,7 @@ impl Helenus {
             ip,
             directory: directory.to_path_buf(),
             settings: settings.to_vec(),
+            role: "server",
             seed: None,
             child: None,
         }
@@ -47,6 +50,12 @@ impl Helenus {
     /// The node, as one of the cluster that another is in, if there is one.
     pub fn joining(mut self, seed: Option<IpAddr>) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// The node without mutation tracking; its program has to be `measured_node`.
+    pub fn untracked(mut self) -> Self {
+        self.role = "untracked";
         self
     }
 
@@ -132,7 +141,10 @@ impl Target for Helenus {
         ];
         settings.extend(self.settings.iter().cloned());
         let mut command = Command::new(&self.binary);
-        command.arg("server").arg("--data-dir").arg(&self.directory);
+        command
+            .arg(self.role)
+            .arg("--data-dir")
+            .arg(&self.directory);
         command.args(["--memory", &memory(cache)]);
         if let Some(seed) = self.seed {
             command.args(["--seeds", &seed.to_string()]);

@@ -10,16 +10,36 @@ pub mod counter;
 use crate::row::{Cell, CellKind, Deletion, Liveness, Row, RowWriter};
 use std::cmp::Ordering;
 
+/// What the merge of two rows is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merged {
+    /// The left one as it is.
+    Left,
+    /// The right one as it is.
+    Right,
+    /// Something of both.
+    Both,
+}
+
 /// Appends the merge of two rows' bytes to `out`. Both must be rows that verify.
 pub fn rows(left_bytes: &[u8], right_bytes: &[u8], out: &mut Vec<u8>) {
+    match rows_unless_one(left_bytes, right_bytes, out) {
+        Merged::Left => out.extend_from_slice(left_bytes),
+        Merged::Right => out.extend_from_slice(right_bytes),
+        Merged::Both => {}
+    }
+}
+
+/// The same for who has both rows: where one of them is seen to be the merge, nothing is appended.
+pub fn rows_unless_one(left_bytes: &[u8], right_bytes: &[u8], out: &mut Vec<u8>) -> Merged {
     let (Some(left), Some(right)) = (Row::parse(left_bytes), Row::parse(right_bytes)) else {
         unreachable!("rows are verified where they enter the process");
     };
     if supersedes(&right, &left) {
-        return out.extend_from_slice(right_bytes);
+        return Merged::Right;
     }
     if supersedes(&left, &right) {
-        return out.extend_from_slice(left_bytes);
+        return Merged::Left;
     }
     let deletion = left.deletion.max(right.deletion);
     let liveness = match (left.liveness, right.liveness) {
@@ -75,6 +95,7 @@ pub fn rows(left_bytes: &[u8], right_bytes: &[u8], out: &mut Vec<u8>) {
             }
         }
     }
+    Merged::Both
 }
 
 /// Whether a row alone is what merging it with another gives: so it is for most writes to a row that exists already,

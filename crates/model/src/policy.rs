@@ -1,8 +1,8 @@
 //! Whether a node keeps its promises: it does, everywhere but in the simulator, which has it break one to see that its checkers
 //! notice.
 //!
-//! What must stay true: only the simulator makes a policy with a defect (`cargo xtask tidy` looks), and where a defect would act the
-//! code beside it reads as if there were none.
+//! What must stay true: only the simulator makes a policy with a defect, only a node made to be measured one without tracking (`cargo
+//! xtask tidy` looks), and where a defect would act the code beside it reads as if there were none.
 
 /// A promise that is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub enum Defect {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Policy {
     defect: Option<Defect>,
+    is_untracked: bool,
 }
 
 impl Policy {
@@ -34,7 +35,23 @@ impl Policy {
     pub const fn defective(defect: Defect) -> Self {
         Self {
             defect: Some(defect),
+            is_untracked: false,
         }
+    }
+
+    /// Writes get no ids, and nobody learns what others lack: what tracking costs is the difference to such a node. Nothing that
+    /// is promised of replicas holds.
+    pub const fn untracked() -> Self {
+        Self {
+            defect: None,
+            is_untracked: true,
+        }
+    }
+
+    /// Whether mutations are tracked.
+    #[inline]
+    pub fn tracks(self) -> bool {
+        !self.is_untracked
     }
 
     /// Whether a promise is broken in this way.

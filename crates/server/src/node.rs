@@ -22,9 +22,21 @@ const PASSWORD_COST: u32 = 10;
 
 /// Runs a node until a signal ends it. `ready` is called once clients are served.
 pub fn run(settings: &Settings, ready: impl FnOnce(Serving)) -> Result<(), StartError> {
+    run_by(settings, Policy::default(), ready)
+}
+
+/// [`run`] with another policy, for what must not be an option.
+pub fn run_by(
+    settings: &Settings,
+    policy: Policy,
+    ready: impl FnOnce(Serving),
+) -> Result<(), StartError> {
     let seeds = seeds::resolve(settings)?;
     let factory = |addresses: &Addresses| Node {
-        config: Arc::new(node_config(settings, seeds, addresses)),
+        config: Arc::new(NodeConfig {
+            policy,
+            ..node_config(settings, seeds, addresses)
+        }),
         store: store_config(settings),
         seed: seed(),
     };

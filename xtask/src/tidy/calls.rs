@@ -40,6 +40,11 @@ const LEFTOVER_WORD: &str = concat!("FIX", "ME");
 
 /// What makes a node break a promise.
 const BROKEN: &str = concat!("Policy::", "defective(");
+/// What makes a node that tracks nothing, and the only program that may.
+const UNTRACKED: (&str, &str) = (
+    concat!("Policy::", "untracked("),
+    "crates/server/examples/measured_node.rs",
+);
 
 /// Crates without any `unsafe`.
 const SAFE: [&str; 3] = ["model", "cql", "cluster"];
@@ -74,6 +79,10 @@ pub fn check(source: &Source) -> Vec<String> {
         }
         if code.contains(BROKEN) && source.home() != "sim" {
             found(format!("{BROKEN}: only the simulator has promises broken"));
+        }
+        let (untracked, measured) = UNTRACKED;
+        if code.contains(untracked) && source.path != measured {
+            found(format!("{untracked}: only {measured} may"));
         }
         if line.contains(LEFTOVER_WORD) {
             found(format!("{LEFTOVER_WORD} left over"));

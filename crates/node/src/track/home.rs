@@ -210,7 +210,8 @@ impl Shard {
         for replicas in topology.groups() {
             let mut members: Vec<u32> = replicas.all().map(|id| id.0).collect();
             members.sort_unstable();
-            if members.len() < 2 || !members.contains(&local.0) {
+            let is_tracked = members.len() > 1 && self.config.policy.tracks();
+            if !is_tracked || !members.contains(&local.0) {
                 continue;
             }
             let members: Members = members.into();

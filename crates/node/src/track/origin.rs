@@ -103,7 +103,7 @@ impl Shard {
         mutation: &[u8],
     ) -> Option<Members> {
         let mut members: SmallVec<[u32; 8]> = replicas.map(|node| node.0).collect();
-        let several = (2..=MAX_MEMBERS).contains(&members.len());
+        let several = (2..=MAX_MEMBERS).contains(&members.len()) && self.config.policy.tracks();
         if !several || !self.replica.store.is_journaled(mutation) {
             return None;
         }

@@ -53,11 +53,13 @@ pub(crate) enum Verdict {
 /// Most of a segment that was not filled is zeros: so much of it is passed over at once.
 const ZEROS: [u8; 4096] = [0; 4096];
 
-/// A segment, or its beginning, read into memory.
+/// A segment, or a part of it, read into memory.
 #[derive(Debug)]
 pub(crate) struct SegmentImage {
     path: String,
     head: SegmentHead,
+    /// Where in the segment the bytes begin.
+    base: u32,
     /// Shared with who writes them back, as long as that takes.
     bytes: Arc<Vec<u8>>,
     /// From the first record to here all are whole: nobody computes their checksums again.
@@ -65,7 +67,7 @@ pub(crate) struct SegmentImage {
 }
 
 impl SegmentImage {
-    /// Checks the head.
+    /// From the segment's beginning on. Checks the head.
     pub(crate) fn new(path: String, name: SegmentName, bytes: Vec<u8>) -> Result<Self, StoreError> {
         let head = SegmentHead::decode(&path, &bytes)?;
         if (head.generation, head.shard, head.number) != (name.generation, name.shard, name.number)
@@ -79,9 +81,26 @@ impl SegmentImage {
         Ok(Self {
             path,
             head,
+            base: 0,
             bytes: Arc::new(bytes),
             checked: Self::START,
         })
+    }
+
+    /// Goes on to the part of the segment that begins with the record at an offset; returns the memory of the last part.
+    pub(crate) fn go_on(&mut self, base: u32, bytes: Vec<u8>) -> Vec<u8> {
+        (self.base, self.checked) = (base, base);
+        let last = std::mem::replace(&mut self.bytes, Arc::new(bytes));
+        Arc::try_unwrap(last).unwrap_or_default()
+    }
+
+    /// Where in the segment the bytes begin that are here.
+    pub(crate) fn base(&self) -> u32 {
+        self.base
+    }
+
+    fn from(&self, offset: u32) -> Option<&[u8]> {
+        self.bytes.get(offset.checked_sub(self.base)? as usize..)
     }
 
     /// Path of its file.
@@ -124,18 +143,19 @@ impl SegmentImage {
         if offset < self.checked {
             return self.read_again(offset);
         }
-        let record = Record::read(self.bytes.get(offset as usize..)?, self.head.salt)?;
+        let record = Record::read(self.from(offset)?, self.head.salt)?;
         Some((offset + record.bytes as u32, record))
     }
 
     /// The record at an offset where [`Self::read`] found one before, and the offset after it.
     pub(crate) fn read_again(&self, offset: u32) -> Option<(u32, Record<'_>)> {
-        let record = Record::read_again(self.bytes.get(offset as usize..)?)?;
+        let record = Record::read_again(self.from(offset)?)?;
         Some((offset + record.bytes as u32, record))
     }
 
-    /// The head and all whole records from the first on.
+    /// The head and all whole records from the first on. It must be there from the segment's beginning on.
     pub(crate) fn readable(&mut self) -> Arc<Vec<u8>> {
+        assert_eq!(self.base, 0, "a segment is written back whole");
         while let Some((next, _)) = self.read(self.checked) {
             self.checked = next;
         }
@@ -151,7 +171,7 @@ impl SegmentImage {
         self.bytes.clone()
     }
 
-    /// Judges an offset where no record could be read. `known_end` is what a later segment says this one's end is,
+    /// Judges an offset where no record could be read, of a segment that is here to its end. `known_end` is what a later segment says this one's end is,
     /// `synced` what manifests say of how far it was synced at least.
     pub(crate) fn judge(&self, offset: u32, known_end: Option<u32>, synced: u32) -> Verdict {
         if known_end.is_some_and(|end| offset >= end) {
@@ -159,7 +179,7 @@ impl SegmentImage {
         }
         let mut next = None;
         let mut synced = known_end.unwrap_or(synced);
-        let mut at = offset as usize + ALIGNMENT;
+        let mut at = (offset - self.base) as usize + ALIGNMENT;
         while at < self.bytes.len() {
             // No record begins here, but one may in the last few bytes.
             if at.is_multiple_of(ZEROS.len()) && self.bytes[at..].starts_with(&ZEROS) {
@@ -168,7 +188,7 @@ impl SegmentImage {
             }
             match Record::read(&self.bytes[at..], self.head.salt) {
                 Some(record) => {
-                    next = next.or(Some(at as u32));
+                    next = next.or(Some(self.base + at as u32));
                     synced = synced.max(record.synced);
                     at += record.bytes;
                 }

@@ -14,7 +14,7 @@ use arena::{Arena, Ref};
 use leaves::{Leaves, Place};
 use model::clustering::Slice;
 use model::key::Token;
-use model::merge;
+use model::merge::{self, Merged};
 use model::mutation::UpdateView;
 use model::read::KeyBound;
 use model::row::{Deletion, Row};
@@ -73,7 +73,25 @@ pub(crate) struct Memtable {
     ids: IdSet,
     /// When the last mutation without one came.
     untracked: Option<BootNanos>,
+    /// Where the last update was found that came in order.
+    near: Near,
     scratch: Vec<u8>,
+}
+
+/// Where the next of updates that come in order is looked for first.
+#[derive(Debug, Default)]
+struct Near {
+    partition: Place,
+    row: Place,
+}
+
+/// In which order updates come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coming {
+    /// In any.
+    AtRandom,
+    /// Of partitions in their order, mostly: each is looked for near the last one.
+    InOrder,
 }
 
 impl Memtable {
@@ -149,9 +167,31 @@ impl Memtable {
         )
     }
 
+    /// Where a partition is, which stands behind the last one that was asked for so, if not by much.
+    fn find_next(&mut self, token: Token, key: &[u8]) -> Result<Place, Place> {
+        let found = self.index.find_near(self.near.partition, |&(other, slot)| {
+            other
+                .cmp(&token.0)
+                .then_with(|| self.arena.get(self.partitions[slot].key).cmp(key))
+        });
+        let (Ok(place) | Err(place)) = found;
+        self.near.partition = place;
+        found
+    }
+
     /// Applies the update of one partition. Its rows must verify.
-    pub(crate) fn apply(&mut self, token: Token, key: &[u8], update: &UpdateView<'_>) {
-        let slot = match self.find(token, key) {
+    pub(crate) fn apply(
+        &mut self,
+        token: Token,
+        key: &[u8],
+        update: &UpdateView<'_>,
+        coming: Coming,
+    ) {
+        let found = match coming {
+            Coming::AtRandom => self.find(token, key),
+            Coming::InOrder => self.find_next(token, key),
+        };
+        let slot = match found {
             Ok(place) => self.index.get(place).expect("found").1,
             Err(place) => {
                 let key = self.arena.put(key);
@@ -198,16 +238,17 @@ impl Memtable {
             }
         }
         for (clustering, row) in update.rows() {
-            self.put_row(slot, clustering, row);
+            self.put_row(slot, clustering, row, coming);
         }
     }
 
-    fn put_row(&mut self, slot: u32, clustering: &[u8], row: &[u8]) {
+    fn put_row(&mut self, slot: u32, clustering: &[u8], row: &[u8], coming: Coming) {
         let Self {
             arena,
             partitions,
             scratch,
             beyond,
+            near,
             rows: count,
             ..
         } = self;
@@ -229,17 +270,23 @@ impl Memtable {
                     *count += 1;
                 }
             },
-            Rows::Many(list) => match list.find(|entry| arena.get(entry.key).cmp(clustering)) {
-                Ok(place) => {
+            Rows::Many(list) => {
+                let order = |entry: &RowRef| arena.get(entry.key).cmp(clustering);
+                let found = match coming {
+                    Coming::AtRandom => list.find(order),
+                    Coming::InOrder => list.find_near(near.row, order),
+                };
+                let (Ok(place) | Err(place)) = found;
+                near.row = place;
+                if found.is_ok() {
                     let own = list.get_mut(place);
                     own.row = merge_row(arena, scratch, own.row, row);
-                }
-                Err(place) => {
+                } else {
                     list.insert(place, new_row(arena, clustering, row));
                     *beyond += size_of::<RowRef>() * 3 / 2;
                     *count += 1;
                 }
-            },
+            }
         }
     }
 
@@ -288,8 +335,11 @@ fn new_row(arena: &mut Arena, clustering: &[u8], row: &[u8]) -> RowRef {
 
 fn merge_row(arena: &mut Arena, scratch: &mut Vec<u8>, own: Ref, row: &[u8]) -> Ref {
     scratch.clear();
-    merge::rows(arena.get(own), row, scratch);
-    arena.replace(own, scratch)
+    match merge::rows_unless_one(arena.get(own), row, scratch) {
+        Merged::Left => own,
+        Merged::Right => arena.replace(own, row),
+        Merged::Both => arena.replace(own, scratch),
+    }
 }
 
 /// A partition of a memtable, borrowed.

@@ -3,6 +3,7 @@
 use super::Store;
 use crate::commitlog::{Checkpoint, Log, Position};
 use crate::error::StoreError;
+use crate::memtable::Coming;
 use model::env::IoQueue;
 use model::mutation::MutationView;
 use model::schema::TableId;
@@ -91,7 +92,9 @@ impl Store {
         for (table, update) in view.updates() {
             let state = self.tables.get_mut(&table).expect("it was admitted");
             let before = state.active.bytes();
-            state.active.apply(view.token, view.key, &update);
+            state
+                .active
+                .apply(view.token, view.key, &update, Coming::AtRandom);
             let position = position.filter(|_| state.durable_writes);
             state.active.note(position, id, now.boot);
             if state.active_since.is_none() {

@@ -26,7 +26,7 @@ use crate::ownership::Places;
 use model::env::{Entry, FileId, IoDone, IoOutcome, IoQueue, IoRequest, OpenMode};
 use model::schema::TableId;
 use model::time::Now;
-use replay::Replay;
+use replay::{Part, Replay};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An SSTable being opened.
@@ -61,8 +61,17 @@ enum Step {
         entries: Vec<ManifestEntry>,
     },
     Tail(Opening),
+    /// Reading so much of a segment's beginning.
     Segment {
         name: SegmentName,
+        length: u32,
+        path: String,
+        file: FileId,
+    },
+    /// Reading the part of the segment being replayed that begins at this offset.
+    Part {
+        base: u32,
+        length: u32,
         path: String,
         file: FileId,
     },
@@ -107,13 +116,13 @@ pub(in crate::store) struct Recovery {
     /// Segments that the newest one knows and that are not there, by shard: freed, or lost.
     missing: BTreeMap<u16, BTreeSet<u64>>,
     replay: Option<Replay>,
-    /// The segment read while that one is replayed.
+    /// The segment of which the first part was read while the last part of that one is replayed.
     read_ahead: Option<Replay>,
-    /// Whether a segment is being read.
+    /// Whether a part of a segment is being read.
     is_reading: bool,
     /// Whether a flush failed for want of room.
     disk_is_full: bool,
-    /// Memory of a segment that was replayed, for the next one.
+    /// Memory of a part that was replayed, for the next one.
     buffer: Vec<u8>,
     /// Tables taken over from the previous generation.
     taken: Vec<TableId>,
@@ -252,9 +261,10 @@ impl Store {
 
     fn step_path(&self, step: &Step) -> String {
         match step {
-            Step::Manifest { path, .. } | Step::Segment { path, .. } | Step::Rewrite(path) => {
-                path.clone()
-            }
+            Step::Manifest { path, .. }
+            | Step::Segment { path, .. }
+            | Step::Part { path, .. }
+            | Step::Rewrite(path) => path.clone(),
             Step::Tail(opening) => opening.path.clone(),
             Step::ListTable(id) | Step::Link { table: id, .. } => self
                 .tables
@@ -289,25 +299,7 @@ impl Store {
             ) => {
                 self.requests
                     .submit(io, Purpose::Nobody, IoRequest::Close { file });
-                let manifest = Manifest::decode(&path, &bytes)?;
-                if manifest.table != table {
-                    return Err(StoreError::corrupt(
-                        &path,
-                        64,
-                        "the manifest is another table's",
-                    ));
-                }
-                if let Some(recovery) = self.recovery() {
-                    recovery.flushed.insert((shard, table), manifest.flushed);
-                    let Position { segment, offset } = manifest.log_synced;
-                    let synced = recovery.synced.entry((shard, segment)).or_default();
-                    *synced = offset.max(*synced);
-                    recovery
-                        .manifests
-                        .entry(table)
-                        .or_default()
-                        .push((shard, manifest));
-                }
+                self.manifest_read((table, shard), &path, &bytes)?;
             }
             (Step::Link { table, entries }, _) => {
                 for entry in entries {
@@ -315,8 +307,30 @@ impl Store {
                 }
             }
             (Step::Tail(opening), IoDone::Read(bytes)) => self.tail_read(opening, &bytes, io)?,
-            (Step::Segment { name, path, file }, IoDone::Read(bytes)) => {
-                self.segment_read(name, path, file, bytes, io)?;
+            (
+                Step::Segment {
+                    name,
+                    length: asked,
+                    path,
+                    file,
+                },
+                IoDone::Read(bytes),
+            ) => {
+                let base = 0;
+                self.segment_read((name, path, file), Part { base, asked, bytes }, io)?;
+            }
+            (
+                Step::Part {
+                    base,
+                    length: asked,
+                    file,
+                    ..
+                },
+                IoDone::Read(bytes),
+            ) => {
+                self.requests
+                    .submit(io, Purpose::Nobody, IoRequest::Close { file });
+                self.part_read(Part { base, asked, bytes });
             }
             (Step::MakeLogDirectory | Step::SyncListed | Step::Clean | Step::Rewrite(_), _) => {}
             (step, _) => {
@@ -327,6 +341,29 @@ impl Store {
                     "the disk gave the wrong answer",
                 ));
             }
+        }
+        Ok(())
+    }
+
+    /// A table's manifest of a shard is here.
+    fn manifest_read(
+        &mut self,
+        (table, shard): (TableId, u16),
+        path: &str,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let manifest = Manifest::decode(path, bytes)?;
+        if manifest.table != table {
+            let what = "the manifest is another table's";
+            return Err(StoreError::corrupt(path, 64, what));
+        }
+        if let Some(recovery) = self.recovery() {
+            recovery.flushed.insert((shard, table), manifest.flushed);
+            let Position { segment, offset } = manifest.log_synced;
+            let synced = recovery.synced.entry((shard, segment)).or_default();
+            *synced = offset.max(*synced);
+            let manifests = recovery.manifests.entry(table).or_default();
+            manifests.push((shard, manifest));
         }
         Ok(())
     }

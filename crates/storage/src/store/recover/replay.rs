@@ -1,8 +1,9 @@
 //! Replay: the records of a segment become rows of memtables.
 //!
-//! First every record of a segment is checked, once, and its place noted by its token; then they are applied in the order
-//! of the memtables, which meets neighbours in the processor's cache where the log's order would miss it for every
+//! First every record of a part of a segment is checked, once, and its place noted by its token; then they are applied in the
+//! order of the memtables, which meets neighbours in the processor's cache where the log's order would miss it for every
 //! record. Mutations are idempotent and merge in any order, so that changes nothing; those of one partition keep theirs.
+//! Where the next part begins is known once this one is checked: it is read while this one is applied.
 
 use super::{Recovery, left};
 use crate::commitlog::{
@@ -11,6 +12,7 @@ use crate::commitlog::{
 use crate::config::OnRot;
 use crate::error::StoreError;
 use crate::held::{Held, Statement};
+use crate::memtable::Coming;
 use crate::store::{Phase, Store};
 use model::hybrid_clock::HybridClock;
 use model::key::Token;
@@ -23,6 +25,24 @@ use model::track::MutationId;
 pub(super) enum Needed {
     Yes,
     No,
+}
+
+/// A part of a segment, read.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Where it begins.
+    pub(super) base: u32,
+    /// How many bytes were asked for; there are less if the file ends before.
+    pub(super) asked: u32,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Part {
+    /// Whether there is nothing more to be read of a segment that is known to go so far.
+    pub(super) fn is_last(&self, known_end: Option<u32>) -> bool {
+        let is_short = self.bytes.len() < self.asked as usize;
+        is_short || known_end.is_none_or(|end| self.base + self.asked >= end)
+    }
 }
 
 /// A segment being replayed.
@@ -40,8 +60,14 @@ pub(super) struct Replay {
     /// Path of a later segment that is not there. Segments are freed from the oldest on: if anything in this one is needed,
     /// so was that one.
     pub(super) missing: Option<String>,
-    /// Whether all records are checked: then they are being applied.
+    /// Whether all records of the part that is here are checked: then they are being applied.
     pub(super) is_read: bool,
+    /// Whether there are none beyond.
+    pub(super) is_ended: bool,
+    /// Whether the part that is here goes to the end of the file, or as far as the segment is known to go.
+    pub(super) is_last: bool,
+    /// The next part.
+    pub(super) next: Option<Part>,
     /// Whether its mutations may be in no SSTable yet.
     pub(super) needed: Needed,
     /// Where its mutations with ids stand.
@@ -53,7 +79,7 @@ pub(super) struct Replay {
 impl Replay {
     /// A segment of which nothing is checked.
     pub(super) fn new(
-        image: SegmentImage,
+        (image, is_last): (SegmentImage, bool),
         shard: u16,
         known_end: Option<u32>,
         synced: u32,
@@ -67,10 +93,23 @@ impl Replay {
             order: Vec::new(),
             missing: None,
             is_read: false,
+            is_ended: false,
+            is_last,
+            next: None,
             needed: Needed::Yes,
             index: SegmentIndex::default(),
             held: None,
         }
+    }
+
+    /// The part that is to be read next, once that is known: where it begins, and how long it is.
+    pub(super) fn wanted(&self, part_bytes: u32) -> Option<(u32, u32)> {
+        let is_wanted = self.is_read && !self.is_last && self.next.is_none();
+        let left = self.known_end.filter(|_| is_wanted)? - self.offset;
+        // No record fits, or there is none: that is judged with all that follows.
+        let stuck = self.offset == self.image.base();
+        let length = if stuck { left } else { left.min(part_bytes) };
+        Some((self.offset, length))
     }
 
     fn newer(&self, at: u32) -> StoreError {
@@ -91,11 +130,11 @@ impl Replay {
         Some((id, view, record.bytes))
     }
 
-    /// Checks up to `budget` bytes of records and notes the mutations among them. Returns how many records were skipped
-    /// because they were rotten.
+    /// Checks up to `budget` bytes of records and notes the mutations among them, up to the end of the part that is here. Returns
+    /// how many records were skipped because they were rotten.
     fn note(&mut self, budget: u32, on_rot: OnRot, clock: &HybridClock) -> Result<u64, StoreError> {
         let (start, mut skipped) = (self.offset, 0);
-        while !self.is_read && self.offset - start < budget {
+        while !self.is_read && !self.is_ended && self.offset - start < budget {
             let at = self.offset;
             let ended = self.known_end == Some(at);
             if let Some((next, record)) = self.image.read(at).filter(|_| !ended) {
@@ -133,13 +172,17 @@ impl Replay {
                 self.offset = next;
                 continue;
             }
+            if !self.is_last {
+                self.is_read = true;
+                break;
+            }
             match self.image.judge(at, self.known_end, self.synced) {
-                Verdict::End => self.is_read = true,
+                Verdict::End => self.is_ended = true,
                 Verdict::Rot { next } if on_rot == OnRot::Skip || self.needed == Needed::No => {
                     skipped += 1;
                     match next {
                         Some(next) => self.offset = next,
-                        None => self.is_read = true,
+                        None => self.is_ended = true,
                     }
                 }
                 Verdict::Rot { .. } => {
@@ -149,6 +192,7 @@ impl Replay {
                 }
             }
         }
+        self.is_read |= self.is_ended;
         if self.is_read {
             self.order.sort_unstable_by(|one, other| other.cmp(one));
         }
@@ -177,7 +221,16 @@ impl Store {
             self.skipped_records +=
                 replay.note(budget as u32, self.config.on_rot, &self.config.clock)?;
         }
-        if replay.is_read && replay.order.is_empty() {
+        let is_applied = replay.is_read && replay.order.is_empty();
+        if is_applied && let Some(part) = replay.next.take() {
+            replay.is_last = part.is_last(replay.known_end);
+            replay.is_read = false;
+            let buffer = replay.image.go_on(part.base, part.bytes);
+            if let Some(recovery) = self.recovery() {
+                recovery.buffer = buffer;
+                recovery.replay = Some(replay);
+            }
+        } else if is_applied && replay.is_ended {
             if let Some(recovery) = self.recovery() {
                 if let Some(held) = &replay.held {
                     recovery.held.union(held);
@@ -188,6 +241,8 @@ impl Store {
             }
         } else if let Some(recovery) = self.recovery() {
             recovery.replay = Some(replay);
+            // The next part is being read.
+            return Ok(!is_applied);
         }
         Ok(true)
     }
@@ -251,7 +306,9 @@ impl Store {
                 continue;
             };
             let before = state.active.bytes();
-            state.active.apply(view.token, view.key, &update);
+            state
+                .active
+                .apply(view.token, view.key, &update, Coming::InOrder);
             // Positions in another generation's log mean nothing in this one's.
             state.active.note(
                 Some(position).filter(|_| places.is_none()),

@@ -1,8 +1,10 @@
-//! Recovery of the log: segments are read, newest first, one ahead of the one that is replayed.
+//! Recovery of the log: segments are read, newest first, a part ahead of the one that is replayed. Memory that is touched for the
+//! first time costs as much as replaying what is read into it, so parts are a fraction of a segment; only where it is not known how
+//! far a segment goes it is read whole.
 
 use super::leftovers::is_junk;
 use super::replay::Needed;
-use super::{Recovery, Replay, Step, left};
+use super::{Part, Recovery, Replay, Step, left};
 use crate::commitlog::{Checkpoint, SegmentImage, SegmentIndex, SegmentName};
 use crate::config::OnRot;
 use crate::error::StoreError;
@@ -12,6 +14,10 @@ use crate::store::Store;
 use model::env::{Entry, FileId, IoQueue, IoRequest, OpenMode};
 use model::time::Now;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Parts of a segment that it is read in.
+const PARTS: usize = 4;
 
 impl Recovery {
     /// Takes what a segment says of those before it: the newest is right. Returns what was held when it was begun if it
@@ -73,11 +79,10 @@ impl Store {
         }
     }
 
-    /// Goes on to the segment that was read ahead, and reads the one before it meanwhile. One read at a time: what a
-    /// segment says of where earlier ones end must be known before those are read.
+    /// Goes on to the segment that was read ahead, and reads what follows meanwhile: the next part, or the segment before. One read at
+    /// a time: what a segment says of where earlier ones end must be known before those are read.
     pub(super) fn read_ahead(&mut self, io: &mut IoQueue) {
-        let directory = self.config.commitlog_directory.clone();
-        let segment_bytes = self.config.segment_bytes;
+        let part_bytes = (self.config.segment_bytes / PARTS) as u32;
         let Some(recovery) = self.recovery() else {
             return;
         };
@@ -85,6 +90,20 @@ impl Store {
             recovery.replay = recovery.read_ahead.take();
         }
         if recovery.is_reading || recovery.read_ahead.is_some() {
+            return;
+        }
+        if let Some(replay) = recovery.replay.as_ref().filter(|replay| !replay.is_ended) {
+            let path = replay.image.path().to_owned();
+            if let Some((base, length)) = replay.wanted(part_bytes) {
+                let file = self.requests.file();
+                let step = Step::Part {
+                    base,
+                    length,
+                    path: path.clone(),
+                    file,
+                };
+                self.read_part(step, (file, path, OpenMode::Read), (base, length), io);
+            }
             return;
         }
         while let Some(name) = recovery.segments.pop() {
@@ -101,45 +120,70 @@ impl Store {
             // Beyond a known end there is nothing. Where it is not known, a mark anywhere in the file may tell rot from
             // a torn tail.
             let (mode, length) = match known_end {
-                Some(&end) => (OpenMode::Read, u64::from(end)),
-                None => (OpenMode::Write, recovery.lengths[&name]),
+                Some(&end) => (OpenMode::Read, end.min(part_bytes)),
+                None => (OpenMode::Write, recovery.lengths[&name] as u32),
             };
-            let path = name.path(&directory);
-            let mut buffer = std::mem::take(&mut recovery.buffer);
-            // Segments differ in length by a few bytes: room for the longest is used by all that follow.
-            let room = (length as usize).max(segment_bytes);
-            if buffer.capacity() < room {
-                // Zeros of the system's: nobody writes them first, which an empty one would be filled with.
-                buffer = vec![0; room];
-            }
-            let file = self.requests.file();
-            let request = IoRequest::Chain(vec![
-                IoRequest::Open {
-                    file,
-                    path: path.clone(),
-                    mode,
-                },
-                IoRequest::ReadInto {
-                    file,
-                    offset: 0,
-                    length: length as usize,
-                    buffer,
-                },
-            ]);
-            self.recovery_submit(Step::Segment { name, path, file }, request, io);
-            if let Some(recovery) = self.recovery() {
-                recovery.is_reading = true;
-            }
-            return;
+            return self.read_segment(name, mode, length, io);
         }
     }
 
+    /// Reads so much of a segment's beginning.
+    fn read_segment(&mut self, name: SegmentName, mode: OpenMode, length: u32, io: &mut IoQueue) {
+        let path = name.path(&self.config.commitlog_directory);
+        let file = self.requests.file();
+        let step = Step::Segment {
+            name,
+            length,
+            path: path.clone(),
+            file,
+        };
+        self.read_part(step, (file, path, mode), (0, length), io);
+    }
+
+    fn read_part(
+        &mut self,
+        step: Step,
+        (file, path, mode): (FileId, String, OpenMode),
+        (base, length): (u32, u32),
+        io: &mut IoQueue,
+    ) {
+        let Some(recovery) = self.recovery() else {
+            return;
+        };
+        recovery.is_reading = true;
+        let mut buffer = std::mem::take(&mut recovery.buffer);
+        if buffer.capacity() < length as usize {
+            // Zeros of the system's: nobody writes them first, which an empty one would be filled with.
+            buffer = vec![0; length as usize];
+        }
+        let request = IoRequest::Chain(vec![
+            IoRequest::Open { file, path, mode },
+            IoRequest::ReadInto {
+                file,
+                offset: u64::from(base),
+                length: length as usize,
+                buffer,
+            },
+        ]);
+        self.recovery_submit(step, request, io);
+    }
+
+    /// The next part of the segment that is being replayed is here.
+    pub(super) fn part_read(&mut self, part: Part) {
+        let Some(recovery) = self.recovery() else {
+            return;
+        };
+        recovery.is_reading = false;
+        if let Some(replay) = &mut recovery.replay {
+            replay.next = Some(part);
+        }
+    }
+
+    /// A segment's first part is here.
     pub(super) fn segment_read(
         &mut self,
-        name: SegmentName,
-        path: String,
-        file: FileId,
-        bytes: Vec<u8>,
+        (name, path, file): (SegmentName, String, FileId),
+        part: Part,
         io: &mut IoQueue,
     ) -> Result<(), StoreError> {
         let skip = self.config.on_rot == OnRot::Skip;
@@ -147,7 +191,13 @@ impl Store {
         if let Some(recovery) = self.recovery() {
             recovery.is_reading = false;
         }
-        let checked = SegmentImage::new(path.clone(), name, bytes)
+        // Until its end is known it is looked for in all of the file.
+        let known_end = self.recovery().and_then(|recovery| {
+            let ends = recovery.ends.get(&name.shard)?;
+            ends.get(&name.number).copied()
+        });
+        let is_last = part.is_last(known_end);
+        let checked = SegmentImage::new(path.clone(), name, part.bytes)
             .and_then(|image| image.checkpoint().map(|checkpoint| (image, checkpoint)));
         let from = self
             .recovery()
@@ -167,28 +217,41 @@ impl Store {
         let Some(recovery) = self.recovery() else {
             return Ok(());
         };
-        let ends = recovery.ends.get(&name.shard);
-        let known_end = ends.and_then(|ends| ends.get(&name.number)).copied();
+        if let Some(end) = known_end.filter(|_| !is_last)
+            && image.read(SegmentImage::START).is_none()
+        {
+            // The checkpoint is longer than a part, or rotten.
+            self.requests
+                .submit(io, Purpose::Nobody, IoRequest::Close { file });
+            self.read_segment(name, OpenMode::Read, end, io);
+            return Ok(());
+        }
         let held = checkpoint.and_then(|checkpoint| recovery.learn(name, checkpoint));
         let missing = recovery.missing.get(&name.shard);
         let missing = missing.and_then(|missing| missing.range(name.number..).next().copied());
         let synced = recovery.synced.get(&(name.shard, name.number));
         let synced = synced.copied().unwrap_or(0);
-        let mut replay = Replay::new(image, name.shard, known_end, synced);
+        let mut replay = Replay::new((image, is_last), name.shard, known_end, synced);
         replay.held = held;
         replay.needed = if flushed { Needed::No } else { Needed::Yes };
         replay.missing = missing.map(|number| SegmentName { number, ..name }.path(&directory));
-        let close = IoRequest::Close { file };
         if known_end.is_some() {
             recovery.read_ahead = Some(replay);
-            self.requests.submit(io, Purpose::Nobody, close);
+            self.requests
+                .submit(io, Purpose::Nobody, IoRequest::Close { file });
             return Ok(());
         }
+        let data = replay.image.readable();
+        recovery.read_ahead = Some(replay);
+        self.write_back((path, file), data, io);
+        Ok(())
+    }
+
+    /// Writes back what was read of a segment whose end nobody knows.
+    fn write_back(&mut self, (path, file): (String, FileId), data: Arc<Vec<u8>>, io: &mut IoQueue) {
         // A process that was killed, or whose sync failed, leaves records that the system shows and the disk may not
         // hold, and a sync alone would say nothing of those it gave up on. They are written again, and recovery does not
         // end before: only what comes after it builds on them.
-        let data = replay.image.readable();
-        recovery.read_ahead = Some(replay);
         let chain = vec![
             IoRequest::WriteShared {
                 file,
@@ -196,10 +259,9 @@ impl Store {
                 data,
             },
             IoRequest::Sync { file },
-            close,
+            IoRequest::Close { file },
         ];
         self.recovery_submit(Step::Rewrite(path), IoRequest::Chain(chain), io);
-        Ok(())
     }
 
     /// A share of recovery's work: replaying records, flushing what does not fit in memory.
