@@ -17,7 +17,7 @@ const CALM: Duration = Duration::from_secs(10);
 /// How long the node stays away, in a whole run and in a quick one.
 const AWAY: [Duration; 2] = [Duration::from_mins(1), Duration::from_secs(10)];
 /// The longest that catching up may take.
-const LIMIT: Duration = Duration::from_mins(5);
+pub const LIMIT: Duration = Duration::from_mins(3);
 /// Of the throughput at saturation, the part that is written meanwhile.
 const SHARE: f64 = 0.25;
 /// The members that may not be trusted, as a node sees it.
@@ -31,8 +31,8 @@ pub struct Away {
     pub rate: f64,
     /// How long the node was away, in seconds.
     pub away_s: f64,
-    /// From its launch until it could be trusted, in seconds.
-    pub caught_up_s: f64,
+    /// From its launch until it could be trusted, in seconds; none if it could not within [`LIMIT`].
+    pub caught_up_s: Option<f64>,
     /// Latency in calm, with the node dead, and while it caught up, in milliseconds.
     pub p99_ms: [f64; 3],
     /// Answers that were errors, the first of them if any was.
@@ -105,7 +105,7 @@ impl Session<'_> {
                         return Ok(ControlFlow::Break(()));
                     }
                     if passed > LIMIT {
-                        return Err(Failure::new("the node does not catch up"));
+                        return Ok(ControlFlow::Break(()));
                     }
                 }
                 Phase::Calm | Phase::Dead => {}
@@ -115,7 +115,7 @@ impl Session<'_> {
         Ok(Away {
             rate,
             away_s: away.as_secs_f64(),
-            caught_up_s: caught_up.unwrap_or(LIMIT).as_secs_f64(),
+            caught_up_s: caught_up.map(|time: Duration| time.as_secs_f64()),
             p99_ms: [0, 1, 2].map(|phase| p99_ms(seen[phase].as_ref())),
             faults: seen.iter().flatten().map(|window| window.faults).sum(),
             first_fault: seen

@@ -102,7 +102,7 @@ impl<'a> Session<'a> {
         {
             let away = self.away(writes)?;
             self.say(&format!(
-                "away for {:.0} s, caught up in {:.1} s",
+                "away for {:.0} s, caught up after {:?} s",
                 away.away_s, away.caught_up_s
             ));
             self.run.away = Some(away);

@@ -1,7 +1,7 @@
 //! The tables, in markdown.
 
 use super::{HELENUS, ORACLE, readable};
-use crate::away::Away;
+use crate::away::{Away, LIMIT};
 use crate::results::{Figures, Run, TargetRun};
 use crate::workload::Scenario;
 use std::fmt::Write;
@@ -155,16 +155,21 @@ fn absences(run: &Run) -> String {
     for target in &run.targets {
         let Some(away) = &target.away else { continue };
         let [calm, dead, returning] = away.p99_ms.map(readable);
+        let caught_up = match away.caught_up_s {
+            Some(took_s) => format!(
+                "caught up {} s after its start, {} × as fast as was written",
+                readable(took_s),
+                readable(away.away_s / took_s)
+            ),
+            None => format!("it had not caught up {LIMIT:?} after its start"),
+        };
         let _ = write!(
             out,
-            "{}: one of {} nodes killed for {} s, with {} writes a second going on: caught up {} s after its start, {} × as fast as was \
-             written. p99 in calm {calm} ms, with the node dead {dead} ms, while it caught up {returning} ms; {} errors.\n\n",
+            "{}: one of {} nodes killed for {} s, with {} writes a second going on: {caught_up}. p99 in calm {calm} ms, with the node dead {dead} ms, while it caught up {returning} ms; {} errors.\n\n",
             target.title,
             run.nodes,
             readable(away.away_s),
             readable(away.rate),
-            readable(away.caught_up_s),
-            readable(away.away_s / away.caught_up_s),
             away.faults
         );
     }
@@ -305,7 +310,7 @@ fn cluster_goals(run: &Run, line: &mut dyn FnMut(String, String, bool)) {
 /// What is to be so when a node is away.
 fn absence_goals(away: &Away, line: &mut dyn FnMut(String, String, bool)) {
     let [calm, dead, returning] = away.p99_ms;
-    let speed = away.away_s / away.caught_up_s;
+    let speed = away.caught_up_s.map_or(0.0, |took_s| away.away_s / took_s);
     let times = |factor: f64| format!("{} ×", readable(factor));
     line(
         "a replica catches up at 3 × the rate of writes".into(),
