@@ -290,11 +290,11 @@ impl Shard {
             return;
         };
         let (command, deadline) = (asked(&operation.command), operation.terms.deadline);
+        let is_asked = operation.trust == Trust::Asked;
+        let is_local = operation.plan.consistency == Consistency::LocalOne;
         if ask.replica != local {
             let wanted = match ask.wanted {
-                Wanted::Data if operation.trust == Trust::Asked => PeerWanted::FreshRows {
-                    local: operation.plan.consistency == Consistency::LocalOne,
-                },
+                Wanted::Data if is_asked => PeerWanted::FreshRows { local: is_local },
                 Wanted::Data => PeerWanted::Rows,
                 Wanted::Digest => PeerWanted::Digest,
             };
@@ -304,6 +304,9 @@ impl Shard {
             return self.send_read(ask.replica, &terms, (&command, wanted), out);
         }
         operation.local_wanted = ask.wanted;
+        if is_asked && !self.is_fresh_for(&command, is_local) {
+            return self.local_replica_read(number, Err(ReplicaError::Behind), now, out);
+        }
         if let Some(result) = self.read_own(number, command, deadline, now, out) {
             self.local_replica_read(number, result, now, out);
         }

@@ -122,7 +122,8 @@ impl Home {
     fn set_placed(&mut self, is_placed: bool, now: BootNanos) {
         if is_placed {
             self.hear_from = None;
-        } else if self.is_placed {
+        } else if self.is_placed && self.members.len() > 2 {
+            // Of two no quorum was without this one.
             self.hear_from = Some(now.plus_millis(LAST_WRITES_MS));
         }
         self.is_placed = is_placed;
