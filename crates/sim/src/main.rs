@@ -1,6 +1,8 @@
 //! The simulator's command line: `cargo run -p sim -- storage --seeds N`, `cargo run -p sim -- fuzz --seconds S`.
 
-use sim::cluster::{KINDS, LONG_KINDS, Options, Summary};
+use sim::cluster::stories::{self, STORIES};
+use sim::cluster::{KINDS, Options, QUIET_KINDS, Summary};
+use sim::planted::Planted;
 use sim::storage::Found;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,9 +14,11 @@ const USAGE: &str = "usage:
   sim node [--seeds N] [--first SEED] [--seconds S] [--operations N]      crash a whole node and check what clients were told
   sim cluster [--kind NAME] [--seeds N] [--first SEED] [--seconds S] [--standard | --ring]
                                                                           whole clusters in trouble, each seed twice
-  sim --minutes N                                                         fresh seeds of everything, taking turns
+  sim --minutes N [--first SEED]                                          fresh seeds of everything, taking turns
+  sim --standard [--minutes N] [--first SEED]                             the case that is measured, and its rates
   sim rot [--seeds N] [--first SEED] [--seconds S]                        flip a byte of a file and see that it is found
   sim planted                                                             see that planted defects are seen
+  sim story [--only NAME] [--seeds N] [--first SEED] [--seconds S]        tell stories to nodes that keep their promises
   sim fixture                                                             print a data directory to be kept in crates/sim/fixtures
   sim fuzz [--seconds S] [--first SEED] [--only NAME]                     run every fuzzer
 ";
@@ -58,9 +62,14 @@ fn main() -> ExitCode {
         Some("storage") => storage(&seeds, arguments.number("--operations", STORAGE_OPERATIONS)),
         Some("node") => node(&seeds, arguments.number("--operations", NODE_OPERATIONS)),
         Some("cluster") => cluster(&seeds, &arguments),
-        Some("--minutes") => minutes(arguments.number("--minutes", 1)),
+        Some("--minutes") => minutes(
+            arguments.number("--first", fresh()),
+            arguments.number("--minutes", 1),
+        ),
+        Some("--standard") => standard(first, arguments.number("--minutes", 5)),
         Some("rot") => rot(&seeds),
         Some("planted") => planted(),
+        Some("story") => stories(&seeds, arguments.text("--only")),
         Some("fixture") => fixture(),
         Some("fuzz") => fuzz(seconds.unwrap_or(60), first, arguments.text("--only")),
         _ => {
@@ -111,6 +120,20 @@ fn planted() -> Result<(), ExitCode> {
     }
 }
 
+/// Stories that show a broken promise end well where none is broken.
+fn stories(seeds: &Seeds, only: Option<&str>) -> Result<(), ExitCode> {
+    let told = each(seeds, |seed| {
+        let names = STORIES.iter().map(|(name, _)| *name);
+        let mut names = names.filter(|name| only.is_none_or(|only| name.contains(only)));
+        names.try_for_each(|name| {
+            stories::tell(name, seed, Planted::Nothing)
+                .map_err(|what| format!("{name}, seed {seed}: {what}"))
+        })
+    })?;
+    println!("stories: {} seeds: all ended well", told.len());
+    Ok(())
+}
+
 fn storage(seeds: &Seeds, operations: u64) -> Result<(), ExitCode> {
     let runs = each(seeds, |seed| {
         sim::storage::run(seed, operations).map_err(|failure| failure.to_string())
@@ -143,18 +166,15 @@ fn node(seeds: &Seeds, operations: u64) -> Result<(), ExitCode> {
 /// Whole clusters: every kind of workload with every seed.
 fn cluster(seeds: &Seeds, arguments: &Arguments) -> Result<(), ExitCode> {
     let standard = arguments.0.iter().any(|argument| argument == "--standard");
+    let rings = arguments.0.iter().any(|argument| argument == "--ring");
     let only = arguments.text("--kind");
-    let all = KINDS.iter().chain(&LONG_KINDS).copied();
+    let all = KINDS.iter().copied();
     let kinds: Vec<&str> = match only {
         Some(only) => all.filter(|kind| *kind == only).collect(),
         None => KINDS.to_vec(),
     };
     if kinds.is_empty() {
-        eprintln!(
-            "the kinds are {}, and, slow, {}",
-            KINDS.join(", "),
-            LONG_KINDS.join(", ")
-        );
+        eprintln!("the kinds are {}", KINDS.join(", "));
         return Err(ExitCode::from(2));
     }
     let began = cpu_seconds();
@@ -165,8 +185,15 @@ fn cluster(seeds: &Seeds, arguments: &Arguments) -> Result<(), ExitCode> {
         } else {
             Options::short(kind)
         };
-        let ring = arguments.0.iter().any(|argument| argument == "--ring");
-        run_twice(seed, Options { ring, ..options }, standard)
+        let ring_percent = if rings { 100 } else { options.ring_percent };
+        run_twice(
+            seed,
+            Options {
+                ring_percent,
+                ..options
+            },
+            standard,
+        )
     })?;
     tell(&runs, cpu_seconds() - began);
     Ok(())
@@ -179,11 +206,14 @@ fn tell(runs: &[Summary], seconds: f64) {
     let simulated = 2.0 * sum(|run| run.millis) as f64 / 3_600_000.0;
     println!(
         "cluster: {} seeds, each twice: {} requests done, {} of open fate, {} faults: all promises held\n\
+         cluster: {:.0} requests and {:.2} faults a simulated minute\n\
          cluster: {simulated:.2} simulated hours in {hours:.3} core-hours: {:.1} hours and {:.0} requests a core-hour",
         runs.len(),
         sum(|run| run.done),
         sum(|run| run.open),
         sum(|run| run.faults),
+        2.0 * sum(|run| run.done + run.open) as f64 / simulated / 60.0,
+        2.0 * sum(|run| run.faults) as f64 / simulated / 60.0,
         simulated / hours,
         2.0 * sum(|run| run.done + run.open) as f64 / hours,
     );
@@ -193,7 +223,11 @@ fn tell(runs: &[Summary], seconds: f64) {
 fn run_twice(seed: u64, options: Options, standard: bool) -> Result<Summary, String> {
     let replay = || {
         let standard = if standard { " --standard" } else { "" };
-        let ring = if options.ring { " --ring" } else { "" };
+        let ring = if options.ring_percent == 100 {
+            " --ring"
+        } else {
+            ""
+        };
         format!(
             "cargo xtask sim cluster --kind {} --first {seed} --seeds 1{standard}{ring}",
             options.kind
@@ -260,7 +294,7 @@ impl Tally {
         self.fuzzed += 1;
         let kind = KINDS[seed as usize % KINDS.len()];
         // Every fifth in the shape that is measured.
-        let standard = seed.is_multiple_of(5);
+        let standard = seed.is_multiple_of(5) && !QUIET_KINDS.contains(&kind);
         let options = if standard {
             Options::standard(kind)
         } else {
@@ -273,10 +307,14 @@ impl Tally {
     }
 }
 
-/// Fresh seeds of everything, for so many minutes.
-fn minutes(minutes: u64) -> Result<(), ExitCode> {
+/// A seed that nobody has tried.
+fn fresh() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let first = since.map_or(0, |since| since.as_secs());
+    since.map_or(0, |since| since.as_secs())
+}
+
+/// Seeds of everything, for so many minutes.
+fn minutes(first: u64, minutes: u64) -> Result<(), ExitCode> {
     println!("seeds from {first}");
     let end = Instant::now() + Duration::from_secs(60 * minutes);
     let mut tally = Tally::default();
@@ -294,6 +332,23 @@ fn minutes(minutes: u64) -> Result<(), ExitCode> {
         tally.storage, tally.nodes, tally.rot, tally.fuzzed
     );
     tell(&tally.clusters, tally.seconds);
+    Ok(())
+}
+
+/// The standard case, for so many minutes: every workload that is a load takes turns.
+fn standard(first: u64, minutes: u64) -> Result<(), ExitCode> {
+    let kinds = KINDS.iter().filter(|kind| !QUIET_KINDS.contains(kind));
+    let kinds: Vec<&str> = kinds.copied().collect();
+    let seeds = Seeds {
+        range: first..u64::MAX,
+        end: Some(Instant::now() + Duration::from_secs(60 * minutes)),
+    };
+    let began = cpu_seconds();
+    let runs = each(&seeds, |seed| {
+        let kind = kinds[seed as usize % kinds.len()];
+        run_twice(seed, Options::standard(kind), true)
+    })?;
+    tell(&runs, cpu_seconds() - began);
     Ok(())
 }
 

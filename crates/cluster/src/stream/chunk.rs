@@ -11,17 +11,23 @@ use model::read::{
 };
 use model::schema::TableId;
 
-/// Bytes of a chunk, about: it ends with the row that reaches them.
+/// Bytes of a chunk, about, where there is room for them: it ends with the row that reaches them.
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of rows that one mutation of a chunk carries at most, one row aside.
 const MUTATION_BYTES: usize = 1 << 20;
 
-/// The read that gives the next chunk.
-pub fn command(table: TableId, range: KeyRange, resume: Option<Resume>) -> ReadCommand {
+/// The read that gives the next chunk, for a taker that has room for so many bytes at once: one that never fits would be asked for
+/// again for ever.
+pub fn command(
+    table: TableId,
+    range: KeyRange,
+    resume: Option<Resume>,
+    room: usize,
+) -> ReadCommand {
     ReadCommand {
         static_counts: false,
         limits: Limits {
-            bytes: CHUNK_BYTES,
+            bytes: CHUNK_BYTES.min(room),
             ..Limits::NONE
         },
         resume,

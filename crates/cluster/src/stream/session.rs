@@ -11,6 +11,7 @@
 use super::plan::{Patience, Unit};
 use crate::topology::NodeId;
 use model::read::Resume;
+use model::schema::TableId;
 use model::time::BootNanos;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -136,6 +137,17 @@ impl Session {
             .copied()
             .filter(|id| !is_alive(*id))
             .collect()
+    }
+
+    /// Tables are gone, and nothing is to be had of them any more.
+    pub fn forget_tables(&mut self, gone: &BTreeSet<TableId>) {
+        let before = self.waiting.len() + self.active.len();
+        self.waiting.retain(|unit| !gone.contains(&unit.table));
+        self.active
+            .retain(|_, active| !gone.contains(&active.unit.table));
+        let active = &self.active;
+        self.pulls.retain(|_, pull| active.contains_key(&pull.unit));
+        self.progress.units_done += (before - self.waiting.len() - self.active.len()) as u64;
     }
 
     /// Whether all of it is here.

@@ -212,7 +212,12 @@ mod tests {
             rows: 1,
             tombstones: 2,
         };
-        let command = chunk::command(TableId(Uuid::from_u128(7)), KeyRange::all(), None);
+        let command = chunk::command(
+            TableId(Uuid::from_u128(7)),
+            KeyRange::all(),
+            None,
+            usize::MAX,
+        );
         let messages = [
             StreamMessage::Pull(Pull {
                 number: u64::MAX,

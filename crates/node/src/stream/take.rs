@@ -9,6 +9,7 @@ use crate::message::{ReplicaError, ShardMessage};
 use crate::peers::message::PeerMessage;
 use crate::replica::Caller;
 use crate::shard::Shard;
+use cluster::metadata::Metadata;
 use cluster::stream::chunk::{self, Checked, Chunk};
 use cluster::stream::plan::{Patience, Unit};
 use cluster::stream::session::Session;
@@ -93,6 +94,7 @@ impl Shard {
             .collect();
         let transition = reason.and_then(|node| log.metadata().transitions.get(&node));
         let takes_fewer = transition.is_some_and(|transition| transition.takes_fewer);
+        self.forget_tables(reason);
         let Some(taking) = self.taking_mut(reason) else {
             return;
         };
@@ -113,7 +115,10 @@ impl Shard {
             self.flush_taken((reason, since), tables, out);
         }
         self.tell_progress(reason, |id| living.contains_key(&id), now, out);
+        let room = self.replica.store.unlogged_bytes();
         for ask in asks {
+            let unit = ask.unit;
+            let command = chunk::command(unit.table, unit.range, ask.resume, room);
             let pull = Pull {
                 number: ask.number,
                 shard: ask.shard,
@@ -121,10 +126,28 @@ impl Shard {
                 epoch: self.topology.epoch,
                 since,
                 as_it_is,
-                command: Box::new(chunk::command(ask.unit.table, ask.unit.range, ask.resume)),
+                command: Box::new(command),
             };
             let message = StreamMessage::Pull(pull);
             self.say(ask.source, &PeerMessage::Stream(message), out);
+        }
+    }
+
+    /// Of tables that were dropped meanwhile there is nothing to be had, nor waited for.
+    fn forget_tables(&mut self, reason: Reason) {
+        let acceptors = self.acceptors_table();
+        let Some(metadata) = self.metadata() else {
+            return;
+        };
+        let known = metadata.schema.tables().map(|table| table.id);
+        let known: BTreeSet<TableId> = known.chain([acceptors]).collect();
+        let Some(taking) = self.taking_mut(reason) else {
+            return;
+        };
+        let gone: BTreeSet<TableId> = taking.tables.difference(&known).copied().collect();
+        if !gone.is_empty() {
+            taking.tables.retain(|table| known.contains(table));
+            taking.session.forget_tables(&gone);
         }
     }
 
@@ -186,6 +209,13 @@ impl Shard {
         let Some((reason, unit)) = self.begin_chunk(number) else {
             return;
         };
+        // Of a table that was dropped meanwhile there is nothing to be had, and its sources only say that they do not know it.
+        let has_it = |all: &Metadata| all.schema.tables().any(|table| table.id == unit.table);
+        let is_known =
+            unit.table == self.acceptors_table() || self.metadata().is_none_or(|all| has_it(&all));
+        if !is_known {
+            return self.end_chunk(reason, number, Ok((None, 0)), now, out);
+        }
         let response = match result {
             Ok(checked) => checked.verified(),
             Err(_) => None,
@@ -198,12 +228,6 @@ impl Shard {
         let emptied = metadata.and_then(|all| all.truncations.get(&unit.table).copied());
         if emptied.is_some_and(|at| at > epoch) {
             return self.end_chunk(reason, number, Err(Failure::Lost), now, out);
-        }
-        // Of a table that was dropped meanwhile there is nothing to be had.
-        let is_known = unit.table == self.acceptors_table()
-            || self.schema.tables().any(|table| table.id == unit.table);
-        if !is_known {
-            return self.end_chunk(reason, number, Ok((None, 0)), now, out);
         }
         let Chunk { mutations, resume } = Chunk::of(unit.table, &response);
         let bytes = response.bytes.len() as u64;

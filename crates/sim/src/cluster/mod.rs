@@ -26,7 +26,7 @@ use crate::node::machine::Machine;
 use crate::random::Rng;
 use ::node::config::NodeConfig;
 use network::Network;
-pub use run::{KINDS, LONG_KINDS, Options, Summary, run};
+pub use run::{KINDS, Options, QUIET_KINDS, Summary, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use storage::{Generation, StoreConfig};

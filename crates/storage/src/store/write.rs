@@ -63,6 +63,11 @@ impl Store {
         Ok(())
     }
 
+    /// Bytes of mutations that [`Self::apply_unlogged`] takes all of where memtables are empty: they take more room there.
+    pub fn unlogged_bytes(&self) -> usize {
+        self.config.memtable_bytes / 8
+    }
+
     /// Whether a mutation is taken now, with so many bytes in memtables at most.
     fn admit(&self, view: &MutationView<'_>, budget: usize) -> Result<(), StoreError> {
         if let Some(error) = self.write_error() {

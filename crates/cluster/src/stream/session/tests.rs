@@ -158,3 +158,26 @@ fn those_that_live_have_to_do_when_an_operator_says_so() {
     assert_eq!(session.progress().units_done, 1);
     assert_eq!(session.progress().units_doubtful, 2);
 }
+
+#[test]
+fn of_tables_that_are_gone_nothing_is_waited_for() {
+    let units = (1..=20).map(|number| unit(number, &[], &[1]));
+    let mut session = Session::new(units.collect(), 7);
+    let mut asks = Vec::new();
+    session.poll(|_| Some(1), BootNanos(0), &mut asks);
+    assert_eq!(asks.len(), WINDOW);
+    // Some were begun, others not.
+    let gone = (2..=20).map(|number| unit(number, &[], &[]).table);
+    session.forget_tables(&gone.collect());
+    assert_eq!(session.progress().units_done, 19);
+    assert!(!session.is_done());
+    let of = |number: u64| {
+        let of_it = |ask: &&Ask| ask.unit.table == unit(number, &[], &[]).table;
+        asks.iter().find(of_it).map(|ask| ask.number)
+    };
+    let (kept, lost) = (of(1).unwrap(), of(2).unwrap());
+    assert!(session.on_chunk(lost).is_none());
+    assert!(session.on_chunk(kept).is_some());
+    session.on_applied(kept, None, 1, BootNanos(1));
+    assert!(session.is_done());
+}

@@ -329,6 +329,24 @@ fn a_node_moves_and_nodes_forget_what_is_not_theirs() {
 }
 
 #[test]
+fn a_node_takes_more_than_its_memtables_hold() {
+    let mut kept = Kept::new(53, 3, 2, 2);
+    let table = "CREATE TABLE ks.long (k bigint PRIMARY KEY, v text)";
+    kept.cluster.must(0, Consistency::Quorum, table).unwrap();
+    let value = "x".repeat(400);
+    for key in 0..600 {
+        let text = format!("INSERT INTO ks.long (k, v) VALUES ({key}, '{value}')");
+        kept.cluster.must(0, Consistency::Quorum, &text).unwrap();
+    }
+    kept.cluster.nodes[2].shrink(64 << 10, 64 << 10);
+    // Nobody writes meanwhile: there is no room for that.
+    kept.cluster.start(2, 1);
+    kept.cluster.wait_until_served(START_MS).unwrap();
+    kept.wait_for_tokens(&[2]);
+    kept.read_all(&[0, 1, 2], Consistency::All);
+}
+
+#[test]
 fn a_dead_node_is_replaced() {
     let mut kept = Kept::new(14, 4, 3, 3);
     kept.cluster.crash(2);
