@@ -3,6 +3,7 @@
 //! ```text
 //! plan     which stretches of which tables this node compares with whom
 //! part     a stretch taken to pieces of a mebibyte, and what is asked of a replica about one
+//! manner   how a repair is to be, what it wants done, how far it is
 //! session  what is asked of whom and when, until all stretches are equal
 //! ```
 //!
@@ -17,6 +18,7 @@
 //! - a stretch counts as equal only if every member answered about every part of it, and has what it lacked durably;
 //! - the progress of a session is not durable. What it brought is: repairing again costs time and nothing else.
 
+pub mod manner;
 pub mod part;
 pub mod plan;
 pub mod session;

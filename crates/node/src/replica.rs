@@ -16,8 +16,11 @@ use model::schema::TableId;
 use model::time::{BootNanos, Now};
 use model::track::{IdSet, MutationId};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use storage::held::Statement;
-use storage::{Applied, Farewell, ReadProgress, Rewritten, Store, StoreError};
+use storage::{
+    Applied, Closeness, Farewell, KeptTokens, ReadProgress, Rewritten, Store, StoreError,
+};
 
 /// Who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -311,6 +314,30 @@ impl Replica {
     pub fn clean_up(&mut self, table: TableId, which: Rewritten, caller: Caller) {
         let ticket = self.tickets.insert(Ticket::untimed(caller));
         let begun = self.store.clean_up(table, which, ticket);
+        self.task_begun(begun, ticket, caller);
+    }
+
+    /// Reads the SSTables of a table again.
+    pub fn verify(&mut self, table: TableId, how: Closeness, caller: Caller, io: &mut IoQueue) {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
+        let begun = self.store.verify(table, how, ticket, io);
+        self.task_begun(begun, ticket, caller);
+    }
+
+    /// Looks at files that are placed beside a table's, or takes over what they hold of these tokens.
+    pub fn refresh(
+        &mut self,
+        table: TableId,
+        (tokens, takes): (Arc<KeptTokens>, bool),
+        caller: Caller,
+        io: &mut IoQueue,
+    ) {
+        let ticket = self.tickets.insert(Ticket::untimed(caller));
+        let begun = if takes {
+            self.store.take_placed(table, tokens, ticket, io)
+        } else {
+            self.store.look_at_placed(table, tokens, ticket, io)
+        };
         self.task_begun(begun, ticket, caller);
     }
 

@@ -89,7 +89,7 @@ pub(crate) struct Tracking {
     budget: budget::JournalBudget,
     handoff: handoff::Handoff,
     /// What groups are good for, as homes last said.
-    freshness: facts::FreshnessTable,
+    pub(crate) freshness: facts::FreshnessTable,
     /// Whether somebody gains what others replicate.
     ring_changes: bool,
     proofs: proof::Proofs,

@@ -55,6 +55,9 @@ pub enum StoreError {
     /// A read met more tombstones than its command allows.
     #[error("the read met {0} tombstones and was ended")]
     TooManyTombstones(u64),
+    /// A file that somebody placed beside a table's cannot be taken over.
+    #[error("{0}")]
+    Placed(String),
     /// The shard was drained: it is about to stop.
     #[error("the node is drained")]
     Drained,

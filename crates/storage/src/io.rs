@@ -26,6 +26,10 @@ pub(crate) enum Purpose {
     Task(u64),
     /// A read of the log for other replicas; the number names it.
     Fetch(u64),
+    /// A read of a file that is verified; the number names the verification.
+    Verify(u64),
+    /// A step of looking at files that are placed, or of taking them; the number names it.
+    Placed(u64),
     /// Nobody: closing and removing, whose failure changes nothing.
     Nobody,
 }
@@ -42,6 +46,8 @@ impl Purpose {
             | Self::Drop(_)
             | Self::Task(_)
             | Self::Fetch(_)
+            | Self::Verify(_)
+            | Self::Placed(_)
             | Self::Nobody => Lane::Bulk,
         }
     }

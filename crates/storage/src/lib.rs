@@ -35,6 +35,6 @@ pub use manifest::DROP_MARK;
 pub use metalog::MetaLog;
 pub use sstable::{Stats, TombstoneHistogram};
 pub use store::{
-    Applied, CompactionStats, Farewell, Fetched, JobKind, JobStats, KeptTokens, ReadProgress,
-    Removal, Rewritten, Store, StoreStats, TableStats,
+    Applied, Closeness, CompactionStats, Farewell, Fetched, JobKind, JobStats, KeptTokens, PLACED,
+    ReadProgress, Removal, Rewritten, Store, StoreStats, TableStats, Verified,
 };

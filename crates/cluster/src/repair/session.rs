@@ -3,17 +3,17 @@
 //! Stretches are taken one after the other, and of each one part at a time. What must stay true:
 //! - a question's number is never used again, so that an answer that comes late is nobody's;
 //! - a stretch of which a member does not answer, or does not take what it lacked, has failed: it is told at the end, and the next
-//!   one is begun;
+//!   one is begun. Where it is waited for members that are away, the stretch goes on later from the part that was at hand;
 //! - nothing is sent in a preview.
 
+pub use super::manner::{Absence, Effect, Manner, Pace, Progress, Purpose, Question};
 use super::part::{Moment, Part, Rest};
 use super::plan::Unit;
 use crate::coordinate::resolve::{ended, lacking};
 use crate::topology::NodeId;
 use model::mutation::Mutation;
-use model::read::{ReadCommand, ReadResponse, Resume};
+use model::read::{ReadResponse, Resume};
 use model::time::{BootNanos, Now};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A question that was not answered after so long, in milliseconds, is asked again.
@@ -26,67 +26,10 @@ const MOST_FAILURES: u32 = 5;
 const AGAIN_MS: u64 = 300;
 /// A repair that nobody waits for rests so many times as long as a part took.
 const REST_FACTOR: u64 = 9;
+/// It is looked again so soon whether members that are away are back, in milliseconds.
+const LOOK_MS: u64 = 500;
 /// And so long at least, in milliseconds.
 const LEAST_REST_MS: u64 = 20;
-
-/// What a repair does about differences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// It ends them.
-    Repair,
-    /// It counts them.
-    Preview,
-}
-
-/// How fast a repair goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// One part after the other: somebody waits for it.
-    Full,
-    /// About a tenth of that: it runs by itself.
-    Gentle,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Have a member, maybe this one, make a digest of what it reads; the answer goes to [`Session::on_digest`].
-    Digest(Question, Box<ReadCommand>),
-    /// Have a member, maybe this one, send what it reads; the answer goes to [`Session::on_rows`].
-    Rows(Question, Box<ReadCommand>),
-    /// Have a member, maybe this one, make these encoded mutations durable; how that ended goes to [`Session::on_sent`].
-    Send(Question, Vec<Vec<u8>>),
-}
-
-/// What is asked of whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Question {
-    /// Its number: one for all who are asked at once.
-    pub number: u64,
-    /// Who is asked.
-    pub member: NodeId,
-}
-
-/// How far a repair is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Stretches that are done, failed ones among them.
-    pub units_done: u64,
-    /// All of them.
-    pub units: u64,
-    /// Stretches that failed.
-    pub units_failed: u64,
-    /// Parts that were compared.
-    pub parts: u64,
-    /// Parts in which members differed.
-    pub parts_different: u64,
-    /// Bytes of this node's rows that were compared.
-    pub bytes_compared: u64,
-    /// Mutations that members lacked.
-    pub mutations: u64,
-    /// Bytes of those, about.
-    pub mutation_bytes: u64,
-}
 
 #[derive(Debug)]
 enum Step {
@@ -96,6 +39,8 @@ enum Step {
     Bounding,
     /// The part is compared again then.
     Again(BootNanos, Part),
+    /// The part differs, and what of it is not sent yet is fetched again then.
+    Refetch(BootNanos, Part, Resume),
     /// Members make digests.
     Comparing {
         part: Part,
@@ -112,6 +57,8 @@ enum Step {
     /// So many members are sent what they lack.
     Sending {
         part: Part,
+        /// Where what is sent begins, and what comes after it.
+        from: Option<Resume>,
         next: Option<Resume>,
         left: usize,
         failed: bool,
@@ -141,9 +88,9 @@ struct Active {
 pub struct Session {
     me: NodeId,
     shards: u16,
-    purpose: Purpose,
-    pace: Pace,
-    waiting: VecDeque<Unit>,
+    manner: Manner,
+    /// Stretches, each with what is left of it.
+    waiting: VecDeque<(Unit, Rest)>,
     active: Option<Active>,
     /// Nothing is begun before.
     rests_until: BootNanos,
@@ -157,12 +104,7 @@ pub struct Session {
 impl Session {
     /// A repair of these stretches, driven by `me`, which has so many shards. `first` is where its numbers begin: no other of this node, of an earlier
     /// start neither, comes near.
-    pub fn new(
-        (me, shards): (NodeId, u16),
-        units: Vec<Unit>,
-        (purpose, pace): (Purpose, Pace),
-        first: u64,
-    ) -> Self {
+    pub fn new((me, shards): (NodeId, u16), units: Vec<Unit>, manner: Manner, first: u64) -> Self {
         let progress = Progress {
             units: units.len() as u64,
             ..Progress::default()
@@ -170,9 +112,14 @@ impl Session {
         Self {
             me,
             shards,
-            purpose,
-            pace,
-            waiting: units.into(),
+            manner,
+            waiting: units
+                .into_iter()
+                .map(|unit| {
+                    let rest = Rest::new(unit.range.clone());
+                    (unit, rest)
+                })
+                .collect(),
             active: None,
             rests_until: BootNanos(0),
             number: first,
@@ -204,10 +151,17 @@ impl Session {
     /// When [`Self::poll`] has something to do although nothing comes.
     pub fn next_deadline(&self, now: BootNanos) -> Option<BootNanos> {
         let Some(active) = &self.active else {
-            return (!self.waiting.is_empty()).then_some(self.rests_until.max(now));
+            // What could have been begun was: the others wait for a member.
+            let look = now.plus_millis(LOOK_MS);
+            let next = if self.rests_until > now {
+                self.rests_until
+            } else {
+                look
+            };
+            return (!self.waiting.is_empty()).then_some(next);
         };
         Some(match &active.step {
-            Step::Due(at) | Step::Again(at, _) => *at,
+            Step::Due(at) | Step::Again(at, _) | Step::Refetch(at, ..) => *at,
             _ => active.step_began.plus_millis(ANSWER_MS),
         })
     }
@@ -219,19 +173,17 @@ impl Session {
                 if now.boot < self.rests_until {
                     return;
                 }
-                let Some(unit) = self.waiting.pop_front() else {
+                let Some((unit, rest)) = self.next_waiting(&is_alive) else {
                     return;
                 };
-                self.begin(unit, now);
+                self.begin(unit, rest, now);
                 continue;
             };
-            let away = active.unit.members.iter().copied();
-            let away: Vec<u32> = away
-                .filter(|id| *id != self.me && !is_alive(*id))
-                .map(|id| id.0)
-                .collect();
-            if !away.is_empty() {
-                self.fail_unit(format!("node {} does not answer", away[0]));
+            if let Some(away) = away(&active.unit, self.me, &is_alive) {
+                match self.manner.absence {
+                    Absence::Fails => self.fail_unit(format!("node {} does not answer", away.0)),
+                    Absence::Waits => self.put_back(),
+                }
                 continue;
             }
             match &active.step {
@@ -240,7 +192,11 @@ impl Session {
                     let part = part.clone();
                     self.compare(part, true, now, out);
                 }
-                Step::Due(_) | Step::Again(..) => {}
+                Step::Refetch(at, part, resume) if now.boot >= *at => {
+                    let (part, resume) = (part.clone(), resume.clone());
+                    self.fetch(part, Some(resume), now, out);
+                }
+                Step::Due(_) | Step::Again(..) | Step::Refetch(..) => {}
                 _ if now.boot >= active.step_began.plus_millis(ANSWER_MS) => {
                     self.fail("a member did not answer in time", now);
                     continue;
@@ -251,10 +207,35 @@ impl Session {
         }
     }
 
-    fn begin(&mut self, unit: Unit, now: Now) {
+    /// The stretch that is next: where it is waited for members, the first of which all are there.
+    fn next_waiting(&mut self, is_alive: impl Fn(NodeId) -> bool) -> Option<(Unit, Rest)> {
+        if self.manner.absence == Absence::Fails {
+            return self.waiting.pop_front();
+        }
+        let me = self.me;
+        let mut waiting = self.waiting.iter();
+        let place = waiting.position(|(unit, _)| away(unit, me, &is_alive).is_none());
+        let first = self.waiting.front();
+        let awaited = first.and_then(|(unit, _)| away(unit, me, &is_alive));
+        if self.progress.units_failed == 0 {
+            let awaited = awaited.filter(|_| place.is_none());
+            self.failure = awaited.map(|id| format!("node {} is away: it is waited for", id.0));
+        }
+        self.waiting.remove(place?)
+    }
+
+    /// The stretch at hand waits behind the others, and goes on where it is.
+    fn put_back(&mut self) {
+        let _ = self.question(self.me);
+        if let Some(active) = self.active.take() {
+            self.waiting.push_back((active.unit, active.rest));
+        }
+    }
+
+    fn begin(&mut self, unit: Unit, rest: Rest, now: Now) {
         self.active = Some(Active {
             moment: moment(&unit, now),
-            rest: Rest::new(unit.range.clone()),
+            rest,
             after: None,
             step: Step::Due(now.boot),
             part_began: now.boot,
@@ -420,7 +401,7 @@ impl Session {
             unreachable!("the caller looked")
         };
         let table = &active.unit.table;
-        let command = part.rows(table.id, resume);
+        let command = part.rows(table.id, resume.clone());
         let (members, responses): (Vec<NodeId>, Vec<ReadResponse>) = rows.into_iter().unzip();
         let lacking = lacking(&command, table, &responses);
         let next = ended(&command, &responses);
@@ -434,7 +415,7 @@ impl Session {
             let mutations: Vec<Vec<u8>> = mutations.iter().map(Mutation::encode).collect();
             let bytes = mutations.iter().map(|mutation| mutation.len() as u64);
             self.progress.mutation_bytes += bytes.sum::<u64>();
-            if self.purpose == Purpose::Repair {
+            if self.manner.purpose == Purpose::Repair {
                 left += 1;
                 out.push(Effect::Send(Question { number, member }, mutations));
             }
@@ -443,6 +424,7 @@ impl Session {
             active.step_began = now.boot;
             active.step = Step::Sending {
                 part,
+                from: resume,
                 next,
                 left,
                 failed: false,
@@ -471,6 +453,7 @@ impl Session {
             next,
             left,
             failed,
+            ..
         } = &mut active.step
         else {
             return;
@@ -503,7 +486,7 @@ impl Session {
 
     /// All members are equal in a part, or its differences are counted.
     fn end_part(&mut self, now: Now) {
-        let pace = self.pace;
+        let pace = self.manner.pace;
         let Some(active) = &mut self.active else {
             return;
         };
@@ -513,6 +496,7 @@ impl Session {
         let took_ms = now.boot.since(active.part_began) / 1_000_000;
         let rest_ms = match pace {
             Pace::Full => 0,
+            Pace::Steady => took_ms,
             Pace::Gentle => (REST_FACTOR * took_ms).max(LEAST_REST_MS),
         };
         let rests_until = now.boot.plus_millis(rest_ms);
@@ -526,7 +510,7 @@ impl Session {
         self.progress.units_done += 1;
     }
 
-    /// The part at hand is begun anew after a while, or its stretch has failed.
+    /// The part at hand is begun anew after a while, without what of it was sent already; or its stretch has failed.
     fn fail(&mut self, reason: &str, now: Now) {
         // Whatever still comes is of no use.
         let _ = self.question(self.me);
@@ -537,8 +521,24 @@ impl Session {
         if active.failures >= MOST_FAILURES {
             return self.fail_unit(reason.to_owned());
         }
-        active.after = None;
-        active.step = Step::Due(now.boot.plus_millis(PAUSE_MS));
+        let at = now.boot.plus_millis(PAUSE_MS);
+        let due = Step::Due(at);
+        active.step = match std::mem::replace(&mut active.step, due) {
+            Step::Fetching {
+                part,
+                resume: Some(resume),
+                ..
+            }
+            | Step::Sending {
+                part,
+                from: Some(resume),
+                ..
+            } => Step::Refetch(at, part, resume),
+            _ => {
+                active.after = None;
+                Step::Due(at)
+            }
+        };
     }
 
     fn fail_unit(&mut self, reason: String) {
@@ -552,7 +552,7 @@ impl Session {
     /// A table is gone, and so are its stretches: there is nothing to be compared.
     pub fn forget_tables(&mut self, is_gone: impl Fn(&Unit) -> bool) {
         let before = self.waiting.len();
-        self.waiting.retain(|unit| !is_gone(unit));
+        self.waiting.retain(|(unit, _)| !is_gone(unit));
         self.progress.units_done += (before - self.waiting.len()) as u64;
         if self
             .active
@@ -564,6 +564,12 @@ impl Session {
             self.progress.units_done += 1;
         }
     }
+}
+
+/// A member of a stretch that is away, if one is.
+fn away(unit: &Unit, me: NodeId, is_alive: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+    let mut members = unit.members.iter().copied();
+    members.find(|id| *id != me && !is_alive(*id))
 }
 
 /// The moment at which members look at a part of a stretch.

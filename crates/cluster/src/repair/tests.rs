@@ -2,7 +2,7 @@
 //! answers that are lost, a member that goes away.
 
 use super::plan::Unit;
-use super::session::{Effect, Pace, Purpose, Session};
+use super::session::{Absence, Effect, Manner, Pace, Purpose, Session};
 use crate::seeded::Seeded;
 use crate::topology::NodeId;
 use model::key::{DecoratedKey, Token};
@@ -190,6 +190,14 @@ impl Store {
     }
 }
 
+fn manner(purpose: Purpose, absence: Absence) -> Manner {
+    Manner {
+        purpose,
+        pace: Pace::Full,
+        absence,
+    }
+}
+
 /// Three members and a session of the first of them.
 struct World {
     stores: Vec<Store>,
@@ -212,7 +220,12 @@ impl World {
         };
         Self {
             stores,
-            session: Session::new((NodeId(1), 1), vec![unit], (purpose, Pace::Full), seed),
+            session: Session::new(
+                (NodeId(1), 1),
+                vec![unit],
+                manner(purpose, Absence::Fails),
+                seed,
+            ),
             now: Now {
                 wall: WallMicros(NOW * 1_000_000),
                 boot: BootNanos(1),
@@ -353,6 +366,87 @@ fn a_stretch_fails_whose_member_is_away() {
     world.run();
     assert_eq!(world.session.progress().units_failed, 1);
     assert_eq!(world.session.failure(), Some("node 3 does not answer"));
+}
+
+#[test]
+fn a_stretch_waits_for_a_member_that_is_away_and_goes_on_where_it_was() {
+    let mut random = Seeded(5);
+    let mut stores = stores(&mut random);
+    let all = stores.pop().expect("four").live();
+    let mut world = World::new(stores, Purpose::Repair, 5);
+    let unit = |members: &[u32]| Unit {
+        table: table(),
+        range: KeyRange::all(),
+        members: members.iter().map(|id| NodeId(*id)).collect(),
+    };
+    let units = vec![unit(&[1, 2, 3]), unit(&[1, 2])];
+    let waits = manner(Purpose::Repair, Absence::Waits);
+    world.session = Session::new((NodeId(1), 1), units, waits, 5);
+    let mut effects = Vec::new();
+    // The third goes away in the midst of the first stretch: the second is made equal, and then it is waited.
+    let mut parts = 0;
+    for _ in 0..2_000 {
+        let is_away = world.session.progress().parts >= 2;
+        let poll = |id| !is_away || id != NodeId(3);
+        world.session.poll(poll, world.now, &mut effects);
+        while let Some(effect) = effects.pop() {
+            world.carry_out(effect, &mut effects);
+        }
+        let due = world.session.next_deadline(world.now.boot);
+        let due = due.expect("it is not over");
+        world.now.boot = world.now.boot.max(due);
+        parts = world.session.progress().parts;
+    }
+    let progress = world.session.progress();
+    assert_eq!((progress.units_done, progress.units_failed), (1, 0));
+    let told = world.session.failure();
+    assert_eq!(told, Some("node 3 is away: it is waited for"));
+    let due = world.session.next_deadline(world.now.boot);
+    assert!(due.is_some_and(|due| due > world.now.boot), "it spins");
+    world.run();
+    let progress = world.session.progress();
+    assert_eq!((progress.units_done, progress.units_failed), (2, 0));
+    assert_eq!(world.session.failure(), None);
+    for store in &world.stores {
+        assert_eq!(store.live(), all);
+    }
+    // What was compared before is not compared again.
+    let mut whole = World::new(world.stores, Purpose::Preview, 6);
+    whole.run();
+    let once = whole.session.progress().parts;
+    assert!(progress.parts <= 2 * once + 1 && parts > 0, "{progress:?}");
+}
+
+#[test]
+fn a_part_that_fails_in_its_midst_goes_on_from_there() {
+    let key = DecoratedKey::new(vec![1]);
+    let mut stores = vec![Store::default(); 2];
+    // A partition of many answers, all of which the second lacks.
+    (0..40).for_each(|at| stores[0].put(&key, &[at], &row(5, None, 400 << 10)));
+    let mut world = World::new(stores, Purpose::Repair, 1);
+    let (mut effects, mut sent) = (Vec::new(), 0);
+    while !world.session.is_done() {
+        world.session.poll(|_| true, world.now, &mut effects);
+        while let Some(effect) = effects.pop() {
+            if let Effect::Send(question, _) = &effect {
+                sent += 1;
+                // Every second one is not taken.
+                if sent % 2 == 0 {
+                    let refused = Err("full".to_owned());
+                    let now = world.now;
+                    world.session.on_sent(*question, refused, now, &mut effects);
+                    continue;
+                }
+            }
+            world.carry_out(effect, &mut effects);
+        }
+        if let Some(due) = world.session.next_deadline(world.now.boot) {
+            world.now.boot = world.now.boot.max(due);
+        }
+        assert!(sent < 200, "it begins again and again");
+    }
+    assert_eq!(world.session.progress().units_failed, 0);
+    assert_eq!(world.stores[1].live().len(), 40);
 }
 
 #[test]

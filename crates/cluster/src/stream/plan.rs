@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Sources {
     /// The first of these that lives is enough.
     pub one_of: Vec<NodeId>,
-    /// Without one of those: every one of these that lives.
+    /// Without one of those: as many of these as suffice, the first ones, if they live.
     pub all_of: Vec<NodeId>,
     /// Who of `all_of` has to live.
     pub enough: Vec<Enough>,
@@ -65,8 +65,18 @@ impl Sources {
         }
         let living = self.all_of.iter().copied();
         let living: Vec<NodeId> = living.filter(|id| is_alive(*id)).collect();
-        let will_do = patience == Patience::Over || self.is_nobody() || self.suffice(&living);
-        will_do.then_some(living)
+        if self.is_nobody() || !self.suffice(&living) {
+            return (patience == Patience::Over || self.is_nobody()).then_some(living);
+        }
+        // Whoever is farthest is done without first.
+        let mut chosen = living;
+        for place in (0..chosen.len()).rev() {
+            let without = chosen.remove(place);
+            if !self.suffice(&chosen) {
+                chosen.insert(place, without);
+            }
+        }
+        Some(chosen)
     }
 
     /// Whether these have everything that a quorum acknowledged.
@@ -239,9 +249,18 @@ fn sources(
             needed.push(enough(&here));
         }
     }
+    let mut all_of = others(&moved.old);
+    let place = |id: &NodeId| metadata.members.get(id).map(|member| &member.location);
+    let here = place(&own);
+    // The same rack, the same data centre, the rest.
+    all_of.sort_by_key(|id| match (place(id), here) {
+        (Some(there), Some(here)) if there == here => 0,
+        (Some(there), Some(here)) if there.datacenter == here.datacenter => 1,
+        _ => 2,
+    });
     Some(Sources {
         one_of: loser.into_iter().collect(),
-        all_of: others(&moved.old),
+        all_of,
         enough: needed,
     })
 }
@@ -282,4 +301,42 @@ fn ranges(after: Token, through: Token) -> Vec<KeyRange> {
         range(KeyBound::Before(Token::MIN), KeyBound::After(through)),
         range(KeyBound::After(after), KeyBound::After(Token::MAX)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(numbers: &[u32]) -> Vec<NodeId> {
+        numbers.iter().map(|id| NodeId(*id)).collect()
+    }
+
+    #[test]
+    fn no_more_are_taken_from_than_have_to_be_and_the_first_ones() {
+        // Three here, three there: two of all six and of the three that count for levels of this data centre.
+        let sources = Sources {
+            one_of: Vec::new(),
+            all_of: ids(&[1, 2, 3, 4, 5, 6]),
+            enough: vec![
+                Enough {
+                    of: ids(&[1, 2, 3, 4, 5, 6]),
+                    count: 3,
+                },
+                Enough {
+                    of: ids(&[1, 2, 3]),
+                    count: 2,
+                },
+            ],
+        };
+        let choose = |away: &[u32], patience| {
+            let away = ids(away);
+            sources.choose(|id| !away.contains(&id), patience)
+        };
+        assert_eq!(choose(&[], Patience::Waits), Some(ids(&[1, 2, 3])));
+        assert_eq!(choose(&[2], Patience::Waits), Some(ids(&[1, 3, 4])));
+        assert_eq!(choose(&[1, 2], Patience::Waits), None);
+        // Who is asked to do with those that live takes what they have, all of it.
+        assert_eq!(choose(&[1, 2], Patience::Over), Some(ids(&[3, 4, 5, 6])));
+        assert_eq!(choose(&[1, 2, 3, 4, 5, 6], Patience::Waits), None);
+    }
 }

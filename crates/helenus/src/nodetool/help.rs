@@ -1,7 +1,7 @@
 //! `nodetool help`.
 
 use super::commands;
-use super::spec::{Command, GLOBAL, Opt, Run};
+use super::spec::{Command, GLOBAL, Opt};
 use std::fmt::Write;
 
 /// All commands.
@@ -19,11 +19,7 @@ pub fn overview() -> String {
         .max()
         .unwrap_or(0);
     for command in all {
-        let yet = match command.run {
-            Run::Do(_) => "",
-            Run::NotYet(_) => " (not supported yet)",
-        };
-        let _ = writeln!(text, "    {:width$}   {}{yet}", command.name, command.about);
+        let _ = writeln!(text, "    {:width$}   {}", command.name, command.about);
     }
     text.push_str(
         "\nSee 'nodetool help <command>' for more information on a specific command.\n\n",
@@ -62,9 +58,6 @@ pub fn of(command: &Command) -> String {
             "        {}\n            {refused}{about}\n",
             names(option)
         );
-    }
-    if let Run::NotYet(why) = command.run {
-        let _ = writeln!(text, "NOT SUPPORTED YET\n        {why}\n");
     }
     text
 }

@@ -44,13 +44,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
 
 fn carry_out(invocation: &Invocation) -> Result<(String, u8), Failure> {
     let command = invocation.command;
-    let run = match command.run {
-        Run::Do(run) => run,
-        Run::NotYet(why) => {
-            let text = format!("nodetool: {} is not supported yet: {why}", command.name);
-            return Err(Failure { text, code: 2 });
-        }
-    };
+    let Run::Do(run) = command.run;
     let credentials = invocation.credentials()?;
     let credentials = credentials.as_ref();
     let credentials = credentials.map(|(user, password)| (user.as_str(), password.as_str()));

@@ -57,8 +57,12 @@ pub fn parse(line: &[String]) -> Result<Wish, String> {
     let command = commands::find(name).ok_or_else(|| unknown(name))?;
     let words: Vec<&String> = rest().collect();
     let (options, arguments) = split(command, &words)?;
-    if arguments.len() < command.at_least || arguments.len() > command.at_most {
-        return Err(format!("{name} takes {}", wanted(command)));
+    if arguments.len() < command.at_least {
+        return Err(missing(command));
+    }
+    if arguments.len() > command.at_most {
+        let spare = arguments[command.at_most..].join(", ");
+        return Err(unknown(&spare));
     }
     invocation(command, options, arguments).map(|invocation| Wish::Command(Box::new(invocation)))
 }
@@ -72,11 +76,22 @@ fn unknown(name: &str) -> String {
     format!("Found unexpected parameters: [{name}]")
 }
 
-fn wanted(command: &Command) -> String {
-    match command.arguments {
-        "" => "no arguments".to_owned(),
-        arguments => arguments.to_owned(),
-    }
+/// What Cassandra's tool says where arguments are missing, if it has the command; scripts look for it.
+fn missing(command: &Command) -> String {
+    let required = match command.name {
+        "assassinate" => "ip address",
+        "describering" => "keyspace",
+        "move" => "newToken",
+        "removenode" => "remove_operation",
+        "settraceprobability" => "trace_probability",
+        "getendpoints" => {
+            return "getendpoints requires keyspace, table and partition key arguments".to_owned();
+        }
+        "refresh" => return "refresh requires ks and cf args".to_owned(),
+        "import" => return "import requires keyspace, table name and directories".to_owned(),
+        name => return format!("{name} takes {}", command.arguments),
+    };
+    format!("Required parameters are missing: {required}")
 }
 
 /// Where the command's name is: the first word that is no option of all commands and no value of one.
@@ -184,6 +199,13 @@ impl Invocation {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The values of an option that may be given several times, with commas.
+    pub fn options(&self, name: &str) -> Option<String> {
+        let given = self.options.iter().filter(|(known, _)| *known == name);
+        let values: Vec<&str> = given.map(|(_, value)| value.as_str()).collect();
+        (!values.is_empty()).then(|| values.join(","))
+    }
+
     /// An argument, if there is one at this place.
     pub fn argument(&self, place: usize) -> Option<&str> {
         self.arguments.get(place).map(String::as_str)
@@ -269,6 +291,10 @@ mod tests {
         assert_eq!(invocation.arguments, ["ks"]);
         let invocation = command("-u ann -pw secret flush -- -odd name");
         assert_eq!(invocation.arguments, ["-odd", "name"]);
+        let invocation_of_two = command("repair -hosts a -hosts b,c ks");
+        let hosts = invocation_of_two.options("--in-hosts");
+        assert_eq!(hosts.as_deref(), Some("a,b,c"));
+        assert_eq!(invocation_of_two.options("--in-dc"), None);
         let credentials = invocation.credentials().ok().flatten();
         assert_eq!(credentials, Some(("ann".to_owned(), "secret".to_owned())));
     }
@@ -278,8 +304,10 @@ mod tests {
         assert!(error("stauts").contains("[stauts]"));
         assert!(error("status --wat").contains("[--wat]"));
         assert!(error("-p seven status").contains("not a port"));
-        assert!(error("status a b").contains("status takes [<keyspace>]"));
-        assert!(error("version x").contains("no arguments"));
+        assert_eq!(error("status a b"), "Found unexpected parameters: [b]");
+        let missing = "Required parameters are missing: newToken";
+        assert_eq!(error("move"), missing);
+        assert!(error("version x").contains("[x]"));
         assert!(error("flush --host").contains("--host takes <host>"));
         assert!(command("-u ann info").credentials().is_err());
     }

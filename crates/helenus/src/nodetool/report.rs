@@ -65,6 +65,35 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// A refusal that names a table that is not there: some of Cassandra's commands have it fail, and do not call it wrong usage.
+    pub fn unknown_table(error: AskError) -> Self {
+        match error {
+            AskError::Refused { status: 400, text } if text.starts_with("Unknown keyspace/cf") => {
+                Self {
+                    text: format!("error: {text}"),
+                    code: 2,
+                }
+            }
+            error => error.into(),
+        }
+    }
+
+    /// A refusal that names a keyspace that is not there, in the words of commands that show the ring.
+    pub fn unknown_keyspace(error: AskError, keyspace: Option<&str>) -> Self {
+        match error {
+            AskError::Refused { status: 400, text } if text.starts_with("Keyspace [") => {
+                let keyspace = keyspace.unwrap_or_default();
+                Self {
+                    text: format!("\nError: The keyspace {keyspace}, does not exist"),
+                    code: 1,
+                }
+            }
+            error => error.into(),
+        }
+    }
+}
+
 impl From<AskError> for Failure {
     fn from(error: AskError) -> Self {
         match error {

@@ -27,8 +27,6 @@ pub struct Command {
 pub enum Run {
     /// It asks the node.
     Do(fn(&Invocation, &Client) -> Outcome),
-    /// Nothing yet; the text says what is missing.
-    NotYet(&'static str),
 }
 
 /// An option.

@@ -23,7 +23,7 @@ pub use members::{ClusterFacts, DetectorFact, GossipFact, KeyspaceFact, Life, Me
 pub use repair::{RepairOptions, RepairWork};
 pub use ring::{ArcFact, RingFacts, RingQuestion};
 pub use snapshots::SnapshotWork;
-pub use tables::{TableAction, TableWork};
+pub use tables::{TableAction, TableWork, VerifiedTable};
 
 use super::operation::Operation;
 use crate::effects::Effects;
@@ -31,10 +31,11 @@ use crate::message::ReplicaError;
 use crate::shard::Shard;
 pub use crate::track::handoff::{HandoffChange, HandoffSettings};
 use model::key::Token;
-use model::schema::TableId;
+use model::schema::{Table, TableId};
 use model::time::Now;
 use snapshots::LinkedSnapshots;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What is asked.
@@ -146,6 +147,8 @@ pub enum AdminAnswer {
     Ring(Box<RingFacts>),
     /// To [`AdminWork::Endpoints`]: where the replicas are reached by other nodes, the primary first.
     Endpoints(Vec<SocketAddr>),
+    /// To [`TableAction::Verify`].
+    Verified(Vec<VerifiedTable>),
     /// To [`AdminWork::StopCheck`]: nothing if it may be stopped.
     StopCheck(Vec<String>),
 }
@@ -193,6 +196,8 @@ enum AfterAdmin {
     Answer,
     /// These tables, which are flushed now, are cleaned up or rewritten.
     CleanUp(Vec<TableId>, TableAction),
+    /// What was found in these tables is told.
+    Verified(Vec<Arc<Table>>),
     /// The snapshots that all shards linked are made whole.
     Complete(LinkedSnapshots),
 }
@@ -201,7 +206,7 @@ impl Shard {
     /// Does what an operator asks; [`Effects::admin`] says under this number what came of it.
     pub(crate) fn on_admin(&mut self, id: u64, work: &AdminWork, now: Now, out: &mut Effects) {
         let answered = match work {
-            AdminWork::Tables(work) => self.begin_table_work(id, work),
+            AdminWork::Tables(work) => self.begin_table_work(id, work, out),
             AdminWork::Snapshots(work) => self.begin_snapshot_work(id, work, now, out),
             AdminWork::ChangeRing(work) => {
                 self.begin_ring_work(id, work, now, out);
@@ -290,9 +295,11 @@ impl Shard {
             (None, AfterAdmin::CleanUp(tables, action)) => {
                 return self.clean_up_all(operation.id, &tables, action);
             }
-            (Some(reason), AfterAdmin::Answer | AfterAdmin::CleanUp(..)) => {
-                Err(AdminError::Failed(reason))
-            }
+            (None, AfterAdmin::Verified(tables)) => Ok(self.verified(&tables)),
+            (
+                Some(reason),
+                AfterAdmin::Answer | AfterAdmin::CleanUp(..) | AfterAdmin::Verified(_),
+            ) => Err(AdminError::Failed(reason)),
             (failed, AfterAdmin::Complete(linked)) => {
                 return self.snapshots_linked(operation.id, linked, failed, out);
             }

@@ -3,7 +3,8 @@
 //!
 //! What it lacks is noted by the homes of its groups before a row is read (docs/tracking.md, section 7, R5), and counts as held
 //! once all stretches that this node replicates were made equal with all of their replicas. So nothing is begun while one of those is
-//! away, and nothing counts if who replicates what has changed meanwhile, or is changing.
+//! away, stretches of one that goes away meanwhile wait for it, and nothing counts if who replicates what has changed meanwhile, or is
+//! changing. An operator who ends it has it wait until a repair is asked for, or a start.
 
 use super::drive::Begun;
 use super::facts::{RepairReason, RepairState};
@@ -32,6 +33,8 @@ pub(super) struct BySelf {
     /// Nothing that is owed is repaired before.
     owed_from: BootNanos,
     owed: Owed,
+    /// Whether an operator has ended a repair of what is owed, and asked for none since.
+    held_off: bool,
     /// The round under way.
     round: Option<u64>,
 }
@@ -53,6 +56,16 @@ enum Owed {
 }
 
 impl BySelf {
+    /// What is owed is not repaired until [`Self::go_on`].
+    pub(super) fn hold_off(&mut self) {
+        self.held_off = true;
+    }
+
+    /// What is owed is repaired as soon as it can be.
+    pub(super) fn go_on(&mut self) {
+        self.held_off = false;
+    }
+
     pub(super) fn next_deadline(&self) -> BootNanos {
         self.next_look
     }
@@ -80,7 +93,8 @@ impl Shard {
         match self.repairs.by_self.owed {
             Owed::Idle => {
                 if now.boot >= self.repairs.by_self.owed_from
-                    && self.lacks_for_good(now.boot)
+                    && !self.repairs.by_self.held_off
+                    && self.tracking.freshness.lacks_for_good()
                     && self.are_replicas_there()
                     && let Some(placed) = self.placement()
                 {
@@ -100,6 +114,11 @@ impl Shard {
                 repair,
                 placed,
             } => match self.repair_state(repair) {
+                // What it compares counts for nothing any more.
+                Some(RepairState::Running) if self.placement() != Some(placed) => {
+                    self.end_repair(repair, RepairState::Cancelled, now, out);
+                    self.pause_owed(now);
+                }
                 Some(RepairState::Running) => {}
                 Some(RepairState::Completed) if self.placement() == Some(placed) => {
                     self.repairs.by_self.owed = Owed::Idle;
@@ -141,15 +160,6 @@ impl Shard {
         self.repairs.by_self.owed_from = now.boot.plus_millis(PAUSE_MS);
     }
 
-    /// Whether this node lacks something that no pull can bring, as homes last said.
-    fn lacks_for_good(&self, now: BootNanos) -> bool {
-        let own = self.group_facts(now);
-        let others = self.facts.iter().enumerate();
-        let others = others.filter(|(shard, _)| *shard != usize::from(self.number));
-        let others = others.flat_map(|(_, facts)| facts.iter().flat_map(|facts| &facts.groups));
-        own.iter().chain(others).any(|group| group.gone > 0)
-    }
-
     /// A home has noted what of its groups no journal has.
     pub(crate) fn gone_noted(&mut self, ticket: u64, now: Now) {
         let Owed::Noting {
@@ -170,7 +180,7 @@ impl Shard {
         let placed = *placed;
         let tables = self.all_tables();
         let units = plan::units(&self.topology, &tables, &Scope::default());
-        let begun = by_self(units, RepairReason::Owed, Pace::Full);
+        let begun = by_self(units, RepairReason::Owed, Pace::Steady);
         match self.begin_repair(begun, now) {
             Ok(repair) => {
                 self.repairs.by_self.owed = Owed::Repairing {

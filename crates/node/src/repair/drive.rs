@@ -10,7 +10,7 @@ use crate::message::{ReplicaError, ShardMessage};
 use crate::peers::message::{Answer, PeerMessage, Wanted as PeerWanted};
 use crate::shard::Shard;
 use cluster::repair::plan::Unit;
-use cluster::repair::session::{Effect, Pace, Progress, Question, Session};
+use cluster::repair::session::{Absence, Effect, Manner, Pace, Progress, Question, Session};
 use cluster::topology::NodeId;
 use model::env::Random;
 use model::read::{ReadCommand, ReadResponse};
@@ -63,6 +63,9 @@ impl Shard {
         }
         let members = begun.units.iter().flat_map(|unit| &unit.members);
         let participants: BTreeSet<u32> = members.map(|id| id.0).collect();
+        if begun.reason == RepairReason::Command {
+            self.repairs.by_self.go_on();
+        }
         self.repairs.last += 1;
         let number = self.repairs.last;
         let now_millis = now.wall.millis();
@@ -82,12 +85,19 @@ impl Shard {
             progress: Progress::default(),
         };
         let own = self.topology.local;
-        let how = (fact.purpose(), begun.pace);
+        let manner = Manner {
+            purpose: fact.purpose(),
+            pace: begun.pace,
+            absence: match fact.reason {
+                RepairReason::Owed => Absence::Waits,
+                RepairReason::Command | RepairReason::Round => Absence::Fails,
+            },
+        };
         let running = Running {
             session: Session::new(
                 (own, self.config.shards),
                 begun.units,
-                how,
+                manner,
                 self.random.next_u64(),
             ),
             fact,
@@ -99,7 +109,8 @@ impl Shard {
         Ok(number)
     }
 
-    /// Ends a repair, or all that operators began; how many that were.
+    /// Ends a repair, or all that operators began; how many that were. What this node is owed is not begun again until a repair is asked
+    /// for.
     pub(crate) fn cancel_repairs(
         &mut self,
         id: Option<&str>,
@@ -113,6 +124,12 @@ impl Shard {
         });
         let meant: Vec<u64> = meant.map(|(number, _)| *number).collect();
         for number in &meant {
+            let owed = |running: &Running| running.fact.reason == RepairReason::Owed;
+            if self.repairs.running.get(number).is_some_and(owed) {
+                self.repairs.by_self.hold_off();
+                let text = "what this node lacks and no journal has is not repaired until nodetool repair is asked for here, or the next start";
+                out.log.push((LogLevel::Warn, text.to_owned()));
+            }
             self.end_repair(*number, RepairState::Cancelled, now, out);
         }
         meant.len()
@@ -185,7 +202,13 @@ impl Shard {
         self.carry_out_repair(number, effects, now, out);
     }
 
-    fn end_repair(&mut self, number: u64, state: RepairState, now: Now, out: &mut Effects) {
+    pub(super) fn end_repair(
+        &mut self,
+        number: u64,
+        state: RepairState,
+        now: Now,
+        out: &mut Effects,
+    ) {
         let Some(running) = self.repairs.running.remove(&number) else {
             return;
         };

@@ -70,14 +70,23 @@ impl Shard {
         if epoch > self.topology.epoch {
             return Err(format!("epoch {epoch} is not known here yet"));
         }
+        if self.is_outdated(epoch) {
+            return Err(format!(
+                "what was read at epoch {epoch} may not be for this replica any more"
+            ));
+        }
         let metadata = self.metadata();
         let emptied = metadata.and_then(|all| all.truncations.get(&table).copied());
         if emptied.is_some_and(|at| at > epoch) {
             return Ok(parts);
         }
-        if !self.schema.tables().any(|known| known.id == table) {
+        let mut tables = self.schema.tables();
+        let Some(known) = tables.find(|known| known.id == table) else {
             return Err("the table is not known here".to_owned());
-        }
+        };
+        let keyspace = self.topology.keyspace(&known.keyspace);
+        let placement = keyspace.and_then(|keyspace| keyspace.placement.as_ref());
+        let own = self.topology.local;
         for mutation in mutations {
             let view = MutationView::parse(&mutation);
             let is_sound = |view: &MutationView<'_>| {
@@ -86,6 +95,11 @@ impl Shard {
             let Some(view) = view.filter(is_sound) else {
                 return Err("what was sent is no mutation of the table".to_owned());
             };
+            // Who gave a range up would only collect it.
+            let replicas = placement.and_then(|placement| placement.replicas(view.token));
+            if !replicas.is_some_and(|replicas| replicas.contains(own)) {
+                continue;
+            }
             let owner = self.owner(view.token);
             parts.entry(owner).or_default().push(mutation);
         }

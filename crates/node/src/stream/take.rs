@@ -9,7 +9,7 @@ use crate::message::{ReplicaError, ShardMessage};
 use crate::peers::message::PeerMessage;
 use crate::replica::Caller;
 use crate::shard::Shard;
-use cluster::metadata::Metadata;
+use cluster::metadata::{Change, Metadata};
 use cluster::stream::chunk::{self, Checked, Chunk};
 use cluster::stream::plan::{Patience, Unit};
 use cluster::stream::session::Session;
@@ -159,6 +159,8 @@ impl Shard {
         now: Now,
         out: &mut Effects,
     ) {
+        let metadata = self.metadata();
+        let keyspace = metadata.and_then(|all| keyspace_of(&all, reason));
         let Some(taking) = self.taking_mut(reason) else {
             return;
         };
@@ -174,6 +176,7 @@ impl Shard {
             progress.units_done, progress.units, progress.bytes
         );
         let awaited = taking.session.awaited(is_alive);
+        let way_out = way_out(reason, keyspace.as_deref());
         if progress.units_doubtful > 0 {
             let doubtful = format!(
                 "; {} of them from fewer replicas than a quorum: repair them",
@@ -184,8 +187,7 @@ impl Shard {
         if !awaited.is_empty() {
             let numbers: Vec<String> = awaited.iter().map(|id| id.0.to_string()).collect();
             let waits = format!(
-                "; the rest is waited for from nodes {}, which are away: start them, or have it go on without what only they \
-                 have by nodetool removenode force",
+                "; the rest is waited for from nodes {}, which are away: start them, or {way_out}",
                 numbers.join(", ")
             );
             text.push_str(&waits);
@@ -482,5 +484,28 @@ impl Shard {
             }
             _ => {}
         }
+    }
+}
+
+/// The keyspace whose change of replication is the reason.
+fn keyspace_of(metadata: &Metadata, reason: Reason) -> Option<String> {
+    let transition = metadata.transitions.get(&reason?)?;
+    match &transition.change {
+        Change::Replicate { keyspace, .. } => Some(keyspace.clone()),
+        _ => None,
+    }
+}
+
+/// What an operator can do if those that are waited for do not come back.
+fn way_out(reason: Reason, keyspace: Option<&str>) -> String {
+    const FORCE: &str = "have it go on without what only they have by nodetool removenode force";
+    match (reason, keyspace) {
+        (None, _) => {
+            "begin again with another data centre, after a restart of this node".to_owned()
+        }
+        (Some(_), Some(keyspace)) => {
+            format!("alter keyspace {keyspace} back, or {FORCE}")
+        }
+        (Some(_), None) => format!("{FORCE} and the host id of the member that changes"),
     }
 }

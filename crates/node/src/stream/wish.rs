@@ -16,7 +16,7 @@ use cluster::topology::NodeId;
 use model::env::Random;
 use model::key::Token;
 use model::time::{BootNanos, Now};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -129,7 +129,8 @@ impl Shard {
         self.streams.next_tick = now.boot;
     }
 
-    /// A change goes on with the replicas that live: that of a member, or every removal.
+    /// A change goes on with the replicas that live: that of a member, or every removal and every keyspace that gains replicas, which
+    /// no member stands for.
     fn begin_forcing(
         &mut self,
         id: u64,
@@ -142,7 +143,7 @@ impl Shard {
             let member = metadata.members.get(node);
             match host_id {
                 Some(wanted) => member.is_some_and(|member| member.host_id == wanted),
-                None => transition.change == Change::Remove,
+                None => matches!(transition.change, Change::Remove | Change::Replicate { .. }),
             }
         });
         let nodes: Vec<NodeId> = forced.map(|(node, _)| *node).collect();
@@ -207,7 +208,16 @@ impl Shard {
         if let Some(wanted) = datacenter
             && !members.any(|member| member.location.datacenter == wanted)
         {
-            let reason = format!("Provided datacenter '{wanted}' is not a valid datacenter");
+            let known: BTreeSet<&str> = metadata
+                .members
+                .values()
+                .map(|member| member.location.datacenter.as_str())
+                .collect();
+            let known: Vec<&str> = known.into_iter().collect();
+            let reason = format!(
+                "Provided datacenter '{wanted}' is not a valid datacenter, available datacenters are: {}",
+                known.join(",")
+            );
             return out.admin.push((id, Err(reason.into())));
         }
         if self.streams.rebuild.is_some() {

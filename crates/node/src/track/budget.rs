@@ -22,6 +22,8 @@ const FIRST_LOOK_MS: u64 = 10_000;
 /// How long a journal that is over its budget waits for a member that lives and does not say what it holds, in milliseconds: one
 /// whose disk takes no writes would fill everybody's.
 const PATIENCE_MS: u64 = 60_000;
+/// How often the operator is told of what is owed, in milliseconds.
+const TELL_MS: u64 = 60_000;
 /// How often a shard asks whether what it owes was settled, in milliseconds.
 const SETTLE_MS: u64 = 5_000;
 
@@ -35,6 +37,9 @@ pub(super) struct JournalBudget {
     /// What is owed once it is written down, by the number of that write.
     owing: BTreeMap<u64, Arc<IdSet>>,
     next: u64,
+    /// Mutations that are owed since the operator was last told, and when that may be again.
+    untold: u64,
+    next_tell: BootNanos,
 }
 
 impl Shard {
@@ -47,6 +52,7 @@ impl Shard {
             return;
         }
         self.tracking.budget.next_look = now.boot.plus_millis(LOOK_MS);
+        self.tell_what_is_owed(now, out);
         if now.boot >= self.tracking.budget.next_settling {
             self.tracking.budget.next_settling = now.boot.plus_millis(SETTLE_MS);
             self.ask_what_is_owed(now, out);
@@ -91,6 +97,20 @@ impl Shard {
             };
             self.note_to(home, note, now, out);
         }
+    }
+
+    /// Tells the operator how much is owed since the last time: once a minute, for a member may be away for days.
+    fn tell_what_is_owed(&mut self, now: Now, out: &mut Effects) {
+        let budget = &mut self.tracking.budget;
+        if budget.untold == 0 || now.boot < budget.next_tell {
+            return;
+        }
+        budget.next_tell = now.boot.plus_millis(TELL_MS);
+        let owed = std::mem::take(&mut budget.untold);
+        let text = format!(
+            "{owed} mutations that other replicas lack are not kept for them any more: they are owed, and come by repair"
+        );
+        out.log.push((LogLevel::Warn, text));
     }
 
     /// Asks homes whether those who are owed something still lack it.
@@ -144,10 +164,7 @@ impl Shard {
             .is_ok()
         {
             self.tracking.budget.owing.insert(number, ids.clone());
-            let text = format!(
-                "{owed} mutations that other replicas lack are not kept for them any more: they are owed, and come by repair"
-            );
-            out.log.push((LogLevel::Warn, text));
+            self.tracking.budget.untold += owed;
         }
     }
 

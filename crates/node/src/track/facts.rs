@@ -96,6 +96,8 @@ pub struct Standing {
     pub caught_up: Option<BootNanos>,
     /// Everybody who lives holds what this node held at this moment; known while the ring changes.
     pub given: Option<BootNanos>,
+    /// Whether this node lacks something that no pull can bring.
+    pub is_gone: bool,
     /// When that was so.
     pub at: BootNanos,
 }
@@ -154,6 +156,11 @@ impl FreshnessTable {
             local: one.local && other.local,
             behind: one.behind || other.behind,
         })
+    }
+
+    /// Whether this node lacks something that no pull can bring.
+    pub(crate) fn lacks_for_good(&self) -> bool {
+        self.groups.values().any(|standing| standing.is_gone)
     }
 
     /// Up to which moment everything is held by all who are read as these; `None` if that was never proved, or this node is none of
@@ -223,6 +230,7 @@ mod tests {
             is_settled: false,
             caught_up: None,
             given: None,
+            is_gone: false,
             at: BootNanos(100),
         })
     }

@@ -62,8 +62,8 @@ pub(super) struct Handoff {
     pub settings: HandoffSettings,
     /// Since when members are away.
     away: BTreeMap<NodeId, BootNanos>,
-    /// Members whose journal is given away until so much of it is.
-    truncating: BTreeMap<NodeId, u32>,
+    /// Members of whose journal everything is given away up to this segment.
+    truncating: BTreeMap<NodeId, u64>,
     /// Nothing more is sent before.
     next_serve: BootNanos,
     /// What is sent then.
@@ -72,8 +72,6 @@ pub(super) struct Handoff {
 
 /// Questions that wait for their turn, at most: the oldest is asked again anyway.
 const MAX_WAITING: usize = 64;
-/// How many looks at the journal a truncation lasts.
-const TRUNCATING_LOOKS: u32 = 20;
 
 impl Handoff {
     pub(super) fn new(settings: HandoffSettings) -> Self {
@@ -138,7 +136,8 @@ impl Shard {
                 let own = self.topology.local;
                 let all = self.topology.nodes.iter().map(|node| node.id);
                 let meant = all.filter(|id| *id != own && (nodes.is_empty() || nodes.contains(id)));
-                let meant = meant.map(|id| (id, TRUNCATING_LOOKS));
+                let (_, last) = self.replica.store.log_span();
+                let meant = meant.map(|id| (id, last));
                 self.tracking.handoff.truncating.extend(meant);
             }
         }
@@ -151,7 +150,10 @@ impl Shard {
 
     /// Members for which nothing is kept.
     pub(super) fn not_kept_for(&mut self, now: BootNanos) -> BTreeSet<NodeId> {
+        let (first, _) = self.replica.store.log_span();
         let (own, handoff) = (self.topology.local, &mut self.tracking.handoff);
+        // What goes to later segments is kept.
+        handoff.truncating.retain(|_, last| first <= *last);
         let settings = &handoff.settings;
         let mut none = BTreeSet::new();
         for node in self.topology.nodes.iter().filter(|node| node.id != own) {
@@ -170,10 +172,6 @@ impl Shard {
                 none.insert(node.id);
             }
         }
-        handoff.truncating.retain(|_, looks| {
-            *looks -= 1;
-            *looks > 0
-        });
         none
     }
 

@@ -100,6 +100,7 @@ impl Home {
             is_settled,
             caught_up: self.group.caught_up().max(over),
             given: self.group.given().max(over),
+            is_gone: self.group.gone().next().is_some(),
             fresh,
         }
     }

@@ -325,3 +325,19 @@ pub struct LogLevels {
     /// By module; `root` is all that has no level of its own.
     pub levels: BTreeMap<String, String>,
 }
+
+/// A line of `POST /api/v1/verify`: what was found in a table's SSTables on this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Verified {
+    pub keyspace: String,
+    pub table: String,
+    /// SSTables that were read.
+    pub files: u64,
+    pub bytes: u64,
+    pub partitions: u64,
+    /// How much is wrong.
+    pub wrong: u64,
+    /// What is wrong, in words; of much only the first.
+    pub found: Vec<String>,
+}

@@ -4,7 +4,7 @@ mod debts;
 mod tables;
 
 pub(super) use debts::debts;
-pub(super) use tables::{compactions, hot, tables};
+pub(super) use tables::{compactions, hot, tables, verified};
 
 use super::answer::{Cache, Info, Peer, Peers, Percentiles, Pool, Pools, Proxy, Snapshot};
 use super::api::{Admin, Refused};

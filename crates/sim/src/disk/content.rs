@@ -8,16 +8,21 @@ impl SimDisk {
     pub fn holding(rng: Rng, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
         let mut disk = Self::new(rng);
         for (path, bytes) in files {
-            disk.next_inode += 1;
-            let inode = Inode {
-                content: bytes.clone(),
-                durable: bytes,
-                ..Inode::default()
-            };
-            disk.inodes.insert(disk.next_inode, inode);
-            disk.put_durable(&path, Node::File(disk.next_inode));
+            disk.place(&path, bytes);
         }
         disk
+    }
+
+    /// Somebody puts a file there, durably.
+    pub fn place(&mut self, path: &str, bytes: Vec<u8>) {
+        self.next_inode += 1;
+        let inode = Inode {
+            content: bytes.clone(),
+            durable: bytes,
+            ..Inode::default()
+        };
+        self.inodes.insert(self.next_inode, inode);
+        self.put_durable(path, Node::File(self.next_inode));
     }
 
     /// Names a node, and the directories on its way.

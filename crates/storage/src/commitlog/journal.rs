@@ -120,6 +120,12 @@ impl Log {
         self.sealed.range(floor..).count() + 1
     }
 
+    /// Number of the first segment there is.
+    pub(crate) fn first_segment(&self) -> u64 {
+        let sealed = self.sealed.first_key_value();
+        sealed.map_or(self.active.number, |(number, _)| *number)
+    }
+
     /// What keeps the oldest segment, if it is below `floor`: its ids that are not released, and of no log that is forgotten.
     pub(crate) fn oldest_unreleased(
         &self,

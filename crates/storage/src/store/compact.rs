@@ -309,6 +309,19 @@ impl Default for AtHand {
     }
 }
 
+/// What is merged, and how.
+pub(super) struct Merging<'a> {
+    pub inputs: &'a [Arc<SsTable>],
+    /// What may be forgotten at most.
+    pub purge: Purge,
+    /// Bytes after which the output goes on in another file.
+    pub split_bytes: Option<u64>,
+    /// Tokens of which alone anything is kept.
+    pub kept: Option<&'a KeptTokens>,
+    /// The partition that it is in.
+    pub at: &'a mut AtHand,
+}
+
 /// Writes what remains of the inputs.
 pub(super) struct CompactionSink<'a> {
     writer: &'a mut SsTableWriter,
@@ -320,7 +333,7 @@ pub(super) struct CompactionSink<'a> {
     purge: Purge,
     split_bytes: u64,
     /// Tokens of which alone anything is kept.
-    pub kept: Option<&'a KeptTokens>,
+    kept: Option<&'a KeptTokens>,
     /// Columns whose cells are left out, ascending.
     dropped: Vec<ColumnId>,
     at: &'a mut AtHand,
@@ -330,11 +343,15 @@ impl<'a> CompactionSink<'a> {
     pub(super) fn new(
         writer: &'a mut SsTableWriter,
         state: &'a TableState,
-        inputs: &'a [Arc<SsTable>],
-        purge: Purge,
-        split_bytes: Option<u64>,
-        at: &'a mut AtHand,
+        merging: Merging<'a>,
     ) -> Self {
+        let Merging {
+            inputs,
+            purge,
+            split_bytes,
+            kept,
+            at,
+        } = merging;
         let dropped = state.table.dropped.iter();
         let mut dropped: Vec<ColumnId> = dropped.map(|dropped| dropped.column.id).collect();
         dropped.sort_unstable();
@@ -349,7 +366,7 @@ impl<'a> CompactionSink<'a> {
             others: others.collect(),
             purge,
             split_bytes: split_bytes.unwrap_or(u64::MAX),
-            kept: None,
+            kept,
             dropped,
             at,
         }

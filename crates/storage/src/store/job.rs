@@ -12,7 +12,7 @@ use crate::merge::{Fetch, Outcome, Pins, View, Walk};
 use crate::sstable::bloom::Bloom;
 use crate::sstable::{SsTable, SsTableWriter, WriterOptions, Written};
 use crate::store::cleanup::KeptTokens;
-use crate::store::compact::{AtHand, CompactionSink};
+use crate::store::compact::{AtHand, CompactionSink, Merging};
 use crate::store::flush::FlushSink;
 use crate::store::table::Then;
 use model::env::{FileId, IoOutcome, IoQueue, IoRequest, OpenMode};
@@ -49,14 +49,60 @@ pub(crate) enum Work {
         /// The partition it is in.
         at: AtHand,
     },
+    /// What is this shard's of an SSTable that somebody has placed beside the table's.
+    Import {
+        input: Arc<SsTable>,
+        kept: Arc<KeptTokens>,
+        at: AtHand,
+        /// Who waits for it.
+        placing: u64,
+    },
 }
 
+/// What forgets nothing, and finds nothing expired.
+const NOTHING: Purge = Purge {
+    now_seconds: i64::MIN,
+    gc_before: i64::MIN,
+    older_than: i64::MIN,
+};
+
 impl Work {
+    /// What it merges, and how; `None` of a flush.
+    fn merging(&mut self) -> Option<Merging<'_>> {
+        match self {
+            Self::Flush => None,
+            Self::Compaction {
+                inputs,
+                purge,
+                split_bytes,
+                kept,
+                at,
+                ..
+            } => Some(Merging {
+                inputs,
+                purge: *purge,
+                split_bytes: *split_bytes,
+                kept: kept.as_deref(),
+                at,
+            }),
+            Self::Import {
+                input, kept, at, ..
+            } => Some(Merging {
+                inputs: std::slice::from_ref(input),
+                purge: NOTHING,
+                split_bytes: None,
+                kept: Some(kept),
+                at,
+            }),
+        }
+    }
+
     /// The SSTables it reads.
     fn inputs(&self) -> Vec<Arc<SsTable>> {
         match self {
             Self::Flush => Vec::new(),
             Self::Compaction { inputs, .. } => inputs.clone(),
+            Self::Import { input, .. } => vec![input.clone()],
         }
     }
 }
@@ -226,39 +272,27 @@ impl Store {
             wanted: &mut wanted,
             ahead_bytes: AHEAD_BYTES,
         };
-        let outcome = match &mut job.work {
-            Work::Flush => {
-                let memtable = &state
-                    .frozen
-                    .front()
-                    .expect("a flush has a memtable")
-                    .memtable;
-                let view = View {
-                    memtables: &[memtable],
-                    sstables: &[],
-                };
-                let mut sink = FlushSink {
-                    writer: &mut job.writer,
-                };
-                job.walk.run(view, &mut fetch, &mut sink, budget)
-            }
-            Work::Compaction {
-                inputs,
-                purge,
-                split_bytes,
-                kept,
-                at,
-                ..
-            } => {
-                let view = View {
-                    memtables: &[],
-                    sstables: inputs,
-                };
-                let writer = &mut job.writer;
-                let mut sink = CompactionSink::new(writer, state, inputs, *purge, *split_bytes, at);
-                sink.kept = kept.as_deref();
-                job.walk.run(view, &mut fetch, &mut sink, budget)
-            }
+        let outcome = if let Some(merging) = job.work.merging() {
+            let view = View {
+                memtables: &[],
+                sstables: merging.inputs,
+            };
+            let mut sink = CompactionSink::new(&mut job.writer, state, merging);
+            job.walk.run(view, &mut fetch, &mut sink, budget)
+        } else {
+            let memtable = &state
+                .frozen
+                .front()
+                .expect("a flush has a memtable")
+                .memtable;
+            let view = View {
+                memtables: &[memtable],
+                sstables: &[],
+            };
+            let mut sink = FlushSink {
+                writer: &mut job.writer,
+            };
+            job.walk.run(view, &mut fetch, &mut sink, budget)
         };
         match outcome {
             Outcome::Yielded => {}
@@ -381,6 +415,13 @@ impl Store {
         for output in std::mem::take(&mut job.outputs) {
             self.retired.push(output);
         }
+        if let Work::Import { input, placing, .. } = &job.work {
+            let (input, placing) = (input.clone(), *placing);
+            let job = self.jobs.remove(&id).expect("looked up above");
+            let error = job.error.unwrap_or(StoreError::Superseded);
+            self.import_failed(placing, &input, error, io);
+            return self.remove_retired(io);
+        }
         let retry_at = now.boot.plus_millis(RETRY_MS);
         job.stage = Stage::Waiting(retry_at);
         super::sooner(&mut self.agenda.retry_at, retry_at);
@@ -441,6 +482,7 @@ impl Store {
                 state.compaction_due = true;
                 self.agenda.compactions = true;
             }
+            Work::Import { .. } => unreachable!("it is not tried again"),
         }
     }
 
@@ -503,6 +545,9 @@ impl Store {
                 self.compacted(job.table, inputs, job.outputs, at, now);
                 let state = self.tables.get_mut(&job.table).expect("looked up above");
                 state.change(tasks.into_iter().map(Then::Task));
+            }
+            Work::Import { input, placing, .. } => {
+                self.imported((job.table, placing), &input, job.outputs, now, io);
             }
         }
         self.agenda.manifests = true;

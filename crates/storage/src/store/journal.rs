@@ -137,6 +137,12 @@ impl Store {
         self.log.as_ref().map_or(0, |log| log.journal_bytes(floor))
     }
 
+    /// Numbers of the first segment of the log there is, and of the one that is written.
+    pub fn log_span(&self) -> (u64, u64) {
+        let log = self.log.as_ref();
+        log.map_or((0, 0), |log| (log.first_segment(), log.end().segment))
+    }
+
     /// Of the oldest segment that is kept because other replicas may ask for it, the ids that are not released: once they are,
     /// its room is free.
     pub fn oldest_unreleased(&self) -> Option<IdSet> {

@@ -20,16 +20,20 @@ mod manifests;
 mod proof;
 mod reads;
 mod recover;
+mod refresh;
 mod removal;
 mod stats;
 mod table;
+mod verify;
 mod write;
 
 pub use cleanup::{KeptTokens, Rewritten};
 pub use journal::Fetched;
 pub use reads::ReadProgress;
+pub use refresh::PLACED;
 pub use removal::{Farewell, Removal};
 pub use stats::{CompactionStats, JobKind, JobStats, StoreStats, TableStats};
+pub use verify::{Closeness, Verified};
 pub use write::Applied;
 
 use crate::cache::BlockCache;
@@ -131,6 +135,14 @@ pub struct Store {
     /// Snapshots and marks to be made: what they wait for is flushed.
     farewells: Vec<DueFarewell>,
     next_sstable: u64,
+    /// Verifications under way, and what the last of each table found until somebody asks.
+    verifications: BTreeMap<u64, verify::Verification>,
+    next_verification: u64,
+    verified: BTreeMap<TableId, Verified>,
+    /// Files that are placed and looked at or taken, and those that were taken last.
+    placings: BTreeMap<u64, refresh::Placing>,
+    next_placing: u64,
+    placed: BTreeMap<TableId, Vec<crate::sstable::FileName>>,
     /// Memory of bloom filters.
     filter_bytes: usize,
     /// Bytes of all memtables.
@@ -197,6 +209,12 @@ impl Store {
             next_task: 0,
             farewells: Vec::new(),
             next_sstable: 0,
+            verifications: BTreeMap::new(),
+            next_verification: 0,
+            verified: BTreeMap::new(),
+            placings: BTreeMap::new(),
+            next_placing: 0,
+            placed: BTreeMap::new(),
             filter_bytes: 0,
             memtable_bytes: 0,
             frozen_bytes: 0,
@@ -285,6 +303,8 @@ impl Store {
             Purpose::Drop(drop) => self.manifest_dropped(drop, io),
             Purpose::Fetch(fetch) => self.fetch_on_io(fetch, outcome, io),
             Purpose::Leftovers(path) => self.leftovers_listed(&path, outcome, io),
+            Purpose::Verify(verification) => self.verify_on_io(verification, outcome, io),
+            Purpose::Placed(placing) => self.placed_on_io(placing, outcome, now, io),
             Purpose::Nobody => {}
         }
         true
@@ -381,7 +401,7 @@ impl Store {
         std::mem::take(&mut self.finished_reads)
     }
 
-    /// Flushes, compactions, truncations, snapshots and drains that finished.
+    /// Flushes, compactions, truncations, snapshots, verifications and drains that finished.
     pub fn take_finished_tasks(&mut self) -> Vec<(u64, Result<(), StoreError>)> {
         std::mem::take(&mut self.finished_tasks)
     }

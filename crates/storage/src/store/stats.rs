@@ -206,7 +206,7 @@ impl Store {
             table: job.table,
             kind: match job.work {
                 Work::Flush => JobKind::Flush,
-                Work::Compaction { .. } => JobKind::Compaction,
+                Work::Compaction { .. } | Work::Import { .. } => JobKind::Compaction,
             },
             input_bytes: job.input_bytes,
             output_bytes: job.output_bytes(),

@@ -5,6 +5,8 @@ use crate::nodetool::report::{Failure, Outcome, Report};
 use crate::nodetool::spec::{ANY, Command, Run, flag, value};
 use server::admin::answer::{Cluster, Done, Life};
 use server::admin::client::Client;
+use std::net::IpAddr;
+use uuid::Uuid;
 
 const ALL_RANGES: &str = "a rebuild is of all ranges";
 
@@ -38,11 +40,20 @@ fn remove(invocation: &Invocation, client: &Client) -> Outcome {
         Some("force") => {
             let host_id = invocation.argument(1).map(|id| ("host_id", id));
             let query: Vec<(&str, &str)> = host_id.into_iter().collect();
-            act(client, "/api/v1/force-change", &query)
+            match act(client, "/api/v1/force-change", &query) {
+                // Cassandra's tool shows the status, and is content.
+                Err(failure) if failure.text.contains("No token removals in process") => {
+                    removal_status(invocation, client)
+                }
+                ended => ended,
+            }
         }
         _ if invocation.argument(1).is_some() => Err(Failure::usage("removenode takes one ID")),
         host_id => {
             let host_id = host_id.unwrap_or_default();
+            if Uuid::parse_str(host_id).is_err() {
+                return Err(Failure::usage(&format!("Invalid UUID string: {host_id}")));
+            }
             act(client, "/api/v1/remove-node", &[("host_id", host_id)])
         }
     }
@@ -64,6 +75,12 @@ fn removal_status(invocation: &Invocation, client: &Client) -> Outcome {
 
 fn assassinate(invocation: &Invocation, client: &Client) -> Outcome {
     let address = invocation.argument(0).unwrap_or_default();
+    if address.parse::<IpAddr>().is_err() {
+        return Err(Failure {
+            text: format!("error: {address} is not an IP address"),
+            code: 2,
+        });
+    }
     act(client, "/api/v1/assassinate", &[("address", address)])
 }
 

@@ -1,7 +1,7 @@
 //! What a running node can be told: clients let in, traces, log levels.
 
 use crate::nodetool::parse::Invocation;
-use crate::nodetool::report::{Outcome, Report};
+use crate::nodetool::report::{Failure, Outcome, Report};
 use crate::nodetool::spec::{Command, Run};
 use crate::nodetool::units::java;
 use server::admin::answer::{Done, LogLevels, Native, TraceProbability};
@@ -52,6 +52,10 @@ fn trace_probability(_: &Invocation, client: &Client) -> Outcome {
 
 fn set_trace_probability(invocation: &Invocation, client: &Client) -> Outcome {
     let value = invocation.argument(0).unwrap_or_default();
+    if value.parse::<f64>().is_err() {
+        let text = format!("trace_probability: can not convert \"{value}\" to a Double");
+        return Err(Failure::usage(&text));
+    }
     let done: Done = client.ask("PUT", "/api/v1/trace-probability", &[("value", value)])?;
     Report::done(&done)
 }

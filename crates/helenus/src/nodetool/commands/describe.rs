@@ -1,11 +1,11 @@
 //! `describecluster`, `describering`: what the cluster is, and who has which range.
 
 use crate::nodetool::parse::Invocation;
-use crate::nodetool::report::{Outcome, Report};
+use crate::nodetool::report::{Failure, Outcome, Report};
 use crate::nodetool::spec::{Command, Run};
 use serde_json::json;
 use server::admin::answer::{Cluster, Life, MemberFact, RingFacts};
-use server::admin::client::Client;
+use server::admin::client::{AskError, Client};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -107,7 +107,14 @@ fn put_counts(text: &mut String, members: &[MemberFact]) {
 fn describe_ring(invocation: &Invocation, client: &Client) -> Outcome {
     let keyspace = invocation.argument(0).unwrap_or_default();
     let cluster: Cluster = client.ask("GET", "/api/v1/cluster", &[])?;
-    let ring: RingFacts = client.ask("GET", "/api/v1/ring", &[("keyspace", keyspace)])?;
+    let asked = client.ask("GET", "/api/v1/ring", &[("keyspace", keyspace)]);
+    let ring: RingFacts = asked.map_err(|error| match error {
+        AskError::Refused { status: 400, .. } => Failure {
+            text: format!("error: No such keyspace: {keyspace}"),
+            code: 2,
+        },
+        error => error.into(),
+    })?;
     let text = ring_text(&cluster, &ring, invocation);
     Report::new(
         &json!({ "members": cluster.facts.members, "ring": ring }),

@@ -12,7 +12,7 @@ mod histograms;
 mod hot;
 mod info;
 mod netstats;
-mod not_yet;
+mod refresh;
 mod repair;
 mod ring;
 mod snapshots;
@@ -20,6 +20,7 @@ mod status;
 mod stopping;
 mod tables;
 mod tpstats;
+mod verify;
 mod work;
 
 use super::spec::Command;
@@ -39,7 +40,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         hot::COMMANDS,
         info::COMMANDS,
         netstats::COMMANDS,
-        not_yet::COMMANDS,
+        refresh::COMMANDS,
         repair::COMMANDS,
         ring::COMMANDS,
         snapshots::COMMANDS,
@@ -47,6 +48,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         stopping::COMMANDS,
         tables::COMMANDS,
         tpstats::COMMANDS,
+        verify::COMMANDS,
         work::COMMANDS,
     ];
     families.into_iter().flatten()

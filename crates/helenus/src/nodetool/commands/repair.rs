@@ -4,11 +4,15 @@ use crate::nodetool::parse::Invocation;
 use crate::nodetool::report::{Failure, Outcome, Report};
 use crate::nodetool::spec::{ANY, Command, Run, flag, refused, value};
 use crate::nodetool::table::Table;
-use crate::nodetool::units::size;
+use crate::nodetool::units::{moment, size};
 use server::admin::answer::{Cluster, Done, KeyspaceFact, RepairFact, RepairReason, RepairState};
-use server::admin::client::Client;
+use server::admin::client::{AskError, Client};
 use std::fmt::Write;
+use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+/// What the node says of a repair that would compare nobody.
+const NOTHING: &str = "Nothing to repair";
 const PACED: &str = "the node paces it by itself";
 const NO_PAXOS: &str = "what was decided is repaired by the decisions themselves";
 
@@ -45,7 +49,7 @@ pub const COMMANDS: &[Command] = &[
         about: "List and cancel repairs: list (the default), cancel",
         options: &[
             flag(&["--all", "-a"], "include completed and failed sessions"),
-            value(&["--session", "-s"], "<session>", "The session to cancel, by its id or number; else all that were asked for"),
+            value(&["--session", "-s"], "<session>", "The session to cancel, by its id or number. What this node is owed is repaired again when it is asked for, or at the next start"),
             flag(&["--force", "-f"], "Force a cancellation"),
         ],
         arguments: "[list|cancel]", at_least: 0, at_most: 1, run: Run::Do(admin),
@@ -59,38 +63,92 @@ fn repair(invocation: &Invocation, client: &Client) -> Outcome {
         Some(name) => vec![name.to_owned()],
         None => repairable(client)?,
     };
-    let tables = invocation.arguments.iter().skip(1).cloned();
-    let tables = tables.collect::<Vec<_>>().join(",");
     let local = local_datacenter(invocation, client)?;
-    let (mut text, mut facts, mut failed) = (String::new(), Vec::new(), false);
+    let (mut facts, mut failed) = (Vec::new(), None);
     for keyspace in &keyspaces {
-        let mut query = vec![("keyspace", keyspace.as_str())];
-        if !tables.is_empty() {
-            query.push(("tables", tables.as_str()));
+        let asked = ask_repair(keyspace, local.as_deref(), invocation, client);
+        match asked.map_err(Failure::unknown_table) {
+            Ok(fact) => {
+                // Hours may pass until the next one is over.
+                show(&told(&fact, keyspace, invocation), invocation);
+                failed = failed.or_else(|| reason(&fact));
+                facts.push(fact);
+            }
+            Err(failure) if failure.code == 1 => return Err(failure),
+            Err(failure) => {
+                show(&not_begun(keyspace, &failure), invocation);
+                let skipped = invocation.has("--ignore-unreplicated-keyspaces")
+                    && failure.text.contains(NOTHING);
+                if !skipped {
+                    failed = failed.or(Some(failure.text));
+                }
+            }
         }
-        let flags = [("--partitioner-range", "primary"), ("--preview", "preview")];
-        let flags = flags.iter().filter(|(option, _)| invocation.has(option));
-        query.extend(flags.map(|(_, name)| (*name, "true")));
-        let values = [
-            ("--start-token", "start_token"),
-            ("--end-token", "end_token"),
-            ("--in-dc", "datacenters"),
-            ("--in-hosts", "hosts"),
-        ];
-        for (option, name) in values {
-            query.extend(invocation.option(option).map(|value| (name, value)));
-        }
-        query.extend(local.as_deref().map(|name| ("datacenters", name)));
-        let fact: RepairFact = client.ask("POST", REPAIRS, &query)?;
-        tell(&fact, keyspace, &mut text);
-        failed |= fact.state != RepairState::Completed;
-        facts.push(fact);
     }
-    if failed {
-        let text = text.trim_end().to_owned();
-        return Err(Failure { text, code: 2 });
+    let mut report = Report::new(&facts, String::new())?;
+    if let Some(reason) = failed {
+        let reason = reason.trim_start_matches("error: ");
+        eprintln!("error: Repair job has failed with the error message: {reason}");
+        report.code = 2;
     }
-    Report::new(&facts, text)
+    Ok(report)
+}
+
+/// Has a keyspace repaired, and waits until that is over.
+fn ask_repair(
+    keyspace: &str,
+    local: Option<&str>,
+    invocation: &Invocation,
+    client: &Client,
+) -> Result<RepairFact, AskError> {
+    let tables = tables(invocation).join(",");
+    let mut query = vec![("keyspace", keyspace)];
+    if !tables.is_empty() {
+        query.push(("tables", tables.as_str()));
+    }
+    let flags = [("--partitioner-range", "primary"), ("--preview", "preview")];
+    let flags = flags.iter().filter(|(option, _)| invocation.has(option));
+    query.extend(flags.map(|(_, name)| (*name, "true")));
+    let values = [
+        ("--start-token", "start_token"),
+        ("--end-token", "end_token"),
+        ("--in-dc", "datacenters"),
+        ("--in-hosts", "hosts"),
+    ];
+    let values = values.map(|(option, name)| (name, invocation.options(option)));
+    for (name, value) in &values {
+        query.extend(value.as_deref().map(|value| (*name, value)));
+    }
+    query.extend(local.map(|name| ("datacenters", name)));
+    client.ask("POST", REPAIRS, &query)
+}
+
+/// The tables that were named.
+fn tables(invocation: &Invocation) -> Vec<String> {
+    invocation.arguments.iter().skip(1).cloned().collect()
+}
+
+/// Shows lines as they come.
+fn show(text: &str, invocation: &Invocation) {
+    if !invocation.json {
+        // Whoever reads may have closed the pipe: then nobody wants it.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+}
+
+/// Why a repair did not do what it was to do, if it did not.
+fn reason(fact: &RepairFact) -> Option<String> {
+    let number = fact.command;
+    match fact.state {
+        RepairState::Completed => None,
+        RepairState::Cancelled => Some(format!("Repair command #{number} was cancelled")),
+        _ => Some(format!(
+            "Repair command #{number} failed with error {} of {} ranges failed: {}",
+            fact.progress.units_failed,
+            fact.progress.units,
+            fact.failure.as_deref().unwrap_or("no reason is known")
+        )),
+    }
 }
 
 /// The data centre that `--in-local-dc` means.
@@ -115,24 +173,35 @@ fn repairable(client: &Client) -> Result<Vec<String>, Failure> {
 }
 
 /// What Cassandra's tool tells of a repair, and what was found.
-fn tell(fact: &RepairFact, keyspace: &str, text: &mut String) {
+fn told(fact: &RepairFact, keyspace: &str, invocation: &Invocation) -> String {
+    let (began, ended) = (stamp(fact.started_millis), stamp(fact.updated_millis));
+    if fact.tables.is_empty() {
+        return format!("{ended} Empty keyspace, skipping repair: {keyspace}\n");
+    }
     if fact.progress.units == 0 && fact.state == RepairState::Completed {
-        let _ = writeln!(
-            text,
-            "Replication factor is 1. No repair is needed for keyspace '{keyspace}'"
+        return format!(
+            "{ended} Replication factor is 1. No repair is needed for keyspace '{keyspace}'\n"
         );
-        return;
     }
     let number = fact.command;
-    let _ = writeln!(
-        text,
-        "Starting repair command #{number} ({}), repairing keyspace {keyspace} with repair options (primary range: {}, ColumnFamilies: [{}], previewKind: {}, # of ranges: {})",
+    let listed = |option: &str| {
+        invocation
+            .options(option)
+            .unwrap_or_default()
+            .replace(',', ", ")
+    };
+    let mut text = format!(
+        "{began} Starting repair command #{number} ({}), repairing keyspace {keyspace} with repair options (parallelism: sequential, primary range: {}, incremental: false, job threads: 1, ColumnFamilies: [{}], dataCenters: [{}], hosts: [{}], previewKind: {}, # of ranges: {}, pull repair: false, force repair: false, optimise streams: false, ignore unreplicated keyspaces: {}, repairPaxos: true, paxosOnly: false)\n",
         fact.id,
         fact.primary,
-        fact.tables.join(", "),
+        tables(invocation).join(", "),
+        listed("--in-dc"),
+        listed("--in-hosts"),
         if fact.preview { "ALL" } else { "NONE" },
-        fact.progress.units
+        fact.progress.units,
+        invocation.has("--ignore-unreplicated-keyspaces"),
     );
+    let progress = &fact.progress;
     let verb = if fact.preview {
         "would be sent"
     } else {
@@ -140,38 +209,63 @@ fn tell(fact: &RepairFact, keyspace: &str, text: &mut String) {
     };
     let _ = writeln!(
         text,
-        "{} compared in {} parts, {} of them different; {} mutations of {} {verb}",
-        size(fact.progress.bytes_compared),
-        fact.progress.parts,
-        fact.progress.parts_different,
-        fact.progress.mutations,
-        size(fact.progress.mutation_bytes)
+        "{ended} {} compared in {} parts, {} of them different; {} mutations of {} {verb}",
+        size(progress.bytes_compared),
+        progress.parts,
+        progress.parts_different,
+        progress.mutations,
+        size(progress.mutation_bytes)
     );
-    let seconds = (fact.updated_millis - fact.started_millis) / 1_000;
-    let ended = match (fact.state, &fact.failure) {
-        (RepairState::Completed, _) => "Repair completed successfully".to_owned(),
-        (RepairState::Cancelled, _) => "Repair was cancelled".to_owned(),
-        (_, failure) => format!(
-            "{} of {} ranges failed: {}",
-            fact.progress.units_failed,
-            fact.progress.units,
-            failure.as_deref().unwrap_or("no reason is known")
-        ),
+    if let Some(reason) = reason(fact) {
+        let _ = writeln!(text, "{ended} {reason}");
+        let _ = writeln!(text, "{ended} Repair command #{number} finished with error");
+        return text;
+    }
+    let outcome = match (fact.preview, progress.parts_different) {
+        (false, _) => "Repair completed successfully",
+        (true, 0) => "Repair preview completed successfully; Previewed data was in sync",
+        (true, _) => "Repair preview completed successfully; Previewed data was not in sync",
     };
-    let _ = writeln!(text, "{ended}");
+    let seconds = (fact.updated_millis - fact.started_millis) / 1_000;
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    let _ = writeln!(text, "{ended} {outcome}");
     let _ = writeln!(
         text,
-        "Repair command #{number} finished in {seconds} seconds"
+        "{ended} Repair command #{number} finished in {seconds} {unit}"
     );
+    text
+}
+
+/// What is told of a repair that was not begun.
+fn not_begun(keyspace: &str, failure: &Failure) -> String {
+    let at = stamp(now_millis());
+    let reason = failure.text.trim_start_matches("error: ");
+    format!("{at} Repair of keyspace {keyspace} failed with error {reason}\n")
+}
+
+fn now_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}
+
+/// A moment as Cassandra's tool writes it before a line, in UTC.
+fn stamp(millis: i64) -> String {
+    let text = moment(millis);
+    let text = text
+        .trim_end_matches('Z')
+        .replace('T', " ")
+        .replace('.', ",");
+    format!("[{text}]")
 }
 
 fn admin(invocation: &Invocation, client: &Client) -> Outcome {
     match invocation.argument(0) {
         None | Some("list") => list(invocation, client),
         Some("cancel") => {
-            let session = invocation.option("--session").map(|id| ("id", id));
-            let query: Vec<(&str, &str)> = session.into_iter().collect();
-            let done: Done = client.ask("DELETE", REPAIRS, &query)?;
+            let session = invocation.option("--session");
+            let session =
+                session.ok_or_else(|| Failure::usage("Required option '-s' is missing"))?;
+            let done: Done = client.ask("DELETE", REPAIRS, &[("id", session)])?;
             Report::done(&done)
         }
         Some(other) => Err(Failure::usage(&format!(
@@ -190,35 +284,64 @@ fn list(invocation: &Invocation, client: &Client) -> Outcome {
     if shown.is_empty() {
         return Report::new(&shown, "no sessions\n".to_owned());
     }
+    let cluster: Cluster = client.ask("GET", "/api/v1/cluster", &[])?;
+    Report::new(&shown, sessions(&shown, &cluster))
+}
+
+/// Cassandra's columns, and what of ours stands beside.
+fn sessions(shown: &[RepairFact], cluster: &Cluster) -> String {
+    let members = &cluster.facts.members;
+    let address = |number: u32| {
+        let member = members.iter().find(|member| member.number == number);
+        member.map(|member| member.internode_address)
+    };
+    let coordinator = address(cluster.facts.local);
+    let coordinator = coordinator.map_or_else(String::new, |address| format!("/{address}"));
     let mut table = Table::new(" | ");
     table.row([
         "id",
+        "state",
+        "last activity",
+        "coordinator",
+        "participants",
+        "participants_wp",
         "number",
         "reason",
         "keyspace",
-        "state",
         "ranges",
         "different",
         "sent",
         "failure",
     ]);
-    for fact in &shown {
+    for fact in shown {
         let reason = match fact.reason {
             RepairReason::Command => "command",
             RepairReason::Owed => "owed",
             RepairReason::Round => "round",
         };
+        let addresses = fact
+            .participants
+            .iter()
+            .filter_map(|number| address(*number));
+        let (plain, ported): (Vec<String>, Vec<String>) = addresses
+            .map(|address| (address.ip().to_string(), address.to_string()))
+            .unzip();
+        let idle = (now_millis() - fact.updated_millis).max(0) / 1_000;
         table.row([
             fact.id.to_string(),
+            format!("{:?}", fact.state).to_uppercase(),
+            format!("{idle} (s)"),
+            coordinator.clone(),
+            plain.join(","),
+            ported.join(","),
             fact.command.to_string(),
             reason.to_owned(),
             fact.keyspace.clone().unwrap_or_else(|| "all".to_owned()),
-            format!("{:?}", fact.state).to_uppercase(),
             format!("{}/{}", fact.progress.units_done, fact.progress.units),
             format!("{}/{}", fact.progress.parts_different, fact.progress.parts),
             size(fact.progress.mutation_bytes),
             fact.failure.clone().unwrap_or_default(),
         ]);
     }
-    Report::new(&shown, table.text())
+    table.text()
 }

@@ -1,7 +1,7 @@
 //! `ring`, `getendpoints`: the tokens, and who has a key.
 
 use crate::nodetool::parse::Invocation;
-use crate::nodetool::report::{Outcome, Report};
+use crate::nodetool::report::{Failure, Outcome, Report};
 use crate::nodetool::spec::{Command, Run, flag};
 use crate::nodetool::units::size;
 use serde_json::json;
@@ -21,7 +21,9 @@ fn ring(invocation: &Invocation, client: &Client) -> Outcome {
     let cluster: Cluster = client.ask("GET", "/api/v1/cluster", &[])?;
     let keyspace = invocation.argument(0).map(|name| ("keyspace", name));
     let query: Vec<(&str, &str)> = keyspace.into_iter().collect();
-    let ring: RingFacts = client.ask("GET", "/api/v1/ring", &query)?;
+    let ring: RingFacts = client
+        .ask("GET", "/api/v1/ring", &query)
+        .map_err(|error| Failure::unknown_keyspace(error, invocation.argument(0)))?;
     let text = text(&cluster.facts.members, &ring, invocation);
     Report::new(
         &json!({ "members": cluster.facts.members, "ring": ring }),

@@ -4,7 +4,7 @@ use crate::nodetool::parse::Invocation;
 use crate::nodetool::report::{Failure, Outcome, Report};
 use crate::nodetool::spec::{ANY, Command, Run, flag, value};
 use crate::nodetool::table::Table;
-use crate::nodetool::units::size;
+use crate::nodetool::units::{moment, size};
 use server::admin::answer::{Done, Snapshot};
 use server::admin::client::Client;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ pub const COMMANDS: &[Command] = &[
         options: &[
             value(&["--tag", "-t"], "<tag>", "The name of the snapshot"),
             value(&["--table", "--column-family", "-cf"], "<table>", "The table name (you must specify one and only one keyspace for using this option)"),
-            value(&["--kt-list", "-kc", "-kt", "--kc.list"], "<ktlist>", "The list of Keyspace.table to take snapshot of").but("give a keyspace and --table, one after the other"),
+            value(&["--kt-list", "-kc", "-kt", "--kc.list"], "<ktlist>", "The list of Keyspace.table to take snapshot of"),
             value(&["--ttl"], "<ttl>", "Specify a TTL of created snapshot: a number with s, m, h or d"),
             flag(&["--skip-flush", "-sf"], "Do not flush memtables before snapshotting").but("what is in memory is part of a snapshot"),
         ],
@@ -51,6 +51,10 @@ fn take(invocation: &Invocation, client: &Client) -> Outcome {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH);
     let millis = millis.map_or(0, |since| since.as_millis()).to_string();
     let name = invocation.option("--tag").unwrap_or(&millis);
+    let ttl = invocation.option("--ttl").map(seconds).transpose()?;
+    if let Some(list) = invocation.option("--kt-list") {
+        return take_listed(list, (name, ttl.as_deref()), invocation, client);
+    }
     let keyspaces = invocation.arguments.join(",");
     let mut query = vec![("name", name)];
     if !keyspaces.is_empty() {
@@ -63,7 +67,6 @@ fn take(invocation: &Invocation, client: &Client) -> Outcome {
         }
         query.push(("table", table));
     }
-    let ttl = invocation.option("--ttl").map(seconds).transpose()?;
     if let Some(ttl) = &ttl {
         query.push(("ttl_seconds", ttl));
     }
@@ -72,10 +75,37 @@ fn take(invocation: &Invocation, client: &Client) -> Outcome {
         [] => "all keyspaces".to_owned(),
         some => some.join(", "),
     };
-    let text = format!(
+    Report::new(&done, taken(&of, name))
+}
+
+fn taken(of: &str, name: &str) -> String {
+    format!(
         "Requested creating snapshot(s) for [{of}] with snapshot name [{name}] and options {{skipFlush=false}}\nSnapshot directory: {name}\n"
-    );
-    Report::new(&done, text)
+    )
+}
+
+/// Snapshots of tables that are named with their keyspaces.
+fn take_listed(
+    list: &str,
+    (name, ttl): (&str, Option<&str>),
+    invocation: &Invocation,
+    client: &Client,
+) -> Outcome {
+    if !invocation.arguments.is_empty() || invocation.has("--table") {
+        let text = "When specifying the Keyspace columfamily list for a snapshot, you should not specify columnfamily";
+        return Err(Failure::usage(text));
+    }
+    let tables: Vec<(&str, &str)> = list
+        .split(',')
+        .map(|both| both.trim().split_once('.'))
+        .collect::<Option<_>>()
+        .ok_or_else(|| Failure::usage("--kt-list takes <keyspace>.<table>, with commas"))?;
+    for (keyspace, table) in tables {
+        let mut query = vec![("name", name), ("keyspaces", keyspace), ("table", table)];
+        query.extend(ttl.map(|ttl| ("ttl_seconds", ttl)));
+        let _: Done = client.ask("POST", PATH, &query)?;
+    }
+    Report::new(&Done::default(), taken(list, name))
 }
 
 /// Seconds of a duration such as `90s`, `5m`, `12h`, `7d`.
@@ -158,29 +188,6 @@ fn clear(invocation: &Invocation, client: &Client) -> Outcome {
     };
     let text = format!("Requested clearing snapshot(s) for [{of}] with {named}\n");
     Report::new(&done, text)
-}
-
-/// A moment as Java's `Instant` prints it.
-fn moment(millis: i64) -> String {
-    let (days, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
-    // Days to a date: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hours, minutes) = (rest / 3_600_000, rest / 60_000 % 60);
-    let (seconds, millis) = (rest / 1_000 % 60, rest % 1_000);
-    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z")
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ fn status(invocation: &Invocation, client: &Client) -> Outcome {
     let cluster: Cluster = client.ask("GET", "/api/v1/cluster", &[])?;
     let keyspace = invocation.argument(0).map(|name| ("keyspace", name));
     let query: Vec<(&str, &str)> = keyspace.into_iter().collect();
-    let ring: RingFacts = client.ask("GET", "/api/v1/ring", &query)?;
+    let ring: RingFacts = client
+        .ask("GET", "/api/v1/ring", &query)
+        .map_err(|error| Failure::unknown_keyspace(error, invocation.argument(0)))?;
     let order = Order::of(invocation)?;
     let text = text(&cluster, &ring, invocation, &order);
     Report::new(

@@ -1,10 +1,10 @@
 //! What a node is told to do with its data: `flush`, `compact`, `cleanup`, `drain`.
 
 use crate::nodetool::parse::Invocation;
-use crate::nodetool::report::{Outcome, Report};
+use crate::nodetool::report::{Failure, Outcome, Report};
 use crate::nodetool::spec::{ANY, Command, Run, flag, refused, value};
 use server::admin::answer::Done;
-use server::admin::client::Client;
+use server::admin::client::{AskError, Client};
 
 const PACED: &str = "the node paces it by itself";
 const DAMAGED: &str = "what is damaged is kept, and its range is read elsewhere";
@@ -30,10 +30,10 @@ pub const COMMANDS: &[Command] = &[
         name: "garbagecollect",
         about: "Remove deleted data from one or more tables",
         options: &[
-            value(&["--granularity", "-g"], "<granularity>", "Granularity of garbage removal. ROW (default) removes deleted partitions and rows, CELL also removes overwritten or deleted cells").but("all of it is removed"),
+            value(&["--granularity", "-g"], "<granularity>", "Granularity of garbage removal. ROW (default) removes deleted partitions and rows, CELL also removes overwritten or deleted cells: here both do"),
             value(&["--jobs", "-j"], "<jobs>", "Number of sstables to cleanup simultanously").but(PACED),
         ],
-        arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(rewrite),
+        arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(garbage_collect),
     },
     Command {
         name: "scrub",
@@ -45,24 +45,57 @@ pub const COMMANDS: &[Command] = &[
             flag(&["--reinsert-overflowed-ttl", "-r"], "Rewrites rows with overflowed expiration date").but("times have 64 bits"),
             value(&["--jobs", "-j"], "<jobs>", "Number of sstables to scrub simultanously").but(PACED),
         ],
-        arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(rewrite),
+        arguments: "[<keyspace> <tables>...]", at_least: 0, at_most: ANY, run: Run::Do(scrub),
     },
     Command { name: "drain", about: "Drain the node (stop accepting writes and flush all tables)", options: &[], arguments: "", at_least: 0, at_most: 0, run: Run::Do(drain) },
 ];
 
 fn flush(invocation: &Invocation, client: &Client) -> Outcome {
-    act("/api/v1/flush", invocation, client)
+    act("/api/v1/flush", invocation, client, Failure::unknown_table)
 }
 
 fn compact(invocation: &Invocation, client: &Client) -> Outcome {
-    act("/api/v1/compact", invocation, client)
+    act(
+        "/api/v1/compact",
+        invocation,
+        client,
+        Failure::unknown_table,
+    )
 }
 
 fn cleanup(invocation: &Invocation, client: &Client) -> Outcome {
-    act("/api/v1/cleanup", invocation, client)
+    act(
+        "/api/v1/cleanup",
+        invocation,
+        client,
+        Failure::unknown_table,
+    )
 }
 
-fn act(path: &str, invocation: &Invocation, client: &Client) -> Outcome {
+/// Both granularities are the same here: what may be forgotten is.
+fn garbage_collect(invocation: &Invocation, client: &Client) -> Outcome {
+    match invocation.option("--granularity") {
+        None | Some("ROW" | "CELL") => {}
+        Some(_) => return Err(Failure::usage("--granularity takes ROW or CELL")),
+    }
+    act(
+        "/api/v1/rewrite",
+        invocation,
+        client,
+        Failure::unknown_table,
+    )
+}
+
+fn scrub(invocation: &Invocation, client: &Client) -> Outcome {
+    act("/api/v1/rewrite", invocation, client, Failure::from)
+}
+
+fn act(
+    path: &str,
+    invocation: &Invocation,
+    client: &Client,
+    refused: fn(AskError) -> Failure,
+) -> Outcome {
     let tables = invocation.arguments.iter().skip(1).cloned();
     let tables = tables.collect::<Vec<_>>().join(",");
     let mut query = Vec::new();
@@ -72,12 +105,8 @@ fn act(path: &str, invocation: &Invocation, client: &Client) -> Outcome {
     if !tables.is_empty() {
         query.push(("table", tables.as_str()));
     }
-    let done: Done = client.ask("POST", path, &query)?;
+    let done: Done = client.ask("POST", path, &query).map_err(refused)?;
     Report::done(&done)
-}
-
-fn rewrite(invocation: &Invocation, client: &Client) -> Outcome {
-    act("/api/v1/rewrite", invocation, client)
 }
 
 fn drain(_: &Invocation, client: &Client) -> Outcome {

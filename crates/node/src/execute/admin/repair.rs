@@ -7,8 +7,10 @@ use crate::repair::facts::RepairReason;
 use crate::shard::Shard;
 use cluster::repair::plan::{self, Scope};
 use cluster::repair::session::Pace;
+use cluster::ring::Strategy;
 use cluster::topology::NodeId;
 use model::key::Token;
+use model::schema::Replication;
 use model::time::Now;
 
 /// What is asked.
@@ -74,6 +76,10 @@ impl Shard {
         let tables = self.tables_named(Some(&options.keyspace), &options.tables)?;
         let scope = self.repair_scope(options)?;
         let units = plan::units(&self.topology, &tables, &scope);
+        let replication = &self.keyspace_named(&options.keyspace)?.replication;
+        if units.is_empty() && !tables.is_empty() && has_several_replicas(replication) {
+            return Err(AdminError::Failed(nothing_to_repair(options)));
+        }
         let names = tables.iter().map(|table| table.name.clone());
         let begun = Begun {
             units,
@@ -138,4 +144,24 @@ impl Shard {
         let unknown = || AdminError::Invalid(format!("Unknown host specified {host}"));
         found.map(|node| node.id).ok_or_else(unknown)
     }
+}
+
+/// Whether a keyspace is to have more than one replica of anything, however many nodes there are.
+fn has_several_replicas(replication: &Replication) -> bool {
+    match Strategy::of(replication) {
+        Strategy::Local => false,
+        Strategy::Simple(factor) => factor > 1,
+        Strategy::NetworkTopology(factors) => factors.values().sum::<u32>() > 1,
+    }
+}
+
+/// Why a repair compares nobody, in the words that Cassandra's tool has for it.
+fn nothing_to_repair(options: &RepairOptions) -> String {
+    let keyspace = &options.keyspace;
+    let of = match options.tokens {
+        Some((after, through)) => format!("({after},{through}]"),
+        None if options.primary => "the primary ranges of this node".to_owned(),
+        None => "the ranges of this node".to_owned(),
+    };
+    format!("Nothing to repair for {of} in {keyspace} - aborting: no other replica is meant")
 }

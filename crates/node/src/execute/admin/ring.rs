@@ -134,9 +134,13 @@ impl Shard {
         table: &str,
         key: &str,
     ) -> Result<Vec<SocketAddr>, AdminError> {
-        let found = self.keyspace_named(keyspace)?;
+        let found = self
+            .schema
+            .keyspaces
+            .get(keyspace)
+            .ok_or_else(|| AdminError::Invalid(format!("Unknown keyspace '{keyspace}'")))?;
         let table = found.tables.get(table).ok_or_else(|| {
-            AdminError::Invalid(format!("Unknown keyspace/cf pair ({keyspace}.{table})"))
+            AdminError::Invalid(format!("Unknown table '{table}' in keyspace '{keyspace}'"))
         })?;
         let columns = table.partition_key();
         let texts: Vec<&str> = match columns.len() {

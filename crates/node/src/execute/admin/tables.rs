@@ -1,13 +1,14 @@
-//! What an operator has done with tables: flush, compact, clean up.
+//! What an operator has done with tables: flush, compact, clean up, verify.
 
 use super::{AdminAnswer, AdminError, AdminResult, AfterAdmin};
+use crate::effects::Effects;
 use crate::replica::Caller;
 use crate::shard::Shard;
 use cluster::stream::plan;
 use model::read::KeyRange;
 use model::schema::{Keyspace, Table, TableId, TableKind};
 use std::sync::Arc;
-use storage::{KeptTokens, Rewritten};
+use storage::{Closeness, KeptTokens, Rewritten, Verified};
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,30 @@ pub enum TableAction {
     Cleanup,
     /// Rewrite every SSTable: what may be forgotten is.
     Rewrite,
+    /// Read every SSTable again, and say what is wrong.
+    Verify {
+        /// Only the end of each.
+        quick: bool,
+        /// Tokens that are not this node's are wrong, too.
+        tokens: bool,
+    },
+    /// Look at the files that are placed in the directory `refresh` of each table.
+    LookAtPlaced,
+    /// Take over what these hold.
+    TakePlaced,
+    /// Remove those that were taken.
+    RemovePlaced,
+}
+
+/// What is wrong with a table's files on one shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedTable {
+    /// Its keyspace.
+    pub keyspace: String,
+    /// Its name.
+    pub table: String,
+    /// What was found.
+    pub verified: Verified,
 }
 
 /// What to do with which tables.
@@ -35,20 +60,37 @@ pub struct TableWork {
 
 impl Shard {
     /// Begins this shard's part; the answer, if there is nothing to wait for.
-    pub(super) fn begin_table_work(&mut self, id: u64, work: &TableWork) -> Option<AdminResult> {
+    pub(super) fn begin_table_work(
+        &mut self,
+        id: u64,
+        work: &TableWork,
+        out: &mut Effects,
+    ) -> Option<AdminResult> {
         let tables = match self.tables_named(work.keyspace.as_deref(), &work.tables) {
             Ok(tables) => tables,
             Err(error) => return Some(Err(error)),
         };
-        if tables.is_empty() {
+        if work.action == TableAction::RemovePlaced {
+            for table in &tables {
+                self.replica.store.remove_placed(table.id, &mut out.io);
+            }
             return Some(Ok(AdminAnswer::Done));
+        }
+        if tables.is_empty() {
+            return Some(Ok(match work.action {
+                TableAction::Verify { .. } | TableAction::LookAtPlaced => {
+                    AdminAnswer::Verified(Vec::new())
+                }
+                _ => AdminAnswer::Done,
+            }));
         }
         let ids: Vec<TableId> = tables.iter().map(|table| table.id).collect();
         let then = match work.action {
             TableAction::Cleanup | TableAction::Rewrite => {
                 AfterAdmin::CleanUp(ids.clone(), work.action)
             }
-            TableAction::Flush | TableAction::Compact => AfterAdmin::Answer,
+            TableAction::Verify { .. } | TableAction::LookAtPlaced => AfterAdmin::Verified(tables),
+            _ => AfterAdmin::Answer,
         };
         let number = self.wait_for(id, ids.len(), then);
         for table in ids {
@@ -58,6 +100,18 @@ impl Shard {
                     self.replica.flush(table, caller);
                 }
                 TableAction::Compact => self.replica.compact(table, caller),
+                TableAction::LookAtPlaced | TableAction::TakePlaced => {
+                    let tokens = self.kept_tokens(table);
+                    let takes = work.action == TableAction::TakePlaced;
+                    self.replica
+                        .refresh(table, (tokens, takes), caller, &mut out.io);
+                }
+                TableAction::RemovePlaced => {}
+                TableAction::Verify { quick, tokens } => {
+                    let tokens = tokens.then(|| self.kept_tokens(table));
+                    let how = Closeness { quick, tokens };
+                    self.replica.verify(table, how, caller, &mut out.io);
+                }
             }
         }
         None
@@ -74,6 +128,21 @@ impl Shard {
             let caller = Caller::Local(number.into());
             self.replica.clean_up(*table, which, caller);
         }
+    }
+
+    /// What was found in tables that are verified.
+    pub(super) fn verified(&mut self, tables: &[Arc<Table>]) -> AdminAnswer {
+        let facts = tables.iter().map(|table| VerifiedTable {
+            keyspace: table.keyspace.clone(),
+            table: table.name.clone(),
+            // Who asked for the same table meanwhile was told.
+            verified: self
+                .replica
+                .store
+                .take_verified(table.id)
+                .unwrap_or_default(),
+        });
+        AdminAnswer::Verified(facts.collect())
     }
 
     /// The ring has changed: cleanups under way leave what this node has now, or is to have.

@@ -1,12 +1,41 @@
 //! Figures of tables, over all shards.
 
 use super::percentiles;
-use crate::admin::answer::{Compactions, HotPartition, TableReport, Task};
+use crate::admin::answer::{Compactions, HotPartition, TableReport, Task, Verified};
 use crate::admin::api::Refused;
-use ::node::execute::admin::ShardFacts;
+use ::node::execute::admin::{ShardFacts, VerifiedTable};
 use ::node::latency::{Distribution, Measure};
 use ::node::system::key_text;
 use model::schema::{Table, TableKind};
+use std::collections::BTreeMap;
+
+/// What shards found in their tables' files, each table once.
+pub(in crate::admin) fn verified(
+    shards: impl Iterator<Item = Vec<VerifiedTable>>,
+) -> Vec<Verified> {
+    let mut tables: BTreeMap<(String, String), Verified> = BTreeMap::new();
+    for VerifiedTable {
+        keyspace,
+        table,
+        verified,
+    } in shards.flatten()
+    {
+        let known = tables.entry((keyspace, table)).or_default();
+        known.files += verified.files;
+        known.bytes += verified.bytes;
+        known.partitions += verified.partitions;
+        known.wrong += verified.wrong;
+        known.found.extend(verified.found);
+    }
+    let named = tables
+        .into_iter()
+        .map(|((keyspace, table), known)| Verified {
+            keyspace,
+            table,
+            ..known
+        });
+    named.collect()
+}
 
 /// The tables of a keyspace, or of all; those that are named, or all.
 pub(in crate::admin) fn tables(
@@ -31,7 +60,7 @@ pub(in crate::admin) fn tables(
     if let Some(unknown) = names.iter().find(|name| !is_found(name)) {
         let keyspace = keyspace.unwrap_or_default();
         return Err(Refused::Invalid(format!(
-            "Unknown table: {keyspace}.{unknown}"
+            "Unknown table {keyspace}.{unknown}"
         )));
     }
     Ok(wanted.iter().map(|table| report(shards, table)).collect())

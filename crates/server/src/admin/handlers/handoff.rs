@@ -86,7 +86,9 @@ async fn truncate(state: State<Shared>, Query(whose): Query<Whose>) -> Answer<Do
             let address = member.internode_address;
             address.to_string() == *host || address.ip().to_string() == *host
         });
-        let found = found.ok_or_else(|| Refused::Invalid(format!("Unknown host {host}")))?;
+        let found = found.ok_or_else(|| {
+            Refused::Invalid(format!("Can't delete hints for unknown address {host}"))
+        })?;
         nodes.push(NodeId(found.number));
     }
     done(state, AdminWork::Handoff(HandoffChange::Truncate(nodes))).await

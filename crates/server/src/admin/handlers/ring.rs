@@ -69,7 +69,9 @@ struct Tokens {
 async fn change_tokens(state: State<Shared>, Query(wanted): Query<Tokens>) -> Answer<Done> {
     let tokens = wanted.tokens.split(',').map(|token| {
         let parsed = token.trim().parse().map(Token);
-        parsed.map_err(|_| Refused::Invalid(format!("`{token}` is not a token")))
+        parsed.map_err(|_| Refused::Invalid(format!(
+            "Invalid token for Murmur3Partitioner. Got {token} but expected a long value (unsigned 8 bytes integer)."
+        )))
     });
     let tokens = tokens.collect::<Result<Vec<Token>, Refused>>()?;
     change(state, RingWork::Move(tokens)).await

@@ -42,7 +42,9 @@ async fn take(state: State<Shared>, Query(wanted): Query<Wanted>) -> Answer<Done
         name: wanted.name,
         keyspaces: names(wanted.keyspaces.as_deref()),
         table: wanted.table,
-        ttl_ms: wanted.ttl_seconds.map(|seconds| seconds * 1000),
+        ttl_ms: wanted
+            .ttl_seconds
+            .map(|seconds| seconds.saturating_mul(1000)),
     };
     done(state, AdminWork::Snapshots(work)).await
 }

@@ -12,11 +12,12 @@ use model::row::{Deletion, Liveness, NEVER, RowWriter};
 use model::schema::TableId;
 use node::config::NodeConfig;
 use node::execute::admin::{
-    AdminAnswer, AdminWork, RepairFact, RepairOptions, RepairState, RepairWork, TableAction,
-    TableWork,
+    AdminAnswer, AdminWork, RepairFact, RepairOptions, RepairReason, RepairState, RepairWork,
+    TableAction, TableWork,
 };
 use node::message::RequestId;
 use node::peers::message::{PeerMessage, PeerRequest, Terms};
+use node::repair::message::RepairMessage;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -306,6 +307,13 @@ fn what_is_not_kept_because_an_operator_says_so_comes_by_repair() {
 
 /// A node is away while what it misses is given away by the others, and has all of it in the end.
 fn given_away(seed: u64, configure: fn(&mut NodeConfig)) {
+    let mut cluster = indebted(seed, configure);
+    cluster.pass(60_000);
+    has_everything(&mut cluster);
+}
+
+/// A cluster of which the third node was away while what it missed was given away by the others, and is back.
+fn indebted(seed: u64, configure: fn(&mut NodeConfig)) -> Cluster {
     let mut cluster = Cluster::founded(seed, 3, 4, 1).unwrap();
     for node in &mut cluster.nodes {
         node.shrink(64 << 10, 128 << 10);
@@ -344,9 +352,13 @@ fn given_away(seed: u64, configure: fn(&mut NodeConfig)) {
     assert!(shed.count() > 0, "nothing is shed: {}", cluster.describe());
     cluster.start(2, 1);
     cluster.wait_until_served(START_MS).unwrap();
-    cluster.pass(60_000);
+    cluster
+}
+
+/// All nodes have all rows, and nobody is owed anything.
+fn has_everything(cluster: &mut Cluster) {
     let all: BTreeSet<u64> = (0..60).collect();
-    for own in own_keys(&mut cluster, 0..60) {
+    for own in own_keys(cluster, 0..60) {
         assert_eq!(own, all);
     }
     cluster.pass(10_000);
@@ -366,4 +378,113 @@ fn given_away(seed: u64, configure: fn(&mut NodeConfig)) {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// The repairs that the third node drives of what it is owed.
+fn owed_repairs(cluster: &mut Cluster) -> Vec<RepairFact> {
+    let id = cluster.nodes[2].administer(&AdminWork::Repair(RepairWork::Show));
+    cluster.pass(1);
+    match cluster.nodes[2].administered.remove(&id) {
+        Some(Ok(AdminAnswer::Repairs(facts))) => {
+            let owed = |fact: &RepairFact| fact.reason == RepairReason::Owed;
+            facts.into_iter().filter(owed).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The first repair of what is owed, as soon as it is seen.
+fn owed_repair(cluster: &mut Cluster) -> RepairFact {
+    let end = cluster.nanos() + REPAIR_MS * 1_000_000;
+    loop {
+        if let Some(fact) = owed_repairs(cluster).pop() {
+            assert_eq!(fact.state, RepairState::Running, "it is seen early");
+            return fact;
+        }
+        assert!(cluster.nanos() < end, "{}", cluster.describe());
+    }
+}
+
+#[test]
+fn what_is_owed_is_not_repaired_while_an_operator_wants_none_of_it() {
+    let mut cluster = indebted(42, |config| config.journal_bytes_per_shard = 1);
+    let fact = owed_repair(&mut cluster);
+    let cancel = RepairWork::Cancel(Some(fact.id.to_string()));
+    cluster.nodes[2].administer(&AdminWork::Repair(cancel));
+    cluster.pass(60_000);
+    let facts = owed_repairs(&mut cluster);
+    assert_eq!(facts.len(), 1, "{facts:?}");
+    assert_eq!(facts[0].state, RepairState::Cancelled);
+    // A repair of anything means that repairs are welcome again.
+    let fact = repair(&mut cluster, 2, options());
+    assert_eq!(fact.state, RepairState::Completed, "{fact:?}");
+    cluster.pass(60_000);
+    has_everything(&mut cluster);
+}
+
+#[test]
+fn a_repair_of_what_is_owed_waits_for_who_goes_away_meanwhile() {
+    let mut cluster = indebted(43, |config| config.journal_bytes_per_shard = 1);
+    let fact = owed_repair(&mut cluster);
+    cluster.crash(1);
+    cluster.pass(30_000);
+    let facts = owed_repairs(&mut cluster);
+    assert_eq!(facts.len(), 1, "{facts:?}");
+    assert_eq!(facts[0].state, RepairState::Running, "{facts:?}");
+    cluster.start(1, 1);
+    cluster.wait_until_served(START_MS).unwrap();
+    cluster.pass(60_000);
+    let facts = owed_repairs(&mut cluster);
+    assert_eq!(facts[0].id, fact.id);
+    assert_eq!(facts[0].state, RepairState::Completed, "{facts:?}");
+    has_everything(&mut cluster);
+}
+
+/// What a node's first shard says of itself, and the partitions of a table in memory there.
+fn kept(cluster: &mut Cluster, node: usize, table: TableId) -> (u64, usize) {
+    let id = cluster.nodes[node].administer(&AdminWork::Facts);
+    cluster.pass(1);
+    match cluster.nodes[node].administered.remove(&id) {
+        Some(Ok(AdminAnswer::Facts(facts))) => {
+            let mut tables = facts.store.tables.iter();
+            let found = tables.find(|stats| stats.table == table).expect("it");
+            (facts.schema.epoch, found.memtable_partitions)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_replicates_nothing_of_a_row_does_not_keep_what_a_repair_sends() {
+    let mut cluster = founded(44);
+    for text in [
+        "CREATE KEYSPACE alone WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+        "CREATE TABLE alone.only (k bigint PRIMARY KEY)",
+    ] {
+        cluster.must(0, Consistency::Quorum, text).unwrap();
+    }
+    cluster.pass(2_000);
+    let text = "SELECT id FROM system_schema.tables WHERE keyspace_name = 'alone'";
+    let table = match cluster.must(0, Consistency::One, text) {
+        Ok(Answer::Rows(rows)) => {
+            TableId(Uuid::from_slice(rows[0][0].as_ref().expect("an id")).expect("a uuid"))
+        }
+        other => panic!("{other:?}"),
+    };
+    for node in 0..3 {
+        let (epoch, _) = kept(&mut cluster, node, table);
+        let mend = RepairMessage::Mend {
+            number: 1,
+            epoch,
+            table,
+            mutations: vec![row(table, 5, 1_000).encode()],
+        };
+        let mut bytes = Vec::new();
+        PeerMessage::Repair(mend).encode(&mut bytes);
+        let from = cluster.nodes[(node + 1) % 3].identity(0).expect("it talks");
+        cluster.nodes[node].hear(&from, Class::Bulk, bytes);
+    }
+    cluster.pass(1_000);
+    let kept: usize = (0..3).map(|node| kept(&mut cluster, node, table).1).sum();
+    assert_eq!(kept, 1, "its replica has it and no other");
 }

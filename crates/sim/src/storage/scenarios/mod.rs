@@ -4,7 +4,9 @@ mod cleanup;
 mod damage;
 mod full_start;
 mod purging;
+mod refresh;
 mod resharding;
+mod verify;
 
 use super::model::{Change, Write};
 use super::node::{Node, Stop};
