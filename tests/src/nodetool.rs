@@ -157,6 +157,8 @@ fn mask(text: &str, ports: &[u16]) -> String {
         let sized = line.contains(" used") || line.contains("Compression");
         let without = without_numbers(line);
         let line = if sized { without.as_str() } else { line };
+        let stamped = without_stamp(line);
+        let line = stamped.as_deref().unwrap_or(line);
         let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
         let words = line.split_whitespace();
         let words: Vec<String> = words.map(|word| mask_word(word, ports)).collect();
@@ -168,6 +170,13 @@ fn mask(text: &str, ports: &[u16]) -> String {
         );
     }
     masked
+}
+
+/// A line that begins with a moment, `[2026-01-31 23:59:59,999]`, without it.
+fn without_stamp(line: &str) -> Option<String> {
+    let (moment, rest) = line.strip_prefix('[')?.split_once(']')?;
+    let is_moment = moment.len() == 23 && moment.as_bytes()[19] == b',';
+    is_moment.then(|| format!("[<time>]{rest}"))
 }
 
 /// A word with its numbers replaced, but for small whole ones, which count things.
