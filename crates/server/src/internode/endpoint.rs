@@ -23,6 +23,9 @@ use tokio::task::spawn_local;
 /// A connection that lasted this long was a good one: the next attempt is the first again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether this node has its number.
+const NUMBER_WAIT: Duration = Duration::from_millis(1);
+
 /// Who is told what comes from other nodes. Never called while a method of the endpoint runs, but by
 /// [`Endpoint::flush`].
 pub trait PeerEvents {
@@ -210,10 +213,19 @@ impl Endpoint {
         }
     }
 
+    /// The first shard alone speaks for a node that has no number yet. What another has to say is a member's, whose number is on its
+    /// way: a connection that was opened without it would be nobody's for as long as it lasts.
+    async fn wait_for_number(&self) {
+        while self.shard != 0 && self.wire.admission().own.node.is_none() {
+            tokio::time::sleep(NUMBER_WAIT).await;
+        }
+    }
+
     /// Opens a link's connection, and again whenever it is lost, until the link is closed.
     async fn keep_open(self: Rc<Self>, link: Rc<Link>) {
         let mut failures = 0;
         while !link.is_closed() {
+            self.wait_for_number().await;
             let opening = open(&self.wire, self.shard, link.peer, link.class);
             let attempt = tokio::select! {
                 attempt = opening => attempt,

@@ -35,17 +35,22 @@ impl<S: Machine> Core<S> {
         }
     }
 
+    /// Has all connections judged, and opened, by what the state machine says from here on.
+    pub(super) fn admit(&self, effects: &mut PeerEffects) {
+        if let Some(admission) = effects.admission.take() {
+            let wire = self.environment.wire.as_ref();
+            let wire = wire.expect("a node without a wire lets nobody in");
+            wire.replace_admission(admission);
+        }
+    }
+
     /// Carries out what the state machine wants of other nodes; messages leave with the turn.
     pub(super) fn talk(&self, effects: &mut PeerEffects) {
         if effects.is_empty() {
             return;
         }
-        let (Some(endpoint), Some(wire)) = (&self.endpoint, &self.environment.wire) else {
-            panic!("a node without a wire has nothing to say to others");
-        };
-        if let Some(admission) = effects.admission.take() {
-            wire.replace_admission(admission);
-        }
+        let endpoint = self.endpoint.as_ref();
+        let endpoint = endpoint.expect("a node without a wire has nothing to say to others");
         effects.drain(KEPT_BYTES, |to, class, message| {
             endpoint.send(to, class, message);
         });

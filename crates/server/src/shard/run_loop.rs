@@ -356,6 +356,8 @@ impl<S: Machine> Core<S> {
     /// Carries out what the shard wants done; answers are appended to their connections, not yet sent.
     pub(super) fn carry_out(&self) {
         let effects = &mut *self.effects.borrow_mut();
+        // Another shard that is told to begin says at once who this node is.
+        self.admit(&mut effects.peers);
         self.send_messages(effects);
         self.talk(&mut effects.peers);
         if !effects.io.is_empty() {

@@ -2,7 +2,10 @@
 
 use super::{Node, Options, Seen, run};
 use crate::config::CompressionScope;
+use cluster::internode::admission::Admission;
 use cluster::internode::{Class, Direction, PeerEvent};
+use std::sync::Arc;
+use std::time::Duration;
 
 #[test]
 fn every_class_travels_both_ways_to_the_right_shard() {
@@ -48,6 +51,33 @@ fn every_class_travels_both_ways_to_the_right_shard() {
                     .await;
             }
         }
+    });
+}
+
+#[test]
+fn what_another_shard_says_before_the_node_has_its_number_is_said_by_that_number() {
+    run(async {
+        let one = Node::start(Options {
+            shards: 2,
+            ..Options::of(1)
+        });
+        let two = Node::start(Options {
+            shards: 2,
+            ..Options::of(2)
+        });
+        let known = one.wire.admission();
+        let mut unknown = Admission::clone(&known);
+        unknown.own.node = None;
+        one.wire.replace_admission(Arc::new(unknown));
+        one.send(1, two.address, Class::Urgent, b"of a member");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        one.wire.replace_admission(known);
+        let said = |seen: &Seen| match seen {
+            Seen::Message { from, bytes, .. } => Some((*from, bytes.clone())),
+            Seen::Event(_) => None,
+        };
+        let heard = two.wait(1, said).await;
+        assert_eq!(heard, (1, b"of a member".to_vec()));
     });
 }
 
