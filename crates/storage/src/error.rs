@@ -22,6 +22,12 @@ pub enum StoreError {
          reads would be served"
     )]
     NoRoomForShards,
+    /// A start with another number of shards begins a new commit log, and it cannot be written, for another reason than a
+    /// full disk.
+    #[error(
+        "the commit log of another number of shards cannot be begun ({0}); what there was before is untouched"
+    )]
+    NoLogForShards(String),
     /// The next segment of the commit log cannot be made, for another reason than a full disk (no descriptors left, …):
     /// writes are refused until it can, reads go on.
     #[error(

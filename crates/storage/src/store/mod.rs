@@ -241,8 +241,8 @@ impl Store {
         store
     }
 
-    /// Whether recovery is done. After a change of the number of shards the node must still commit the layout file,
-    /// before the first write, when every shard is ready.
+    /// Whether recovery is done. After a change of the number of shards all that this generation took over is durable, and the
+    /// node must still commit the layout file, before the first write, when every shard is ready.
     pub fn is_ready(&self) -> bool {
         !matches!(self.phase, Phase::Recovering(_) | Phase::Failed(_))
     }
@@ -290,6 +290,9 @@ impl Store {
             Purpose::Log(step) => {
                 let log = self.log.as_mut().expect("the log asked for it");
                 log.on_io(step, outcome, now, &mut self.requests, io);
+                if let Phase::Recovering(_) = self.phase {
+                    self.recovery_log_written(now, io);
+                }
             }
             Purpose::Recovery(step) => self.recovery_on_io(step, outcome, now, io),
             Purpose::Blocks(load, _) => self.blocks_on_io(load, outcome, now, io),

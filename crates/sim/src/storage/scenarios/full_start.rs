@@ -72,3 +72,25 @@ fn another_number_of_shards_needs_room() {
     scene.node.start(1, &schema).expect("it serves reads");
     assert_eq!(scene.rows(), 200);
 }
+
+/// Wherever room ends, the start ends too: nothing is waited for that cannot come.
+#[test]
+fn another_number_of_shards_needs_room_for_its_log_too() {
+    let mut scene = killed();
+    let schema = scene.tables.schema.clone();
+    let used = scene.node.disk.used();
+    let mut room = 0;
+    loop {
+        scene.node.disk.faults.capacity = used + room;
+        let started = scene.node.start(2, &schema);
+        scene.node.kill();
+        match started {
+            Ok(()) => break,
+            Err(StoreError::NoRoomForShards) => {}
+            // The layout file had none.
+            Err(error) => assert_eq!(error, StoreError::DiskFull),
+        }
+        room += 256;
+    }
+    assert!(room > 0, "there was no room");
+}

@@ -6,8 +6,9 @@
 //!
 //! When the number of shards changed ([`crate::layout`]) the manifests and segments are all those of the previous
 //! generation; of their contents each shard takes the tokens that are its own, and it is ready when all of that is
-//! flushed and listed by manifests of the new generation.
+//! flushed and listed by manifests of the new generation, and the new log's first record is synced ([`begin`]).
 
+mod begin;
 mod leftovers;
 mod replay;
 mod segments;
@@ -15,7 +16,7 @@ mod tables;
 
 use super::table::TableState;
 use super::{Store, flush};
-use crate::commitlog::{Log, LogConfig, Position, Retired, Sealed, SegmentIndex, SegmentName};
+use crate::commitlog::{Position, Retired, Sealed, SegmentIndex, SegmentName};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::held::Held;
@@ -88,6 +89,8 @@ enum Stage {
     Replaying,
     /// After a change of the number of shards: everything replayed is being flushed.
     Settling,
+    /// The new log is begun; after a change of the number of shards its first record is being synced.
+    Beginning,
 }
 
 /// Recovery's state.
@@ -407,6 +410,7 @@ impl Store {
                 }
                 Stage::Replaying => {
                     if recovery.places.is_none() {
+                        self.begin_log(now, io);
                         return self.finish_recovery(now, io);
                     }
                     recovery.stage = Stage::Settling;
@@ -421,91 +425,11 @@ impl Store {
                             && state.frozen.is_empty()
                     };
                     if self.jobs.is_empty() && self.tables.values().all(clean) {
-                        self.finish_recovery(now, io);
+                        self.begin_log(now, io);
                     }
                     return;
                 }
-            }
-        }
-    }
-    /// Begins the new log; the store is ready.
-    fn finish_recovery(&mut self, now: Now, io: &mut IoQueue) {
-        let Some(recovery) = self.recovery() else {
-            return;
-        };
-        let own = recovery.places.is_none();
-        let held = std::mem::take(&mut recovery.held);
-        let found = if own {
-            std::mem::take(&mut recovery.found)
-        } else {
-            BTreeMap::new()
-        };
-        let flushed = recovery
-            .flushed
-            .values()
-            .map(|position| position.segment)
-            .filter(|_| own);
-        let last = flushed.chain(found.keys().copied()).max().unwrap_or(0);
-        let config = LogConfig {
-            directory: self.config.commitlog_directory.clone(),
-            generation: self.config.generation.number,
-            shard: self.config.shard,
-            segment_bytes: self.config.segment_bytes as u32,
-            sync: self.config.sync,
-            clock: self.config.clock.clone(),
-            policy: self.config.policy,
-        };
-        // What is written from now on is younger than every truncation.
-        for state in self.tables.values() {
-            self.config.clock.observe(state.truncated_at);
-        }
-        // What is owed was to go when the store was stopped.
-        held.owed
-            .values()
-            .for_each(|owed| self.released.union(owed));
-        let mut log = Log::new(config, last + 1, found, now);
-        self.unjournaled = held.ids().minus(&log.ids());
-        self.held = held;
-        if own {
-            self.settle_flushed(log.end());
-        }
-        let floor = self.log_floor().unwrap_or(log.end());
-        let checkpoint = crate::commitlog::Checkpoint {
-            replay_from: floor,
-            ..self.checkpoint()
-        };
-        log.begin(checkpoint);
-        log.submit(now, &mut self.requests, io);
-        self.log = Some(log);
-        self.phase = super::Phase::Ready;
-        self.agenda.compactions = true;
-        for state in self
-            .tables
-            .values_mut()
-            .filter(|state| !state.active.is_empty())
-        {
-            state.active_since = Some(now.boot);
-            if let Some(at) = state.flush_at() {
-                super::sooner(&mut self.agenda.flush_at, at);
-            }
-        }
-        self.free_log(io);
-    }
-
-    /// Notes of the tables that were flushed during recovery that all of the log so far is in their SSTables, or will be with
-    /// the last memtable that was frozen. Otherwise a second crash would replay it over SSTables that have forgotten
-    /// tombstones meanwhile. Where a memtable is left it holds the oldest records, and they are replayed with all others.
-    fn settle_flushed(&mut self, end: Position) {
-        for state in self.tables.values_mut() {
-            if !state.active.is_empty() {
-                continue;
-            }
-            if let Some(last) = state.frozen.back_mut() {
-                last.upto = Some(end);
-            } else if state.counters.flushes > 0 {
-                state.flushed = state.flushed.max(end);
-                state.change([]);
-                self.agenda.manifests = true;
+                Stage::Beginning => return self.await_log(now, io),
             }
         }
     }
