@@ -41,7 +41,8 @@ fn node(start: &Start, number: u8, datacenter: &str) -> Start {
         "seed_provider=SimpleSeedProvider".to_owned(),
         seeds,
         format!("helenus_dc={datacenter}"),
-        "helenus_shards=1".to_owned(),
+        // Whoever has several talks to whoever has one.
+        format!("helenus_shards={}", 1 + number % 2),
         "helenus_memory=256MiB".to_owned(),
     ];
     Start {

@@ -123,7 +123,8 @@ impl Cluster {
             "storage_port=7000".to_owned(),
             "seed_provider=SimpleSeedProvider".to_owned(),
             seeds,
-            "helenus_shards=1".to_owned(),
+            // Whoever has several talks to whoever has one.
+            format!("helenus_shards={}", 1 + machine % 2),
             "helenus_memory=256MiB".to_owned(),
             // Beyond loopback it would ask for passwords.
             "helenus_admin_address=".to_owned(),

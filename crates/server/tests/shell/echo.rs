@@ -169,6 +169,7 @@ impl EchoShard {
             };
             let mut admission = Admission::starting("C".into(), place, address, self.shards);
             admission.own.host_id = uuid::Uuid::from_u128(u128::from(address.port()));
+            admission.own.node = Some(cluster::topology::NodeId(u32::from(address.port())));
             admission.ready = true;
             out.peers.admission = Some(Arc::new(admission));
         }
